@@ -1,0 +1,2 @@
+//! The sample API server.
+fn main() {}
