@@ -1,1 +1,24 @@
-//! Skeleton.
+//! The pure core of renewd: what is decided, never how it is carried out.
+//!
+//! Nothing here reads a clock, draws a random number, touches a file or a socket: time and
+//! randomness are arguments (the crate's `clippy.toml` bans the rest). The daemon's driver and any
+//! simulator call the same functions.
+//!
+//! * [`names`], [`request`], [`leaf`]: what is asked for and what a certificate says;
+//! * [`accept`]: whether an issuer's answer may be published;
+//! * [`trust`]: the bundle that peers are verified against;
+//! * [`unit`], [`proof`]: the words for dependents and for what is known of them;
+//! * [`record`], with [`supply`] and [`activation`]: the two machines over one durable record;
+//! * [`schedule`]: when a certificate is due, and how long to back off.
+
+pub mod accept;
+pub mod activation;
+pub mod leaf;
+pub mod names;
+pub mod proof;
+pub mod record;
+pub mod request;
+pub mod schedule;
+pub mod supply;
+pub mod trust;
+pub mod unit;

@@ -1,0 +1,1 @@
+//! The trust bundle: the CA certificates that peers are verified against.
