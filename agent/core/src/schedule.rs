@@ -139,8 +139,8 @@ mod tests {
             Duration::from_secs(3)
         );
         assert_eq!(
-            shortest_gap(Duration::from_secs(601)),
-            Duration::from_secs(60)
+            shortest_gap(Duration::from_secs(660)),
+            Duration::from_secs(66)
         );
         assert_eq!(shortest_gap(DAY), DAY / 10);
     }
