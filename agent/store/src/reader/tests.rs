@@ -160,7 +160,7 @@ fn a_missing_file_is_named() {
 fn an_unreadable_file_is_named() {
     let published = Published::new();
     let key = published.publish(3).join("key.pem");
-    fs::set_permissions(&key, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o000)).unwrap();
     if File::open(&key).is_ok() {
         return; // root reads everything; what an ordinary user meets cannot be shown to it
     }
