@@ -1,2 +1,110 @@
-//! The sample API server.
-fn main() {}
+//! The command line of the sample API server.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use renewd_sample_api::admin::{self, Request};
+use renewd_sample_api::app::Server;
+use renewd_sample_api::config::{self, Config};
+use renewd_sample_api::{explain, log};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// A mutual-TLS API server that changes keys and trust without dropping a connection.
+///
+/// Exit codes: 0 done, 1 failed (for `reload`: the new pair was refused, the old one stays in use),
+/// 2 wrong usage, 78 the configuration was refused.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve until SIGTERM or SIGINT, then finish the open connections
+    Serve(At),
+    /// Tell the running server to take up the published certificate; fails if it refuses
+    Reload(At),
+    /// Print what the running server serves
+    Status(At),
+}
+
+#[derive(clap::Args)]
+struct At {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = config::DEFAULT_PATH)]
+    config: PathBuf,
+}
+
+/// EX_CONFIG of sysexits(3).
+const REFUSED_CONFIGURATION: u8 = 78;
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Serve(at) => serve(&at.config),
+        Command::Reload(at) => ask(&at.config, Request::Reload),
+        Command::Status(at) => ask(&at.config, Request::Status),
+    }
+}
+
+fn serve(path: &Path) -> ExitCode {
+    log::init();
+    let config = match Config::load(path) {
+        Ok(config) => config,
+        Err(error) => return refused(&error),
+    };
+    let run = async {
+        let server = Server::bind(config)
+            .await
+            .map_err(|error| explain(&error))?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
+        server
+            .run(async move {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+            })
+            .await;
+        Ok::<_, String>(())
+    };
+    let ended = tokio::runtime::Runtime::new()
+        .map_err(|error| error.to_string())
+        .and_then(|runtime| runtime.block_on(run));
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            tracing::error!("cannot start: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn ask(path: &Path, request: Request) -> ExitCode {
+    let config = match Config::load(path) {
+        Ok(config) => config,
+        Err(error) => return refused(&error),
+    };
+    match admin::ask(&config.admin, request) {
+        Ok(reply) if reply.ok => {
+            println!("{}", reply.message);
+            ExitCode::SUCCESS
+        }
+        Ok(reply) => {
+            eprintln!("renewd-sample-api: {}", reply.message);
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("renewd-sample-api: {}", explain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn refused(error: &config::ConfigError) -> ExitCode {
+    eprintln!("renewd-sample-api: {}", explain(error));
+    ExitCode::from(REFUSED_CONFIGURATION)
+}

@@ -10,6 +10,7 @@ pub mod disk;
 mod error;
 #[cfg(feature = "writer")]
 pub mod publish;
+pub mod reader;
 #[cfg(feature = "writer")]
 pub mod store;
 

@@ -1,0 +1,194 @@
+//! The keys in use, and their replacement.
+//!
+//! Owns: what is being served, the one swap, and the log of both.
+//! Never does: leave a moment without a usable pair, or let a refused one through.
+//! Neighbours: [`crate::watch`] and [`crate::admin`] ask for a reload, [`crate::serve`] takes what is current.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use renewd_store::reader::{self, ReadError};
+use sd_notify::NotifyState;
+use tokio::sync::{Mutex, watch};
+use tracing::{error, info};
+
+use crate::explain;
+use crate::leaf::rfc3339;
+use crate::tls::{self, BuildError, Served};
+
+/// What is being served, and where the next generation comes from.
+#[derive(Debug)]
+pub struct Keys {
+    directory: PathBuf,
+    served: watch::Sender<Arc<Served>>,
+    /// Reloads take turns: two requests for one generation are one reload. Holds the last refusal, so
+    /// that a generation that both the watch and the administrator ask for is complained of once.
+    turn: Mutex<Option<String>>,
+}
+
+/// What a reload came to.
+#[derive(Debug, Clone)]
+pub enum Reloaded {
+    /// New connections get this from now on.
+    Swapped(Arc<Served>),
+    /// It was being served already.
+    Unchanged(Arc<Served>),
+}
+
+impl Reloaded {
+    /// What is being served now, either way.
+    pub fn served(&self) -> &Arc<Served> {
+        match self {
+            Self::Swapped(served) | Self::Unchanged(served) => served,
+        }
+    }
+}
+
+impl Keys {
+    /// Loads the published generation. A server without a usable pair has nothing to do.
+    ///
+    /// # Errors
+    ///
+    /// When nothing usable is published in `directory`.
+    pub fn open(directory: &Path) -> Result<Self, LoadError> {
+        let served = match load(directory, None, SystemTime::now())? {
+            Loaded::New(served) | Loaded::Same(served) => served,
+        };
+        log_served("serving", &served);
+        Ok(Self {
+            directory: directory.to_owned(),
+            served: watch::channel(served).0,
+            turn: Mutex::new(None),
+        })
+    }
+
+    /// What the next handshake uses.
+    pub fn served(&self) -> Arc<Served> {
+        self.served.borrow().clone()
+    }
+
+    /// Tells of each swap.
+    pub fn subscribe(&self) -> watch::Receiver<Arc<Served>> {
+        self.served.subscribe()
+    }
+
+    /// Takes up what is published now: read, build aside, one swap. Connections that are open keep
+    /// what they began with.
+    ///
+    /// # Errors
+    ///
+    /// When what is published was refused. What was being served still is.
+    pub async fn reload(&self) -> Result<Reloaded, LoadError> {
+        let mut last_refusal = self.turn.lock().await;
+        let before = self.served();
+        let (directory, current) = (self.directory.clone(), before.clone());
+        let loaded =
+            tokio::task::spawn_blocking(move || load(&directory, Some(current), SystemTime::now()))
+                .await
+                .unwrap_or(Err(LoadError::Panicked));
+        match loaded {
+            Ok(Loaded::New(served)) => {
+                self.served.send_replace(served.clone());
+                *last_refusal = None;
+                log_served("new generation in use", &served);
+                tell_status(&status(&served, None));
+                Ok(Reloaded::Swapped(served))
+            }
+            Ok(Loaded::Same(served)) => {
+                if last_refusal.take().is_some() {
+                    info!(
+                        generation = served.generation,
+                        "the refused generation was withdrawn"
+                    );
+                    tell_status(&status(&served, None));
+                }
+                Ok(Reloaded::Unchanged(served))
+            }
+            Err(refusal) => {
+                let reason = explain(&refusal);
+                if last_refusal.as_ref() != Some(&reason) {
+                    error!(
+                        generation = before.generation,
+                        "reload refused, the old generation stays in use: {reason}"
+                    );
+                    tell_status(&status(&before, Some(&reason)));
+                    *last_refusal = Some(reason);
+                }
+                Err(refusal)
+            }
+        }
+    }
+
+    /// One line on what is being served, and what was refused since.
+    pub async fn status(&self) -> String {
+        let last_refusal = self.turn.lock().await;
+        status(&self.served(), last_refusal.as_deref())
+    }
+}
+
+/// Why what is published cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// It could not be read.
+    #[error("nothing to serve")]
+    Read(#[source] ReadError),
+    /// It was read, and is not usable.
+    #[error("generation {generation} refused")]
+    Build {
+        /// The generation's number.
+        generation: u64,
+        /// Why.
+        #[source]
+        source: BuildError,
+    },
+    /// A fault of ours; the generation in use is untouched.
+    #[error("the reload panicked")]
+    Panicked,
+}
+
+enum Loaded {
+    New(Arc<Served>),
+    Same(Arc<Served>),
+}
+
+fn load(
+    directory: &Path,
+    served: Option<Arc<Served>>,
+    now: SystemTime,
+) -> Result<Loaded, LoadError> {
+    let snapshot = reader::read(directory).map_err(LoadError::Read)?;
+    if let Some(served) = served.filter(|served| served.is(&snapshot)) {
+        return Ok(Loaded::Same(served));
+    }
+    let generation = snapshot.generation;
+    tls::build(snapshot, now)
+        .map(|served| Loaded::New(Arc::new(served)))
+        .map_err(|source| LoadError::Build { generation, source })
+}
+
+fn log_served(event: &str, served: &Served) {
+    info!(
+        generation = served.generation,
+        serial = served.leaf.serial,
+        not_after = rfc3339(served.leaf.not_after),
+        "{event}"
+    );
+}
+
+fn status(served: &Served, refusal: Option<&str>) -> String {
+    let until = rfc3339(served.leaf.not_after);
+    let line = format!(
+        "serving generation {}, serial {}, valid until {until}",
+        served.generation, served.leaf.serial
+    );
+    match refusal {
+        Some(reason) => format!("{line}; last reload: {reason}"),
+        None => line,
+    }
+}
+
+/// Outside of systemd there is nobody to tell, which is no error.
+pub(crate) fn tell_status(line: &str) {
+    let _ = sd_notify::notify(&[NotifyState::Status(line)]);
+}

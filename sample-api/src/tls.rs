@@ -1,0 +1,212 @@
+//! From the PEM of one generation to a TLS configuration that can be served.
+//!
+//! Owns: every check that a new generation must pass, and the TLS settings.
+//! Never does: touch files or what is being served. It builds aside; [`crate::keys`] swaps.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use renewd_store::reader::Snapshot;
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::{self, kx_group};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{RootCertStore, ServerConfig};
+use rustls_pki_types::pem::{self, PemObject};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::leaf::{Leaf, rfc3339};
+
+/// HTTP/2 first. What was agreed on decides how [`crate::serve`] reads the connection.
+pub const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+/// One generation, ready for handshakes.
+#[derive(Debug)]
+pub struct Served {
+    /// Its number.
+    pub generation: u64,
+    /// Serial and validity of its leaf.
+    pub leaf: Leaf,
+    /// What the handshakes use: our chain and key, and the trust that clients are verified against.
+    pub config: Arc<ServerConfig>,
+    fullchain_pem: Vec<u8>,
+    ca_pem: Vec<u8>,
+}
+
+impl Served {
+    /// Whether a snapshot is what is served already.
+    ///
+    /// The number alone would do were it not for a store that was made anew and counts from one again.
+    pub fn is(&self, snapshot: &Snapshot) -> bool {
+        self.generation == snapshot.generation
+            && self.fullchain_pem == snapshot.fullchain_pem
+            && self.ca_pem == snapshot.ca_pem
+    }
+}
+
+/// Checks a snapshot and makes it ready to be served.
+///
+/// The chain need not lead to `ca.pem`, which is for verifying *clients*: servers with a public
+/// certificate have private clients. It must be in order, each certificate signed by the next.
+///
+/// # Errors
+///
+/// One of [`BuildError`]'s variants. Nothing has changed then.
+pub fn build(snapshot: Snapshot, now: SystemTime) -> Result<Served, BuildError> {
+    let chain = certificates("fullchain.pem", &snapshot.fullchain_pem)?;
+    let leaf = check_chain(&chain)?;
+    if !leaf.is_valid_at(now) {
+        return Err(BuildError::NotValid {
+            from: rfc3339(leaf.not_before),
+            until: rfc3339(leaf.not_after),
+        });
+    }
+    let provider = Arc::new(provider());
+    let key = PrivateKeyDer::from_pem_slice(snapshot.key_pem.bytes()).map_err(BuildError::Key)?;
+    let pair = CertifiedKey::from_der(chain, key, &provider).map_err(BuildError::Pair)?;
+    let roots = Arc::new(trust(&snapshot.ca_pem)?);
+    let clients = WebPkiClientVerifier::builder_with_provider(roots, provider.clone())
+        .build()
+        .map_err(BuildError::Trust)?;
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(BuildError::Tls)?
+        .with_client_cert_verifier(clients)
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(pair)));
+    config.alpn_protocols = ALPN.map(<[u8]>::to_vec).into();
+    // rustls does not verify a client certificate again when a session is resumed, so a ticket would
+    // be a way around a change of trust and around the certificate's expiry. No tickets, no way.
+    config.send_tls13_tickets = 0;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    Ok(Served {
+        generation: snapshot.generation,
+        leaf,
+        config: Arc::new(config),
+        fullchain_pem: snapshot.fullchain_pem,
+        ca_pem: snapshot.ca_pem,
+    })
+}
+
+/// Why a generation was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// A file holds PEM that cannot be read.
+    #[error("{file} is not PEM that can be read")]
+    Pem {
+        /// The file's name.
+        file: &'static str,
+        /// What is wrong with it.
+        #[source]
+        source: pem::Error,
+    },
+    /// A file holds no certificate.
+    #[error("{file} holds no certificate")]
+    Empty {
+        /// The file's name.
+        file: &'static str,
+    },
+    /// A certificate cannot be parsed.
+    #[error("certificate {number} of {file} cannot be parsed")]
+    Malformed {
+        /// The file's name.
+        file: &'static str,
+        /// Counted from one.
+        number: usize,
+    },
+    /// A certificate of the chain was not issued by the one that follows it.
+    #[error("certificate {number} of fullchain.pem was not issued by the one after it")]
+    Chain {
+        /// Counted from one.
+        number: usize,
+    },
+    /// The leaf has expired, or is not valid yet.
+    #[error("the certificate is valid from {from} until {until}, not now")]
+    NotValid {
+        /// RFC 3339.
+        from: String,
+        /// RFC 3339.
+        until: String,
+    },
+    /// The private key cannot be read.
+    #[error("key.pem holds no private key that can be read")]
+    Key(#[source] pem::Error),
+    /// The private key cannot be used, or is another certificate's.
+    #[error("key.pem and fullchain.pem do not make a pair")]
+    Pair(#[source] rustls::Error),
+    /// A certificate of the bundle cannot be an anchor.
+    #[error("certificate {number} of ca.pem cannot be a trust anchor")]
+    Anchor {
+        /// Counted from one.
+        number: usize,
+        /// What is wrong with it.
+        #[source]
+        source: rustls::Error,
+    },
+    /// The bundle as a whole cannot be used.
+    #[error("ca.pem cannot be used to verify clients")]
+    Trust(#[source] rustls::server::VerifierBuilderError),
+    /// The TLS settings do not fit the provider.
+    #[error("the TLS settings cannot be used")]
+    Tls(#[source] rustls::Error),
+}
+
+/// aws-lc-rs, with the hybrid post-quantum group first: recorded traffic stays closed to tomorrow's machines.
+pub fn provider() -> CryptoProvider {
+    CryptoProvider {
+        kx_groups: vec![
+            kx_group::X25519MLKEM768,
+            kx_group::X25519,
+            kx_group::SECP256R1,
+            kx_group::SECP384R1,
+        ],
+        ..aws_lc_rs::default_provider()
+    }
+}
+
+fn certificates(
+    file: &'static str,
+    pem: &[u8],
+) -> Result<Vec<CertificateDer<'static>>, BuildError> {
+    let all = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|source| BuildError::Pem { file, source })?;
+    if all.is_empty() {
+        return Err(BuildError::Empty { file });
+    }
+    Ok(all)
+}
+
+fn check_chain(chain: &[CertificateDer<'_>]) -> Result<Leaf, BuildError> {
+    let mut parsed = Vec::with_capacity(chain.len());
+    for (index, der) in chain.iter().enumerate() {
+        let (_, certificate) =
+            X509Certificate::from_der(der).map_err(|_| BuildError::Malformed {
+                file: "fullchain.pem",
+                number: index + 1,
+            })?;
+        parsed.push(certificate);
+    }
+    for (index, pair) in parsed.windows(2).enumerate() {
+        let named = pair[0].issuer().as_raw() == pair[1].subject().as_raw();
+        if !named
+            || pair[0]
+                .verify_signature(Some(pair[1].public_key()))
+                .is_err()
+        {
+            return Err(BuildError::Chain { number: index + 1 });
+        }
+    }
+    Ok(Leaf::of(&parsed[0]))
+}
+
+fn trust(pem: &[u8]) -> Result<RootCertStore, BuildError> {
+    let mut roots = RootCertStore::empty();
+    for (index, der) in certificates("ca.pem", pem)?.into_iter().enumerate() {
+        roots.add(der).map_err(|source| BuildError::Anchor {
+            number: index + 1,
+            source,
+        })?;
+    }
+    Ok(roots)
+}
