@@ -1,0 +1,166 @@
+//! One serial lane per unit: whatever certificates ask of a unit at the same time costs one job.
+//!
+//! A lane gathers: it waits until no certificate of its unit is on its way to be published any more,
+//! but not for long, so that one slow CA holds nobody up. A request that comes while a job runs is
+//! served by the next one, because the job may have begun before the request's generation was current.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use renewd_core::names::{CertificateName, UnitName};
+use renewd_core::unit::{ActOutcome, JobResult, OnChange};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::journal::{self, Event};
+use crate::units::Units;
+
+/// How long a lane waits for other certificates of its unit.
+const GATHER: Duration = Duration::from_secs(2);
+
+/// All units' lanes.
+pub(crate) struct UnitLanes {
+    units: Rc<dyn Units>,
+    lanes: RefCell<BTreeMap<UnitName, Rc<UnitLane>>>,
+}
+
+#[derive(Default)]
+struct UnitLane {
+    requests: RefCell<Vec<Request>>,
+    working: RefCell<bool>,
+    /// Certificates of this unit that are on their way to be published.
+    in_transit: RefCell<usize>,
+    arrived: Notify,
+    last_restart: RefCell<Option<Instant>>,
+}
+
+struct Request {
+    certificate: CertificateName,
+    verb: OnChange,
+    deadline: Duration,
+    reply: oneshot::Sender<ActOutcome>,
+}
+
+/// A certificate on its way to be published; its units' lanes wait for it to arrive.
+pub(crate) struct Transit(Vec<Rc<UnitLane>>);
+
+impl Drop for Transit {
+    fn drop(&mut self) {
+        for lane in &self.0 {
+            *lane.in_transit.borrow_mut() -= 1;
+            lane.arrived.notify_waiters();
+        }
+    }
+}
+
+impl UnitLanes {
+    pub(crate) fn new(units: Rc<dyn Units>) -> Self {
+        Self { units, lanes: RefCell::default() }
+    }
+
+    fn lane(&self, unit: &UnitName) -> Rc<UnitLane> {
+        self.lanes.borrow_mut().entry(unit.clone()).or_default().clone()
+    }
+
+    /// Announces a certificate that will be published.
+    pub(crate) fn transit<'a>(&self, units: impl Iterator<Item = &'a UnitName>) -> Transit {
+        let lanes: Vec<_> = units.map(|unit| self.lane(unit)).collect();
+        for lane in &lanes {
+            *lane.in_transit.borrow_mut() += 1;
+        }
+        Transit(lanes)
+    }
+
+    /// Has the unit told, together with whoever asks at the same time.
+    pub(crate) async fn act(
+        &self,
+        certificate: CertificateName,
+        unit: UnitName,
+        verb: OnChange,
+        deadline: Duration,
+    ) -> ActOutcome {
+        let lane = self.lane(&unit);
+        let (reply, outcome) = oneshot::channel();
+        lane.requests.borrow_mut().push(Request { certificate, verb, deadline, reply });
+        if !lane.working.replace(true) {
+            tokio::task::spawn_local(work(lane, unit, self.units.clone()));
+        }
+        // A lane that panicked answers nobody; the debt stays.
+        outcome.await.unwrap_or_else(|_| ActOutcome::NotNow("an internal error; see the journal".into()))
+    }
+}
+
+/// Marks the lane idle even when a job panics.
+struct Working(Rc<UnitLane>);
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.0.working.replace(false);
+    }
+}
+
+async fn work(lane: Rc<UnitLane>, unit: UnitName, units: Rc<dyn Units>) {
+    let working = Working(lane);
+    let lane = &working.0;
+    loop {
+        let _ = timeout(GATHER, everyone_arrived(lane)).await;
+        let (verb, batch) = {
+            let mut requests = lane.requests.borrow_mut();
+            let Some(verb) = requests.first().map(|request| request.verb) else { return };
+            let (batch, rest) = requests.drain(..).partition(|request| request.verb == verb);
+            *requests = rest;
+            (verb, batch)
+        };
+        let batch: Vec<Request> = batch;
+        if verb == OnChange::Restart {
+            space_restarts(lane, &unit, units.as_ref()).await;
+        }
+        let deadline = batch.iter().map(|request| request.deadline).max().unwrap_or(GATHER);
+        let certificates: Vec<_> = batch.iter().map(|request| request.certificate.clone()).collect();
+        journal::emit(&Event::ReloadStarted { certificates: certificates.clone(), unit: unit.clone(), verb });
+        let outcome = units.act(&unit, verb, deadline).await;
+        narrate(certificates, &unit, &outcome);
+        for request in batch {
+            let _ = request.reply.send(outcome.clone());
+        }
+    }
+}
+
+async fn everyone_arrived(lane: &UnitLane) {
+    loop {
+        let arrived = lane.arrived.notified();
+        if *lane.in_transit.borrow() == 0 {
+            return;
+        }
+        arrived.await;
+    }
+}
+
+/// Restarts stay below the unit's own start limit, or systemd would refuse to start it at all.
+async fn space_restarts(lane: &UnitLane, unit: &UnitName, units: &dyn Units) {
+    let last = *lane.last_restart.borrow();
+    if let Some(last) = last {
+        let limit = units.facts(unit).await.ok().and_then(|facts| facts.start_limit);
+        if let Some(limit) = limit {
+            sleep_until(last + limit.interval / limit.burst.max(1)).await;
+        }
+    }
+    *lane.last_restart.borrow_mut() = Some(Instant::now());
+}
+
+fn narrate(certificates: Vec<CertificateName>, unit: &UnitName, outcome: &ActOutcome) {
+    let unit = unit.clone();
+    let event = match outcome {
+        ActOutcome::Job(JobResult::Done) => Event::ReloadDone { certificates, unit },
+        // Not a fault: what was published is read when the unit starts.
+        ActOutcome::NotRunning => return,
+        ActOutcome::Job(result) => {
+            let reason = renewd_core::proof::Reason::Reload(*result);
+            Event::ReloadFailed { certificates, unit, reason: reason.label().to_owned() }
+        }
+        ActOutcome::NotNow(why) => Event::ReloadFailed { certificates, unit, reason: why.clone() },
+    };
+    journal::emit(&event);
+}

@@ -1,0 +1,81 @@
+//! What every lane shares: the store, the outside worlds behind their traits, and a source of chance.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use jiff::Timestamp;
+use renewd_core::names::IssuerName;
+use renewd_store::Store;
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::driver::unit_lane::UnitLanes;
+use crate::issuer::Issuer;
+use crate::probe::Probe;
+use crate::units::Units;
+
+/// A source of random numbers in 0..1.
+pub type Chance = Box<dyn FnMut() -> f64>;
+
+/// What every lane shares. One thread, so no locks.
+pub struct World {
+    /// What is on disk.
+    pub store: Store,
+    /// systemd.
+    pub units: Rc<dyn Units>,
+    /// TLS handshakes.
+    pub probe: Rc<dyn Probe>,
+    /// Time.
+    pub clock: Rc<dyn Clock>,
+    /// The configured issuers.
+    pub issuers: RefCell<BTreeMap<IssuerName, Rc<dyn Issuer>>>,
+    pub(crate) unit_lanes: UnitLanes,
+    pub(crate) changes: watch::Sender<u64>,
+    pub(crate) stopping: Cell<bool>,
+    chance: RefCell<Chance>,
+}
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("World").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+impl World {
+    /// Brings the parts together.
+    pub fn new(
+        store: Store,
+        units: Rc<dyn Units>,
+        probe: Rc<dyn Probe>,
+        clock: Rc<dyn Clock>,
+        chance: Chance,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            store,
+            unit_lanes: UnitLanes::new(units.clone()),
+            units,
+            probe,
+            clock,
+            issuers: RefCell::default(),
+            changes: watch::Sender::new(0),
+            stopping: Cell::new(false),
+            chance: RefCell::new(chance),
+        })
+    }
+
+    /// The wall clock.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// A random number in 0..1.
+    pub(crate) fn chance(&self) -> f64 {
+        (self.chance.borrow_mut())()
+    }
+
+    /// Tells everybody who watches that a record changed.
+    pub(crate) fn changed(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+}
