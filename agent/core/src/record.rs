@@ -45,6 +45,10 @@ pub struct Generation {
     pub accepted_at: Timestamp,
     /// What came of it.
     pub verdict: Option<Verdict>,
+    /// The private copy of the identity is gone: what is published of it stays in use, but it can
+    /// not be published again.
+    #[serde(default)]
+    pub lost: bool,
 }
 
 /// What came of a generation.
@@ -118,6 +122,10 @@ pub struct UnitRecord {
     pub standing: Standing,
     /// What it owes, if anything.
     pub debt: Option<Debt>,
+    /// It was well until our own restart, and is not proven since: found *failed*, it is brought up
+    /// again. One that a person stopped is *inactive*, and stays so.
+    #[serde(default)]
+    pub revive: bool,
 }
 
 /// Something that went wrong last, for people.
@@ -250,6 +258,11 @@ pub enum Event {
     },
     /// A unit became active.
     UnitActivated(UnitName),
+    /// What is published belongs to other users than it should: the same identity and trust are to
+    /// go out under a new number.
+    Republish,
+    /// The private copy of the identity that first came in this generation is gone or damaged.
+    IdentityLost(GenerationNumber),
     /// A chance to forget what no longer matters.
     Housekeeping,
 }
@@ -330,6 +343,11 @@ impl Record {
                 activation::probed(&mut self, &unit, generation, report, context);
             }
             Event::UnitActivated(unit) => activation::unit_activated(&mut self, &unit, context),
+            Event::Republish => activation::republish(&mut self),
+            Event::IdentityLost(identity) => {
+                activation::identity_lost(&mut self, identity, context);
+                supply::identity_lost(&mut self, context);
+            }
             Event::Housekeeping => self.forget_generations(context.now),
         }
         self
@@ -358,6 +376,7 @@ impl Record {
         self.generations.get(&number).is_some_and(|generation| {
             generation.leaf.not_before <= schedule::after(now, schedule::EARLY)
                 && generation.leaf.not_after > schedule::after(now, margin)
+                && !generation.lost
                 && self.anchors.contains(&generation.anchor)
                 && !self.identity_blamed(generation.identity)
         })

@@ -280,6 +280,14 @@ pub(crate) fn blamed(record: &mut Record, context: Context<'_>) {
     }
 }
 
+/// Without an identity that can be published the issuer is asked anew: with back-off, lest a disk
+/// that loses keys become an issuance loop.
+pub(crate) fn identity_lost(record: &mut Record, context: Context<'_>) {
+    if record.target.is_none() && record.supply == Supply::Fresh {
+        wait(record, 1, context);
+    }
+}
+
 pub(crate) fn accepted(record: &mut Record, identity: NewIdentity, context: Context<'_>) {
     if !matches!(record.supply, Supply::Issuing { .. }) {
         return;
@@ -299,6 +307,7 @@ pub(crate) fn accepted(record: &mut Record, identity: NewIdentity, context: Cont
         request: identity.request,
         accepted_at: context.now,
         verdict: None,
+        lost: false,
     });
     record.target = Some(number);
 }

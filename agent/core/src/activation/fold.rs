@@ -19,6 +19,7 @@ pub(crate) fn recovered(
     current: Option<GenerationNumber>,
     context: Context<'_>,
 ) {
+    expect_felled(record, context);
     if current == record.published {
         return;
     }
@@ -104,9 +105,46 @@ fn owe(
         tries: 0,
         not_before: context.now,
     });
-    record
+    let revive = record
         .units
-        .insert(dependent.unit.clone(), UnitRecord { standing, debt });
+        .get(&dependent.unit)
+        .is_some_and(|unit| unit.revive);
+    let entry = UnitRecord {
+        standing,
+        debt,
+        revive,
+    };
+    record.units.insert(dependent.unit.clone(), entry);
+}
+
+/// A restart that we asked for just before we died may have felled the unit.
+fn expect_felled(record: &mut Record, context: Context<'_>) {
+    for dependent in context.dependents {
+        let acting = record
+            .units
+            .get(&dependent.unit)
+            .and_then(|unit| unit.debt.as_ref())
+            .is_some_and(|debt| debt.step == DebtStep::Act);
+        if acting {
+            note_restart(record, &dependent.unit, context);
+        }
+    }
+}
+
+/// Notes that a restart of ours can have felled a unit that was well.
+fn note_restart(record: &mut Record, unit: &UnitName, context: Context<'_>) {
+    let restarts = context
+        .dependents
+        .iter()
+        .any(|dependent| dependent.unit == *unit && dependent.on_change == OnChange::Restart);
+    let was_well = record
+        .rollout
+        .as_ref()
+        .and_then(|rollout| rollout.baseline.get(unit))
+        .is_some_and(|proof| proof.holds());
+    if let Some(entry) = record.units.get_mut(unit) {
+        entry.revive |= restarts && was_well;
+    }
 }
 
 pub(crate) fn trust_changed(record: &mut Record, trust: TrustPart) {
@@ -123,6 +161,63 @@ pub(crate) fn trust_changed(record: &mut Record, trust: TrustPart) {
             ..generation
         }));
     }
+}
+
+/// The target goes out under a new number: what is published is not as it should be.
+pub(crate) fn republish(record: &mut Record) {
+    let publishing = record
+        .rollout
+        .as_ref()
+        .is_some_and(|rollout| rollout.stage == Stage::Publish);
+    if record.target != record.published || publishing {
+        // Something goes out anyway.
+        return;
+    }
+    if let Some(generation) = record.target_generation().cloned()
+        && !generation.lost
+    {
+        record.target = Some(record.add_generation(generation));
+    }
+}
+
+/// An identity can not be published again. Nothing that was to be published with it will be; what
+/// is published stays until the issuer gave another one.
+pub(crate) fn identity_lost(record: &mut Record, identity: GenerationNumber, context: Context<'_>) {
+    let mut found = false;
+    for generation in record.generations.values_mut() {
+        if generation.identity == identity && !generation.lost {
+            generation.lost = true;
+            found = true;
+        }
+    }
+    if !found {
+        return;
+    }
+    record.note_error(
+        context.now,
+        format!("the private copy of generation {identity} is gone or damaged; asking for another certificate"),
+    );
+    let lost = |number: &GenerationNumber| {
+        record
+            .generations
+            .get(number)
+            .is_none_or(|generation| generation.lost)
+    };
+    if record.target.as_ref().is_some_and(lost) {
+        // What is published stays the aim, if it could be published again.
+        record.target = record.published.filter(|number| !lost(number));
+    }
+    let unpublishable = record
+        .rollout
+        .as_ref()
+        .is_some_and(|rollout| rollout.stage == Stage::Publish && lost(&rollout.generation));
+    if unpublishable {
+        record.rollout = None;
+    }
+    let kept = record.published;
+    record
+        .generations
+        .retain(|number, generation| !generation.lost || Some(*number) == kept);
 }
 
 pub(crate) fn baseline_taken(record: &mut Record, findings: BTreeMap<UnitName, BaselineFinding>) {
@@ -190,6 +285,9 @@ pub(crate) fn acted(
         .dependents
         .iter()
         .any(|dependent| dependent.unit == *unit && dependent.probed);
+    if matches!(outcome, ActOutcome::Job(_)) {
+        note_restart(record, unit, context);
+    }
     match outcome {
         ActOutcome::Job(JobResult::Done) if probed => {
             if let Some(debt) = record
@@ -293,6 +391,7 @@ fn paid(
 ) {
     if let Some(unit) = record.units.get_mut(unit) {
         unit.debt = None;
+        unit.revive = false;
         unit.standing = Standing {
             proof,
             detail: String::new(),

@@ -14,7 +14,7 @@ use crate::names::UnitName;
 use crate::proof::Proof;
 use crate::record::{Cause, Debt, DebtStep, GenerationNumber, Record};
 use crate::schedule::{self, LONGEST_RETRY};
-use crate::unit::Dependent;
+use crate::unit::{Dependent, OnChange};
 
 pub(crate) mod fold;
 #[cfg(test)]
@@ -102,6 +102,9 @@ pub enum Action {
         unit: UnitName,
         /// For which generation.
         generation: GenerationNumber,
+        /// Our own restart felled it: if it is found *failed*, it is started. Without this, and when
+        /// it is *inactive*, a unit that does not run is left alone.
+        revive: bool,
     },
     /// Probe a unit.
     Probe {
@@ -164,26 +167,32 @@ fn pay(
     life: Duration,
     now: Timestamp,
 ) -> Action {
-    let debts: Vec<(&Dependent, &Debt)> = dependents
+    let debts: Vec<(&Dependent, &Debt, bool)> = dependents
         .iter()
         .filter_map(|dependent| {
-            Some((dependent, record.units.get(&dependent.unit)?.debt.as_ref()?))
+            let unit = record.units.get(&dependent.unit)?;
+            let revive = unit.revive && dependent.on_change == OnChange::Restart;
+            Some((dependent, unit.debt.as_ref()?, revive))
         })
         .collect();
     // A wave waits for the one before it, unless what it would go on serving is no longer usable.
     let may_wait = record
         .previous
         .is_some_and(|previous| record.usable(previous, life, now));
-    let wave = debts.iter().map(|(dependent, _)| dependent.wave).min();
+    let wave = debts.iter().map(|(dependent, ..)| dependent.wave).min();
     let mut soonest: Option<Timestamp> = None;
-    for (dependent, debt) in debts {
+    for (dependent, debt, revive) in debts {
         if busy.contains(&dependent.unit) || (may_wait && Some(dependent.wave) != wave) {
             continue;
         }
         if schedule::reached(debt.not_before, LONGEST_RETRY, now) {
             let (unit, generation) = (dependent.unit.clone(), debt.generation);
             return match debt.step {
-                DebtStep::Act => Action::Act { unit, generation },
+                DebtStep::Act => Action::Act {
+                    unit,
+                    generation,
+                    revive,
+                },
                 DebtStep::Probe => Action::Probe { unit, generation },
             };
         }
