@@ -2,6 +2,9 @@
 
 use std::io;
 
+use super::document::clipped;
+use super::error::{ErrorKind, Mismatch};
+
 /// Who exists on a host.
 pub trait Accounts: Send + Sync {
     /// The number of the user of that name; `None` when there is no such user.
@@ -47,6 +50,63 @@ impl Accounts for AnyAccounts {
 
     fn group(&self, _: &str) -> io::Result<Option<u32>> {
         Ok(Some(0))
+    }
+}
+
+/// A user or a group: its number, from its name or its number in digits.
+pub(super) fn number_of(
+    text: &str,
+    what: &str,
+    look_up: impl FnOnce(&str) -> io::Result<Option<u32>>,
+) -> Result<u32, Mismatch> {
+    let expected = format!("a {what} of this host, by name or number");
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // The highest number means "unchanged" to chown(2).
+        return text
+            .parse()
+            .ok()
+            .filter(|number| *number != u32::MAX)
+            .ok_or_else(|| {
+                Mismatch::new(
+                    format!("{:?} is no number of a {what}", clipped(text)),
+                    expected,
+                    "choose one below 4294967295",
+                )
+            });
+    }
+    let malformed = text.is_empty()
+        || text.len() > 255
+        || text.chars().any(|letter| {
+            letter.is_whitespace() || letter.is_control() || letter == ':' || letter == '/'
+        });
+    if malformed {
+        return Err(Mismatch::new(
+            format!("{:?} is no name of a {what}", clipped(text)),
+            expected,
+            format!("write one {what} only"),
+        ));
+    }
+    match look_up(text) {
+        Ok(Some(number)) => Ok(number),
+        Ok(None) => Err(Mismatch::of(
+            ErrorKind::Account,
+            format!("the {what} {text:?} does not exist on this host"),
+            expected,
+            format!(
+                "install the package that brings it, or create it by sysusers.d(5) or {}",
+                if what == "group" {
+                    "groupadd --system"
+                } else {
+                    "useradd --system"
+                }
+            ),
+        )),
+        Err(error) => Err(Mismatch::of(
+            ErrorKind::Account,
+            format!("the {what} {text:?} cannot be looked up: {error}"),
+            expected,
+            "repair the host's name service (nsswitch.conf(5)), or write the number",
+        )),
     }
 }
 

@@ -8,6 +8,7 @@ use renewd_core::request::Request;
 
 use super::common::{Common, twice};
 use super::dependent;
+use super::document::At;
 use super::environment::Environment;
 use super::error::{ErrorKind, Mismatch, Report};
 use super::issuer::Main;
@@ -15,12 +16,8 @@ use super::raw::RawCertificate;
 use super::settings::{CertificateSettings, DependentSettings, IssuerKind, IssuerSettings};
 use super::source::Source;
 use super::values;
-use super::walk::At;
 
 const LIFETIME: Duration = Duration::from_secs(24 * 3600);
-
-/// More would not fit what TLS clients take, and is a mistake.
-const MOST_NAMES: usize = 100;
 
 /// Judges one certificate's file. Without `main` (its own errors are told elsewhere) what refers to
 /// an issuer stays unjudged, and there are no settings.
@@ -95,15 +92,15 @@ fn names(raw: &RawCertificate, environment: &Environment, report: &mut Report) -
         }
         return Vec::new();
     };
-    if list.value.is_empty() || list.value.len() > MOST_NAMES {
+    if list.value.is_empty() {
+        let remedy = "write for example names = [\"%H\"]";
         list.refuse(
             report,
-            Mismatch::new(
-                format!("has {} entries", list.value.len()),
-                format!("1 to {MOST_NAMES} names"),
-                "write for example names = [\"%H\"]; split a long list over several certificates",
-            ),
+            Mismatch::new("is empty", "at least one name", remedy),
         );
+    }
+    if let Some(at) = list.value.get(values::MOST_ENTRIES) {
+        at.refuse(report, values::too_many());
         return Vec::new();
     }
     let mut names: Vec<At<San>> = Vec::new();
@@ -113,6 +110,13 @@ fn names(raw: &RawCertificate, environment: &Environment, report: &mut Report) -
             continue;
         };
         let specified = at.value.contains('%');
+        if specified && environment.is_unnamed() {
+            at.warn(
+                report,
+                "stands for \"localhost\", as the host has no name of its own",
+                "name the host (hostnamectl hostname NAME), or write the name itself",
+            );
+        }
         match seen.get(&name.value) {
             // On a host whose name has no dot %H and %l are the same, and the file is right.
             Some(by_specifier) if specified || *by_specifier => {}

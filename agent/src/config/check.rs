@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::environment::Environment;
 use super::error::{ConfigError, ConfigWarning, Location, Report};
-use super::load::{CERTIFICATES, Files, Loaded, MAIN_FILE, build, load};
+use super::files::{CERTIFICATES, Files, MAIN_FILE};
+use super::load::{Loaded, build, load};
 use super::source::Source;
 
 /// What a check found.

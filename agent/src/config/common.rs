@@ -5,12 +5,13 @@ use std::time::Duration;
 use renewd_core::names::IssuerName;
 use renewd_core::request::{KeyType, Usages};
 
+use super::accounts::number_of;
+use super::document::At;
 use super::environment::Environment;
 use super::error::{ErrorKind, Mismatch, Report};
 use super::raw::{RawCommon, RawList};
 use super::settings::Ownership;
 use super::values;
-use super::walk::At;
 
 /// What is left to say after one file: each key that stands there with a right value. A key with a
 /// wrong one is absent, and its error noted.
@@ -38,7 +39,7 @@ impl Common {
         let mut account = |at: &Option<At<String>>, what: &str| {
             let at = at.as_ref()?;
             let number = at.parse(report, |text| {
-                values::account(text, what, |name| match what {
+                number_of(text, what, |name| match what {
                     "user" => accounts.user(name),
                     _ => accounts.group(name),
                 })
@@ -111,7 +112,10 @@ pub(super) fn parse<T, U>(
 pub(super) fn issuer_name(text: &str) -> Result<IssuerName, Mismatch> {
     text.parse().map_err(|_| {
         Mismatch::new(
-            format!("{:?} is no name of an issuer", super::walk::clipped(text)),
+            format!(
+                "{:?} is no name of an issuer",
+                super::document::clipped(text)
+            ),
             "1 to 64 of a-z A-Z 0-9 . _ - @, beginning with a letter or digit",
             "choose such a name",
         )
@@ -150,7 +154,7 @@ fn usages(list: &RawList, report: &mut Report) -> Option<Usages> {
 pub(super) fn twice(text: &str) -> Mismatch {
     Mismatch::of(
         ErrorKind::Conflict,
-        format!("{:?} stands twice", super::walk::clipped(text)),
+        format!("{:?} stands twice", super::document::clipped(text)),
         "each once",
         "remove one of the two",
     )

@@ -7,11 +7,11 @@ use renewd_core::request::Usages;
 use renewd_core::unit::{Dependent, OnChange};
 
 use super::common::{parse, twice};
+use super::document::clipped;
 use super::error::{ErrorKind, Mismatch, Report};
 use super::raw::RawUnit;
 use super::settings::{DependentSettings, ProbeText};
 use super::values;
-use super::walk::clipped;
 
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(90);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -99,6 +99,10 @@ fn probes(raw: &RawUnit, usages: Usages, report: &mut Report) -> Vec<ProbeText> 
                 "add \"server\" to usage, or remove the probe",
             ),
         );
+    }
+    if let Some(at) = list.value.get(values::MOST_ENTRIES) {
+        at.refuse(report, values::too_many());
+        return probes;
     }
     for at in &list.value {
         let Some(probe) = at.parse(report, |text| values::probe_target(text)) else {

@@ -29,6 +29,13 @@ impl Environment {
         )
     }
 
+    /// Whether the host has the name that all hosts have before they are given one.
+    pub(super) fn is_unnamed(&self) -> bool {
+        self.host_name
+            .as_deref()
+            .is_some_and(|name| name.split('.').next() == Some("localhost"))
+    }
+
     /// A host of these names; an empty one means that it has none.
     pub fn new(host_name: &str, machine_id: &str, accounts: impl Accounts + 'static) -> Self {
         // "(none)" is what the kernel says before anybody has named the host.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use renewd_core::names::IssuerName;
 
 use super::common::{Common, issuer_name, parse, twice};
+use super::document::clipped;
 use super::environment::Environment;
 use super::error::{ErrorKind, Location, Mismatch, Report};
 use super::raw::{RawIssuer, RawList, RawMain};
@@ -12,7 +13,6 @@ use super::settings::{IssuerKind, IssuerSettings, LocalIssuerSettings};
 use super::source::Source;
 use super::suggest::nearest;
 use super::values::{self, YEAR};
-use super::walk::{At, clipped};
 
 /// Types that the design knows and this version does not have.
 const LATER: [&str; 6] = ["acme", "step", "vault", "est", "exec", "spiffe"];
@@ -126,11 +126,7 @@ fn read_issuer(raw: &RawIssuer, report: &mut Report) -> Option<IssuerSettings> {
         Some(kind) => {
             let _ = kind.parse(report, |text| local_only(text));
         }
-        // Where the key has a value of another type, that is the error.
-        None if report
-            .errors
-            .iter()
-            .any(|error| error.field == format!("{}.type", raw.name.field)) => {}
+        None if raw.kind_given => {}
         None => report.error(
             &raw.name.location,
             format!("{}.type", raw.name.field),
@@ -143,13 +139,7 @@ fn read_issuer(raw: &RawIssuer, report: &mut Report) -> Option<IssuerSettings> {
         ),
     }
     let local = read_local(raw, report);
-    // Unknown keys and wrong types of this table were noted while it was read.
-    let own = format!("{}.", raw.name.field);
-    let clean = report.errors.len() == before
-        && !report
-            .errors
-            .iter()
-            .any(|error| error.field.starts_with(&own));
+    let clean = raw.clean && report.errors.len() == before;
     clean.then_some(IssuerSettings {
         name: name?.value,
         kind: IssuerKind::Local(local),
@@ -222,8 +212,11 @@ fn list<T: PartialEq>(
             ),
         );
     }
-    let places: &[At<String>] = &raw.value;
-    for at in places {
+    if let Some(at) = raw.value.get(values::MOST_ENTRIES) {
+        at.refuse(report, values::too_many());
+        return list;
+    }
+    for at in &raw.value {
         let Some(value) = at.parse(report, &parse) else {
             continue;
         };

@@ -1,10 +1,11 @@
 //! What the files say: each value in the type that the file gives it, with its place. Nothing is
 //! judged here but keys and types.
 
+use super::document::{At, parse};
 use super::error::{Location, Report};
 use super::keys::{CERTIFICATE, DEFAULTS, ISSUER, MAIN, UNIT};
 use super::source::Source;
-use super::walk::{At, Section, parse};
+use super::walk::Section;
 
 /// A list of texts, each with its own line.
 pub(super) type RawList = At<Vec<At<String>>>;
@@ -32,7 +33,11 @@ pub(super) struct RawCommon {
 #[derive(Debug)]
 pub(super) struct RawIssuer {
     pub(super) name: At<String>,
+    /// Whether every key of it is known and of its type.
+    pub(super) clean: bool,
     pub(super) kind: Option<At<String>>,
+    /// Whether `type` stands there at all: a value of a wrong type is an error of its own.
+    pub(super) kind_given: bool,
     pub(super) common_name: Option<At<String>>,
     pub(super) root_lifetime: Option<At<String>>,
     pub(super) intermediate_lifetime: Option<At<String>>,
@@ -96,20 +101,25 @@ impl RawCommon {
 
 impl RawIssuer {
     fn read(name: At<String>, section: &Section<'_>, report: &mut Report) -> Self {
+        let before = report.errors.len();
         let kind = section.text("type", report);
         // The keys of another type are not known here; its type alone is the error.
         if kind.as_ref().is_none_or(|kind| kind.value == "local") {
             section.refuse_unknown_keys(report);
         }
-        Self {
+        let mut raw = Self {
+            clean: true,
             kind,
+            kind_given: section.has("type"),
             common_name: section.text("common_name", report),
             root_lifetime: section.text("root_lifetime", report),
             intermediate_lifetime: section.text("intermediate_lifetime", report),
             permitted_dns: section.texts("permitted_dns", report),
             permitted_ip: section.texts("permitted_ip", report),
             name,
-        }
+        };
+        raw.clean = report.errors.len() == before;
+        raw
     }
 }
 
@@ -121,7 +131,7 @@ impl RawCertificate {
         Some(Self {
             location: top.location().clone(),
             names: top.texts("names", report),
-            names_given: document.get_ref().contains_key("names"),
+            names_given: top.has("names"),
             common: RawCommon::read(&top, report),
             units: top
                 .named_tables("unit", &UNIT, report)

@@ -12,7 +12,7 @@ use renewd_core::names::{CertificateName, IssuerName, San};
 use renewd_core::request::Request;
 use renewd_core::unit::Dependent;
 
-use super::error::Location;
+use super::error::{ConfigError, ErrorKind, Location, Mismatch};
 
 /// Everything that is configured.
 #[derive(Debug, Clone, Default)]
@@ -25,8 +25,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The texts that these settings were read from, to be kept until the next start: a certificate
-    /// whose file is bad then is held on them. Only texts without any error are among them.
+    /// The texts to be kept until the next start, on which a file that is bad then is held. Each was
+    /// accepted once.
     pub fn accepted_texts(&self) -> &Texts {
         &self.texts
     }
@@ -244,6 +244,22 @@ pub struct DependentSettings {
     pub probe_timeout: Duration,
     /// Where the unit is configured.
     pub location: Location,
+}
+
+impl DependentSettings {
+    /// An error that only systemd could tell, such as a unit that cannot reload, at the unit's line.
+    pub fn error(
+        &self,
+        key: &str,
+        found: impl Into<String>,
+        expected: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> ConfigError {
+        Mismatch::of(ErrorKind::Unit, found, expected, remedy).at(
+            self.location.clone(),
+            format!("unit.\"{}\".{key}", self.dependent.unit),
+        )
+    }
 }
 
 impl PartialEq for DependentSettings {

@@ -62,7 +62,7 @@ impl Source {
         &self.text
     }
 
-    pub(super) fn file(&self) -> &Path {
+    pub(super) fn file(&self) -> &Arc<Path> {
         &self.file
     }
 

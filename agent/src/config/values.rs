@@ -9,12 +9,12 @@ use renewd_core::names::San;
 use renewd_core::request::KeyType;
 use renewd_core::unit::OnChange;
 
+use super::document::clipped;
 use super::environment::Environment;
-use super::error::{ErrorKind, Mismatch};
+use super::error::Mismatch;
 use super::settings::{Network, ProbeText, masked};
 use super::specifier::{self, expand};
 use super::suggest::nearest;
-use super::walk::clipped;
 
 /// One second.
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -31,6 +31,18 @@ pub(super) const CA_LIFETIME: RangeInclusive<Duration> =
 pub(super) const TIMEOUT: RangeInclusive<Duration> = SECOND..=Duration::from_secs(3600);
 /// A dependent's wave.
 pub(super) const ORDER: RangeInclusive<i64> = 0..=99;
+
+/// A list's entries. More names would not fit what TLS clients take; more of anything is a mistake.
+pub(super) const MOST_ENTRIES: usize = 100;
+
+/// The first entry beyond the limit.
+pub(super) fn too_many() -> Mismatch {
+    Mismatch::new(
+        format!("is entry {} of its list", MOST_ENTRIES + 1),
+        format!("at most {MOST_ENTRIES} entries"),
+        "split the list, or shorten it",
+    )
+}
 
 const KEY_TYPES: [(&str, KeyType); 6] = [
     ("ecdsa-p256", KeyType::EcdsaP256),
@@ -257,60 +269,3 @@ pub(super) fn common_name(text: &str) -> Result<String, Mismatch> {
 
 /// RFC 5280 gives a common name 64 characters (`ub-common-name`); the issuer adds a word or two.
 const MOST_COMMON_NAME: usize = 40;
-
-/// A user or a group: its number, from its name or its number in digits.
-pub(super) fn account(
-    text: &str,
-    what: &str,
-    look_up: impl FnOnce(&str) -> std::io::Result<Option<u32>>,
-) -> Result<u32, Mismatch> {
-    let expected = format!("a {what} of this host, by name or number");
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // The highest number means "unchanged" to chown(2).
-        return text
-            .parse()
-            .ok()
-            .filter(|number| *number != u32::MAX)
-            .ok_or_else(|| {
-                Mismatch::new(
-                    format!("{:?} is no number of a {what}", clipped(text)),
-                    expected,
-                    "choose one below 4294967295",
-                )
-            });
-    }
-    let malformed = text.is_empty()
-        || text.len() > 255
-        || text.chars().any(|letter| {
-            letter.is_whitespace() || letter.is_control() || letter == ':' || letter == '/'
-        });
-    if malformed {
-        return Err(Mismatch::new(
-            format!("{:?} is no name of a {what}", clipped(text)),
-            expected,
-            format!("write one {what} only"),
-        ));
-    }
-    match look_up(text) {
-        Ok(Some(number)) => Ok(number),
-        Ok(None) => Err(Mismatch::of(
-            ErrorKind::Account,
-            format!("the {what} {text:?} does not exist on this host"),
-            expected,
-            format!(
-                "install the package that brings it, or create it by sysusers.d(5) or {}",
-                if what == "group" {
-                    "groupadd --system"
-                } else {
-                    "useradd --system"
-                }
-            ),
-        )),
-        Err(error) => Err(Mismatch::of(
-            ErrorKind::Account,
-            format!("the {what} {text:?} cannot be looked up: {error}"),
-            expected,
-            "repair the host's name service (nsswitch.conf(5)), or write the number",
-        )),
-    }
-}

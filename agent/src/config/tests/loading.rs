@@ -42,6 +42,12 @@ fn a_bad_file_holds_its_certificate_alone_on_its_last_accepted_text() {
     assert!(!start.main_held);
     assert_eq!(start.settings, first.settings);
     assert_eq!(start.settings.accepted_texts(), &accepted);
+    let held = &start.settings.certificates[&"one".parse().unwrap()];
+    assert!(
+        held.location
+            .to_string()
+            .ends_with("one.toml (last accepted):1")
+    );
 }
 
 #[test]
@@ -60,6 +66,16 @@ fn a_bad_main_file_is_held_on_its_last_accepted_text_and_else_nothing_is_in_forc
     assert_eq!(start.settings, first.settings);
     assert_eq!(start.settings.accepted_texts(), accepted);
 
+    // Its issuer is gone: it is held on nothing, and its text is kept for when the issuer is back.
+    fs::write(directory.path().join("renewd.toml"), "").unwrap();
+    let start = load_at_start(directory.path(), accepted, &environment());
+    assert_eq!(start.held[&"one".parse().unwrap()], Held::Nothing);
+    assert_eq!(
+        start.settings.accepted_texts().certificates,
+        accepted.certificates
+    );
+
+    fs::write(directory.path().join("renewd.toml"), "=").unwrap();
     let fresh = load_at_start(directory.path(), &Texts::default(), &environment());
     assert!(fresh.settings.certificates.is_empty() && fresh.settings.issuers.is_empty());
     assert_eq!(fresh.held[&"one".parse().unwrap()], Held::Nothing);
@@ -78,6 +94,26 @@ fn an_unlistable_directory_is_not_an_empty_one() {
     );
     assert_eq!(start.errors[0].kind, ErrorKind::Unreadable);
     assert_eq!(start.settings, first.settings);
+}
+
+#[test]
+fn what_systemd_finds_out_later_is_told_at_the_units_line() {
+    let text = "names = [\"a.test\"]\n\n[unit.\"a.service\"]\norder = 2\n[unit.\"b.service\"]\n";
+    let settings = load_certificate(text).settings;
+    let told: Vec<String> = settings
+        .units()
+        .map(|(_, unit)| {
+            let error = unit.error("on_change", "the unit cannot reload", "", "use restart");
+            error.to_string()
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "/etc/renewd/certs.d/api.toml:5: unit.\"b.service\".on_change: the unit cannot reload; use restart",
+            "/etc/renewd/certs.d/api.toml:3: unit.\"a.service\".on_change: the unit cannot reload; use restart",
+        ]
+    );
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod errors;
 mod examples;
+mod issuers;
 mod loading;
 mod property;
 
