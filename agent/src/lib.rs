@@ -1,1 +1,3 @@
-//! Skeleton.
+//! The daemon and its command line, as a library.
+
+pub mod config;
