@@ -1,0 +1,131 @@
+//! Users and groups: who a published file may be given to.
+
+use std::io;
+
+use super::document::clipped;
+use super::error::{ErrorKind, Mismatch};
+
+/// Who exists on a host.
+pub trait Accounts: Send + Sync {
+    /// The number of the user of that name; `None` when there is no such user.
+    ///
+    /// # Errors
+    ///
+    /// When the host's databases cannot be asked.
+    fn user(&self, name: &str) -> io::Result<Option<u32>>;
+
+    /// The number of the group of that name; `None` when there is no such group.
+    ///
+    /// # Errors
+    ///
+    /// When the host's databases cannot be asked.
+    fn group(&self, name: &str) -> io::Result<Option<u32>>;
+}
+
+/// This host's accounts, through its name service (`nsswitch.conf(5)`).
+#[derive(Debug, Clone, Copy)]
+pub struct SystemAccounts;
+
+impl Accounts for SystemAccounts {
+    fn user(&self, name: &str) -> io::Result<Option<u32>> {
+        let user = nix::unistd::User::from_name(name)?;
+        Ok(user.map(|user| user.uid.as_raw()))
+    }
+
+    fn group(&self, name: &str) -> io::Result<Option<u32>> {
+        let group = nix::unistd::Group::from_name(name)?;
+        Ok(group.map(|group| group.gid.as_raw()))
+    }
+}
+
+/// Everybody exists, under the number 0: for `check` of files that are meant for other hosts. What
+/// was resolved by it must never be published.
+#[derive(Debug, Clone, Copy)]
+pub struct AnyAccounts;
+
+impl Accounts for AnyAccounts {
+    fn user(&self, _: &str) -> io::Result<Option<u32>> {
+        Ok(Some(0))
+    }
+
+    fn group(&self, _: &str) -> io::Result<Option<u32>> {
+        Ok(Some(0))
+    }
+}
+
+/// A user or a group: its number, from its name or its number in digits.
+pub(super) fn number_of(
+    text: &str,
+    what: &str,
+    look_up: impl FnOnce(&str) -> io::Result<Option<u32>>,
+) -> Result<u32, Mismatch> {
+    let expected = format!("a {what} of this host, by name or number");
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // The highest number means "unchanged" to chown(2).
+        return text
+            .parse()
+            .ok()
+            .filter(|number| *number != u32::MAX)
+            .ok_or_else(|| {
+                Mismatch::new(
+                    format!("{:?} is no number of a {what}", clipped(text)),
+                    expected,
+                    "choose one below 4294967295",
+                )
+            });
+    }
+    let malformed = text.is_empty()
+        || text.len() > 255
+        || text.chars().any(|letter| {
+            letter.is_whitespace() || letter.is_control() || letter == ':' || letter == '/'
+        });
+    if malformed {
+        return Err(Mismatch::new(
+            format!("{:?} is no name of a {what}", clipped(text)),
+            expected,
+            format!("write one {what} only"),
+        ));
+    }
+    match look_up(text) {
+        Ok(Some(number)) => Ok(number),
+        Ok(None) => Err(Mismatch::of(
+            ErrorKind::Account,
+            format!("the {what} {text:?} does not exist on this host"),
+            expected,
+            format!(
+                "install the package that brings it, or create it by sysusers.d(5) or {}",
+                if what == "group" {
+                    "groupadd --system"
+                } else {
+                    "useradd --system"
+                }
+            ),
+        )),
+        Err(error) => Err(Mismatch::of(
+            ErrorKind::Account,
+            format!("the {what} {text:?} cannot be looked up: {error}"),
+            expected,
+            "repair the host's name service (nsswitch.conf(5)), or write the number",
+        )),
+    }
+}
+
+/// The fake: users and groups as a test lists them.
+#[cfg(test)]
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ListedAccounts(pub(crate) Vec<(&'static str, u32)>);
+
+#[cfg(test)]
+impl Accounts for ListedAccounts {
+    fn user(&self, name: &str) -> io::Result<Option<u32>> {
+        Ok(self
+            .0
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|found| found.1))
+    }
+
+    fn group(&self, name: &str) -> io::Result<Option<u32>> {
+        self.user(name)
+    }
+}

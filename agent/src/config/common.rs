@@ -1,0 +1,161 @@
+//! The keys that `[defaults]` and a certificate's file share, and their merging.
+
+use std::time::Duration;
+
+use renewd_core::names::IssuerName;
+use renewd_core::request::{KeyType, Usages};
+
+use super::accounts::number_of;
+use super::document::At;
+use super::environment::Environment;
+use super::error::{ErrorKind, Mismatch, Report};
+use super::raw::{RawCommon, RawList};
+use super::settings::Ownership;
+use super::values;
+
+/// What is left to say after one file: each key that stands there with a right value. A key with a
+/// wrong one is absent, and its error noted.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Common {
+    pub(super) issuer: Option<At<IssuerName>>,
+    pub(super) lifetime: Option<At<Duration>>,
+    pub(super) key_type: Option<KeyType>,
+    pub(super) usages: Option<Usages>,
+    owner: Option<Account>,
+    group: Option<Account>,
+    mode: Option<u32>,
+}
+
+#[derive(Debug, Clone)]
+struct Account {
+    number: u32,
+    text: String,
+}
+
+impl Common {
+    /// Judges the keys of one file.
+    pub(super) fn read(raw: &RawCommon, environment: &Environment, report: &mut Report) -> Self {
+        let accounts = &environment.accounts;
+        let mut account = |at: &Option<At<String>>, what: &str| {
+            let at = at.as_ref()?;
+            let number = at.parse(report, |text| {
+                number_of(text, what, |name| match what {
+                    "user" => accounts.user(name),
+                    _ => accounts.group(name),
+                })
+            })?;
+            Some(Account {
+                number: number.value,
+                text: at.value.clone(),
+            })
+        };
+        let owner = account(&raw.owner, "user");
+        let group = account(&raw.group, "group");
+        let mode = parse(&raw.mode, report, |text| values::mode(text));
+        Self {
+            issuer: parse(&raw.issuer, report, |text| issuer_name(text)),
+            lifetime: parse(&raw.lifetime, report, |text| {
+                values::duration(text, &values::LIFETIME)
+            }),
+            key_type: parse(&raw.key_type, report, |text| values::key_type(text))
+                .map(|at| at.value),
+            usages: raw.usage.as_ref().and_then(|list| usages(list, report)),
+            owner,
+            group,
+            mode: mode.map(|at| at.value),
+        }
+    }
+
+    /// These keys, and where one is absent, the default.
+    pub(super) fn over(self, defaults: &Self) -> Self {
+        let defaults = defaults.clone();
+        Self {
+            issuer: self.issuer.or(defaults.issuer),
+            lifetime: self.lifetime.or(defaults.lifetime),
+            key_type: self.key_type.or(defaults.key_type),
+            usages: self.usages.or(defaults.usages),
+            owner: self.owner.or(defaults.owner),
+            group: self.group.or(defaults.group),
+            mode: self.mode.or(defaults.mode),
+        }
+    }
+
+    /// Whose the private files are: root:root 0600, and with a group 0640.
+    pub(super) fn ownership(&self) -> Ownership {
+        let root = || Account {
+            number: 0,
+            text: "root".to_owned(),
+        };
+        let mode = if self.group.is_some() { 0o640 } else { 0o600 };
+        let owner = self.owner.clone().unwrap_or_else(root);
+        let group = self.group.clone().unwrap_or_else(root);
+        Ownership {
+            uid: owner.number,
+            gid: group.number,
+            mode: self.mode.unwrap_or(mode),
+            owner: owner.text,
+            group: group.text,
+        }
+    }
+}
+
+/// The value of an optional key, or a note of why it is none.
+pub(super) fn parse<T, U>(
+    at: &Option<At<T>>,
+    report: &mut Report,
+    parse: impl FnOnce(&T) -> Result<U, Mismatch>,
+) -> Option<At<U>> {
+    at.as_ref().and_then(|at| at.parse(report, parse))
+}
+
+/// An issuer's name.
+pub(super) fn issuer_name(text: &str) -> Result<IssuerName, Mismatch> {
+    text.parse().map_err(|_| {
+        Mismatch::new(
+            format!(
+                "{:?} is no name of an issuer",
+                super::document::clipped(text)
+            ),
+            "1 to 64 of a-z A-Z 0-9 . _ - @, beginning with a letter or digit",
+            "choose such a name",
+        )
+    })
+}
+
+fn usages(list: &RawList, report: &mut Report) -> Option<Usages> {
+    if list.value.is_empty() {
+        list.refuse(
+            report,
+            Mismatch::new("is empty", "server, client or both", "name at least one"),
+        );
+        return None;
+    }
+    let mut usages = Usages {
+        server: false,
+        client: false,
+    };
+    for at in &list.value {
+        let Some(server) = at.parse(report, |text| values::usage(text)) else {
+            continue;
+        };
+        let usage = if server.value {
+            &mut usages.server
+        } else {
+            &mut usages.client
+        };
+        if std::mem::replace(usage, true) {
+            at.refuse(report, twice(&at.value));
+        }
+    }
+    Some(usages)
+}
+
+/// The same value a second time in a list.
+pub(super) fn twice(text: &str) -> Mismatch {
+    Mismatch::of(
+        ErrorKind::Conflict,
+        format!("{:?} stands twice", super::document::clipped(text)),
+        "each once",
+        "remove one of the two",
+    )
+}

@@ -1,0 +1,157 @@
+//! What the files say: each value in the type that the file gives it, with its place. Nothing is
+//! judged here but keys and types.
+
+use super::document::{At, parse};
+use super::error::{Location, Report};
+use super::keys::{CERTIFICATE, DEFAULTS, ISSUER, MAIN, UNIT};
+use super::source::Source;
+use super::walk::Section;
+
+/// A list of texts, each with its own line.
+pub(super) type RawList = At<Vec<At<String>>>;
+
+/// `renewd.toml`.
+#[derive(Debug, Default)]
+pub(super) struct RawMain {
+    pub(super) defaults: RawCommon,
+    pub(super) issuers: Vec<RawIssuer>,
+}
+
+/// The keys that stand in `[defaults]` and in a certificate's file.
+#[derive(Debug, Default)]
+pub(super) struct RawCommon {
+    pub(super) issuer: Option<At<String>>,
+    pub(super) lifetime: Option<At<String>>,
+    pub(super) key_type: Option<At<String>>,
+    pub(super) usage: Option<RawList>,
+    pub(super) owner: Option<At<String>>,
+    pub(super) group: Option<At<String>>,
+    pub(super) mode: Option<At<String>>,
+}
+
+/// `[issuer.NAME]`.
+#[derive(Debug)]
+pub(super) struct RawIssuer {
+    pub(super) name: At<String>,
+    /// Whether every key of it is known and of its type.
+    pub(super) clean: bool,
+    pub(super) kind: Option<At<String>>,
+    /// Whether `type` stands there at all: a value of a wrong type is an error of its own.
+    pub(super) kind_given: bool,
+    pub(super) common_name: Option<At<String>>,
+    pub(super) root_lifetime: Option<At<String>>,
+    pub(super) intermediate_lifetime: Option<At<String>>,
+    pub(super) permitted_dns: Option<RawList>,
+    pub(super) permitted_ip: Option<RawList>,
+}
+
+/// `NAME.toml` in `certs.d`.
+#[derive(Debug)]
+pub(super) struct RawCertificate {
+    pub(super) location: Location,
+    pub(super) names: Option<RawList>,
+    /// Whether `names` stands there at all: a value of a wrong type is an error of its own.
+    pub(super) names_given: bool,
+    pub(super) common: RawCommon,
+    pub(super) units: Vec<RawUnit>,
+}
+
+/// `[unit."NAME"]`.
+#[derive(Debug)]
+pub(super) struct RawUnit {
+    pub(super) name: At<String>,
+    pub(super) on_change: Option<At<String>>,
+    pub(super) probe: Option<RawList>,
+    pub(super) order: Option<At<i64>>,
+    pub(super) reload_timeout: Option<At<String>>,
+    pub(super) probe_timeout: Option<At<String>>,
+}
+
+impl RawMain {
+    /// Reads `renewd.toml`; `None` where its syntax is broken.
+    pub(super) fn read(source: &Source, report: &mut Report) -> Option<Self> {
+        let document = parse(source, report)?;
+        let top = Section::top(source, document.get_ref(), &MAIN, report);
+        let defaults = top
+            .table("defaults", &DEFAULTS, report)
+            .map(|section| RawCommon::read(&section, report))
+            .unwrap_or_default();
+        let issuers = top
+            .named_tables("issuer", &ISSUER, report)
+            .into_iter()
+            .map(|(name, section)| RawIssuer::read(name, &section, report))
+            .collect();
+        Some(Self { defaults, issuers })
+    }
+}
+
+impl RawCommon {
+    fn read(section: &Section<'_>, report: &mut Report) -> Self {
+        Self {
+            issuer: section.text("issuer", report),
+            lifetime: section.text("lifetime", report),
+            key_type: section.text("key_type", report),
+            usage: section.texts("usage", report),
+            owner: section.text("owner", report),
+            group: section.text("group", report),
+            mode: section.text("mode", report),
+        }
+    }
+}
+
+impl RawIssuer {
+    fn read(name: At<String>, section: &Section<'_>, report: &mut Report) -> Self {
+        let before = report.errors.len();
+        let kind = section.text("type", report);
+        // The keys of another type are not known here; its type alone is the error.
+        if kind.as_ref().is_none_or(|kind| kind.value == "local") {
+            section.refuse_unknown_keys(report);
+        }
+        let mut raw = Self {
+            clean: true,
+            kind,
+            kind_given: section.has("type"),
+            common_name: section.text("common_name", report),
+            root_lifetime: section.text("root_lifetime", report),
+            intermediate_lifetime: section.text("intermediate_lifetime", report),
+            permitted_dns: section.texts("permitted_dns", report),
+            permitted_ip: section.texts("permitted_ip", report),
+            name,
+        };
+        raw.clean = report.errors.len() == before;
+        raw
+    }
+}
+
+impl RawCertificate {
+    /// Reads a certificate's file; `None` where its syntax is broken.
+    pub(super) fn read(source: &Source, report: &mut Report) -> Option<Self> {
+        let document = parse(source, report)?;
+        let top = Section::top(source, document.get_ref(), &CERTIFICATE, report);
+        Some(Self {
+            location: top.location().clone(),
+            names: top.texts("names", report),
+            names_given: top.has("names"),
+            common: RawCommon::read(&top, report),
+            units: top
+                .named_tables("unit", &UNIT, report)
+                .into_iter()
+                .map(|(name, section)| RawUnit::read(name, &section, report))
+                .collect(),
+        })
+    }
+}
+
+impl RawUnit {
+    fn read(name: At<String>, section: &Section<'_>, report: &mut Report) -> Self {
+        section.refuse_unknown_keys(report);
+        Self {
+            on_change: section.text("on_change", report),
+            probe: section.text_or_texts("probe", report),
+            order: section.integer("order", report),
+            reload_timeout: section.text("reload_timeout", report),
+            probe_timeout: section.text("probe_timeout", report),
+            name,
+        }
+    }
+}

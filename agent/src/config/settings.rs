@@ -1,0 +1,296 @@
+//! The settings: what the configuration means. No value here is a wrong one.
+//!
+//! Two settings are equal when they ask for the same things: a comment added, or a line moved, is no
+//! change.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use renewd_core::names::{CertificateName, IssuerName, San};
+use renewd_core::request::Request;
+use renewd_core::unit::Dependent;
+
+use super::error::{ConfigError, ErrorKind, Location, Mismatch};
+
+/// Everything that is configured.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// The issuers.
+    pub issuers: BTreeMap<IssuerName, IssuerSettings>,
+    /// The certificates.
+    pub certificates: BTreeMap<CertificateName, CertificateSettings>,
+    pub(super) texts: Texts,
+}
+
+impl Settings {
+    /// The texts to be kept until the next start, on which a file that is bad then is held. Each was
+    /// accepted once.
+    pub fn accepted_texts(&self) -> &Texts {
+        &self.texts
+    }
+
+    /// Each dependent of each certificate, for checks that only systemd can make; the dependent knows
+    /// its place for the error.
+    pub fn units(&self) -> impl Iterator<Item = (&CertificateName, &DependentSettings)> {
+        self.certificates.iter().flat_map(|(name, certificate)| {
+            certificate
+                .dependents
+                .iter()
+                .map(move |dependent| (name, dependent))
+        })
+    }
+}
+
+impl PartialEq for Settings {
+    fn eq(&self, other: &Self) -> bool {
+        self.issuers == other.issuers && self.certificates == other.certificates
+    }
+}
+
+/// The accepted texts of the configuration's files.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Texts {
+    /// `renewd.toml`.
+    pub main: Option<String>,
+    /// Each certificate's file.
+    pub certificates: BTreeMap<CertificateName, String>,
+}
+
+/// One issuer.
+#[derive(Debug, Clone)]
+pub struct IssuerSettings {
+    /// Its name.
+    pub name: IssuerName,
+    /// What it is.
+    pub kind: IssuerKind,
+    /// Where it is configured.
+    pub location: Location,
+}
+
+impl PartialEq for IssuerSettings {
+    fn eq(&self, other: &Self) -> bool {
+        let Self {
+            name,
+            kind,
+            location: _,
+        } = self;
+        *name == other.name && *kind == other.kind
+    }
+}
+
+/// What an issuer is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IssuerKind {
+    /// The embedded CA.
+    Local(LocalIssuerSettings),
+}
+
+/// The embedded CA's settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalIssuerSettings {
+    /// Begins the common names of its root and intermediate.
+    pub common_name: String,
+    /// The root's life.
+    pub root_lifetime: Duration,
+    /// An issuing intermediate's life; not longer than the root's.
+    pub intermediate_lifetime: Duration,
+    /// Name constraint: the domains whose names it may certify, themselves included; any when empty.
+    pub permitted_dns: Vec<String>,
+    /// Name constraint: the networks whose addresses it may certify; any when empty.
+    pub permitted_ip: Vec<Network>,
+}
+
+impl LocalIssuerSettings {
+    /// Whether the name constraints let it certify `name` (RFC 5280, section 4.2.1.10: a constraint
+    /// limits names of its own kind only).
+    pub fn permits(&self, name: &San) -> bool {
+        match name {
+            San::Dns(name) => {
+                let name = name.strip_prefix("*.").unwrap_or(name);
+                self.permitted_dns.is_empty()
+                    || self.permitted_dns.iter().any(|domain| {
+                        name.strip_suffix(domain.as_str())
+                            .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+                    })
+            }
+            San::Ip(address) => {
+                self.permitted_ip.is_empty()
+                    || self
+                        .permitted_ip
+                        .iter()
+                        .any(|network| network.contains(*address))
+            }
+            San::Uri(_) => true,
+        }
+    }
+}
+
+/// An IP network; the bits beyond its prefix are zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    pub(super) address: IpAddr,
+    pub(super) prefix: u8,
+}
+
+impl Network {
+    /// Its first address.
+    pub fn address(self) -> IpAddr {
+        self.address
+    }
+
+    /// How many leading bits count.
+    pub fn prefix(self) -> u8 {
+        self.prefix
+    }
+
+    /// Whether the address lies in it.
+    pub fn contains(self, address: IpAddr) -> bool {
+        masked(address, self.prefix) == Some(self.address)
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
+/// The address with the bits beyond the prefix cleared; `None` when it has fewer bits than that.
+pub(super) fn masked(address: IpAddr, prefix: u8) -> Option<IpAddr> {
+    let prefix = u32::from(prefix);
+    match address {
+        IpAddr::V4(address) => {
+            let cleared = 32u32.checked_sub(prefix)?;
+            let mask = u32::MAX.checked_shl(cleared).unwrap_or(0);
+            Some(IpAddr::V4((address.to_bits() & mask).into()))
+        }
+        IpAddr::V6(address) => {
+            let cleared = 128u32.checked_sub(prefix)?;
+            let mask = u128::MAX.checked_shl(cleared).unwrap_or(0);
+            Some(IpAddr::V6((address.to_bits() & mask).into()))
+        }
+    }
+}
+
+/// One certificate.
+#[derive(Debug, Clone)]
+pub struct CertificateSettings {
+    /// Its name: the stem of its file.
+    pub name: CertificateName,
+    /// What is asked of the issuer.
+    pub request: Request,
+    /// Whose the published files are.
+    pub ownership: Ownership,
+    /// The units that depend on it, in the order of their waves, then of the file.
+    pub dependents: Vec<DependentSettings>,
+    /// Its file.
+    pub location: Location,
+}
+
+impl CertificateSettings {
+    /// The name that a probe asks for when its address gives none: the first DNS name that is no
+    /// wildcard.
+    pub fn server_name(&self) -> Option<&str> {
+        self.request.names.iter().find_map(|name| match name {
+            San::Dns(name) if !name.starts_with('*') => Some(name.as_str()),
+            _ => None,
+        })
+    }
+}
+
+impl PartialEq for CertificateSettings {
+    fn eq(&self, other: &Self) -> bool {
+        let Self {
+            name,
+            request,
+            ownership,
+            dependents,
+            location: _,
+        } = self;
+        *name == other.name
+            && *request == other.request
+            && *ownership == other.ownership
+            && *dependents == other.dependents
+    }
+}
+
+/// Whose the published private files (key and combined) are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ownership {
+    /// The owner's number.
+    pub uid: u32,
+    /// The group's number.
+    pub gid: u32,
+    /// Their mode: 0400, 0440, 0600 or 0640.
+    pub mode: u32,
+    /// The owner as configured, for messages.
+    pub owner: String,
+    /// The group as configured, for messages.
+    pub group: String,
+}
+
+/// One unit that depends on a certificate.
+#[derive(Debug, Clone)]
+pub struct DependentSettings {
+    /// The unit, what it is told, and when.
+    pub dependent: Dependent,
+    /// Where it is probed; empty when it cannot be.
+    pub probes: Vec<ProbeText>,
+    /// How long its job may take.
+    pub reload_timeout: Duration,
+    /// How long after its job the new leaf may take to be served everywhere.
+    pub probe_timeout: Duration,
+    /// Where the unit is configured.
+    pub location: Location,
+}
+
+impl DependentSettings {
+    /// An error that only systemd could tell, such as a unit that cannot reload, at the unit's line.
+    pub fn error(
+        &self,
+        key: &str,
+        found: impl Into<String>,
+        expected: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> ConfigError {
+        Mismatch::of(ErrorKind::Unit, found, expected, remedy).at(
+            self.location.clone(),
+            format!("unit.\"{}\".{key}", self.dependent.unit),
+        )
+    }
+}
+
+impl PartialEq for DependentSettings {
+    fn eq(&self, other: &Self) -> bool {
+        let Self {
+            dependent,
+            probes,
+            reload_timeout,
+            probe_timeout,
+            location: _,
+        } = self;
+        *dependent == other.dependent
+            && *probes == other.probes
+            && *reload_timeout == other.reload_timeout
+            && *probe_timeout == other.probe_timeout
+    }
+}
+
+/// An address to probe, as it is written, such as `tls://127.0.0.1:443`; known to be one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProbeText(pub(super) String);
+
+impl ProbeText {
+    /// The address as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ProbeText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

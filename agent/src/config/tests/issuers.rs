@@ -1,0 +1,93 @@
+//! `renewd.toml`: issuers, and what certificates may ask of them.
+
+use super::{lines, load_main, load_pair};
+
+#[test]
+fn issuers_are_judged_with_the_names_that_they_may_certify() {
+    let bad = [
+        ("type = \"acme\"", "type", "not supported by this version"),
+        ("type = \"locl\"", "type", "did you mean \"local\"?"),
+        ("# none", "type", "is missing"),
+        ("type = 1", "type", "is the number 1"),
+        (
+            "type = \"local\"\nroot_lifetime = \"1d\"\nintermediate_lifetime = \"2d\"",
+            "intermediate_lifetime",
+            "longer than the root's",
+        ),
+        (
+            "type = \"local\"\npermitted_dns = [\"*.a.test\"]",
+            "permitted_dns",
+            "no domain",
+        ),
+        (
+            "type = \"local\"\npermitted_ip = [\"10.0.0.1/8\"]",
+            "permitted_ip",
+            "write \"10.0.0.0/8\"",
+        ),
+        (
+            "type = \"local\"\npermitted_ip = [\"10.0.0.0/33\"]",
+            "permitted_ip",
+            "no network",
+        ),
+        (
+            "type = \"local\"\npermitted_ip = []",
+            "permitted_ip",
+            "is empty",
+        ),
+        (
+            "type = \"local\"\npermitted_uri = [\"x\"]",
+            "permitted_uri",
+            "rustls refuses",
+        ),
+        (
+            "type = \"local\"\ncommon_name = \"\"",
+            "common_name",
+            "no common name",
+        ),
+    ];
+    for (text, key, part) in bad {
+        let loaded = load_main(&format!("[issuer.internal]\n{text}\n"));
+        let [error] = loaded.errors.as_slice() else {
+            panic!("{text}: {:?}", loaded.errors);
+        };
+        assert_eq!(error.field, format!("issuer.internal.{key}"));
+        assert!(error.to_string().contains(part), "{error}");
+        assert!(loaded.settings.issuers.is_empty());
+    }
+
+    let main = "[issuer.internal]\ntype = \"local\"\npermitted_dns = [\"a.test\"]\npermitted_ip = [\"10.0.0.0/8\"]\n";
+    let loaded = load_pair(
+        main,
+        "names = [\"a.test\", \"*.a.test\", \"x.a.test\", \"10.9.8.7\", \"spiffe://td/x\"]\n",
+    );
+    assert_eq!(lines(&loaded.errors), Vec::<String>::new());
+    let loaded = load_pair(
+        main,
+        "names = [\n\"ba.test\",\n\"11.0.0.1\",\n\"::1\",\n]\n",
+    );
+    let found: Vec<_> = loaded
+        .errors
+        .iter()
+        .map(|error| error.location.line)
+        .collect();
+    assert_eq!(found, [Some(2), Some(3), Some(4)]);
+}
+
+#[test]
+fn an_issuer_must_be_named_when_it_is_not_the_only_one() {
+    let two = "[issuer.a]\ntype = \"local\"\n[issuer.b]\ntype = \"local\"\n";
+    let loaded = load_pair(two, "names = [\"a.test\"]\n");
+    assert_eq!(loaded.errors[0].field, "issuer");
+    assert!(loaded.errors[0].to_string().contains("one of a, b"));
+    let loaded = load_pair("", "names = [\"a.test\"]\n");
+    assert!(loaded.errors[0].to_string().contains("[issuer.internal]"));
+    let default = format!("[defaults]\nissuer = \"b\"\n{two}");
+    let loaded = load_pair(&default, "names = [\"a.test\"]\n");
+    let certificate = loaded.settings.certificates.values().next().unwrap();
+    assert_eq!(certificate.request.issuer.as_str(), "b");
+    // A wrong default is told once, in its own file.
+    let wrong = format!("[defaults]\nissuer = \"c\"\n{two}");
+    let loaded = load_pair(&wrong, "names = [\"a.test\"]\n");
+    assert_eq!(loaded.errors.len(), 1);
+    assert_eq!(loaded.errors[0].field, "defaults.issuer");
+}

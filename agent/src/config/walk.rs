@@ -1,0 +1,292 @@
+//! Walking a parsed file table by table: every unknown key and every wrong type is noted with its
+//! line, and reading goes on.
+
+use toml::de::{DeTable, DeValue};
+
+use super::document::{At, dotted, saturating, shown};
+use super::error::{ErrorKind, Location, Mismatch, Report};
+use super::keys::{ALIASES, ALL, Key, Schema};
+use super::source::Source;
+use super::suggest::nearest;
+
+/// One table of a file, with what may stand in it.
+pub(super) struct Section<'a> {
+    source: &'a Source,
+    table: &'a DeTable<'a>,
+    schema: &'static Schema,
+    path: String,
+    location: Location,
+}
+
+impl<'a> Section<'a> {
+    /// The top level of a file.
+    pub(super) fn top(
+        source: &'a Source,
+        table: &'a DeTable<'a>,
+        schema: &'static Schema,
+        report: &mut Report,
+    ) -> Self {
+        let section = Self {
+            source,
+            table,
+            schema,
+            path: String::new(),
+            location: source.location(0),
+        };
+        section.refuse_unknown_keys(report);
+        section
+    }
+
+    /// Where the table begins.
+    pub(super) fn location(&self) -> &Location {
+        &self.location
+    }
+
+    /// The dotted path of a key.
+    pub(super) fn field(&self, key: &str) -> String {
+        dotted(&self.path, key)
+    }
+
+    /// Whether the key stands there, with whatever value.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
+    /// A text.
+    pub(super) fn text(&self, key: &str, report: &mut Report) -> Option<At<String>> {
+        self.read(key, report, |value| value.as_str().map(str::to_owned))
+    }
+
+    /// A whole number.
+    pub(super) fn integer(&self, key: &str, report: &mut Report) -> Option<At<i64>> {
+        self.read(key, report, |value| value.as_integer().map(saturating))
+    }
+
+    /// A list of texts.
+    pub(super) fn texts(&self, key: &str, report: &mut Report) -> Option<At<Vec<At<String>>>> {
+        let (at, value) = self.find(key)?;
+        let DeValue::Array(array) = value else {
+            self.refuse_type(key, &at, value, report);
+            return None;
+        };
+        let mut texts = Vec::new();
+        for item in array.iter() {
+            let place = At {
+                value: (),
+                location: self.source.location(item.span().start),
+                field: at.field.clone(),
+            };
+            match item.get_ref().as_str() {
+                Some(text) => texts.push(place.with(text.to_owned())),
+                None => self.refuse_type(key, &place, item.get_ref(), report),
+            }
+        }
+        Some(at.with(texts))
+    }
+
+    /// A text, or a list of texts.
+    pub(super) fn text_or_texts(
+        &self,
+        key: &str,
+        report: &mut Report,
+    ) -> Option<At<Vec<At<String>>>> {
+        let (at, value) = self.find(key)?;
+        match value.as_str() {
+            Some(text) => {
+                let only = at.with(text.to_owned());
+                Some(at.with(vec![only]))
+            }
+            None => self.texts(key, report),
+        }
+    }
+
+    /// A table of its own.
+    pub(super) fn table(
+        &self,
+        key: &str,
+        schema: &'static Schema,
+        report: &mut Report,
+    ) -> Option<Section<'a>> {
+        let section = self.open(key, schema, report)?;
+        section.refuse_unknown_keys(report);
+        Some(section)
+    }
+
+    /// The tables of a table whose keys are names, such as `[unit."NAME"]`. Their keys are not
+    /// looked at before [`Section::refuse_unknown_keys`].
+    pub(super) fn named_tables(
+        &self,
+        key: &str,
+        schema: &'static Schema,
+        report: &mut Report,
+    ) -> Vec<(At<String>, Section<'a>)> {
+        let Some(parent) = self.open(key, schema, report) else {
+            return Vec::new();
+        };
+        let mut sections = Vec::new();
+        for (name, value) in parent.table.iter() {
+            let at = At {
+                value: name.get_ref().to_string(),
+                location: self.source.location(name.span().start),
+                field: parent.field(name.get_ref()),
+            };
+            let DeValue::Table(table) = value.get_ref() else {
+                // `[unit]` with its keys below is a unit whose name was forgotten.
+                let expected = self.schema.key(key).map_or("", |known| known.example);
+                at.refuse(
+                    report,
+                    Mismatch::of(
+                        ErrorKind::WrongType,
+                        format!("is {}", shown(value.get_ref())),
+                        "a table",
+                        format!("begin a table with a line such as {expected}"),
+                    ),
+                );
+                continue;
+            };
+            if let Some(suffix) = forgotten_quotes(table) {
+                at.refuse(
+                    report,
+                    Mismatch::new(
+                        format!("{:?} and {suffix:?} are two keys", at.value),
+                        "one name in quotes",
+                        format!("write [{key}.\"{}.{suffix}\"]", at.value),
+                    ),
+                );
+                continue;
+            }
+            let section = Section {
+                source: self.source,
+                table,
+                schema,
+                path: at.field.clone(),
+                location: at.location.clone(),
+            };
+            sections.push((at, section));
+        }
+        // In the file's order, not the alphabet's.
+        sections.sort_by(|(a, _), (b, _)| a.location.cmp(&b.location));
+        sections
+    }
+
+    /// Notes each key that does not belong here, with the one that is meant.
+    pub(super) fn refuse_unknown_keys(&self, report: &mut Report) {
+        for (key, _) in self.table.iter() {
+            let name: &str = key.get_ref();
+            if self.schema.key(name).is_some() {
+                continue;
+            }
+            let known: Vec<&str> = self.schema.keys.iter().map(|known| known.name).collect();
+            report.error(
+                &self.source.location(key.span().start),
+                self.field(name),
+                Mismatch::of(
+                    ErrorKind::UnknownKey,
+                    format!("{} has no key {name:?}", self.schema.title),
+                    format!("one of {}", known.join(", ")),
+                    self.meant(name),
+                ),
+            );
+        }
+    }
+
+    fn meant(&self, name: &str) -> String {
+        let names = |schema: &'static Schema| schema.keys.iter().map(|known| known.name);
+        let same_file = |schema: &&&Schema| schema.in_main_file == self.schema.in_main_file;
+        let has_it = |schema: &&&Schema| schema.key(name).is_some();
+        let elsewhere = ALL
+            .iter()
+            .filter(has_it)
+            .find(same_file)
+            .or_else(|| ALL.iter().find(has_it));
+        let alias = ALIASES
+            .iter()
+            .find(|(word, meant)| *word == name && self.schema.key(meant).is_some())
+            .map(|(_, meant)| *meant);
+        if name == "permitted_uri" {
+            // rustls-webpki 0.103 refuses every URI below such a CA (subject_name, "fail closed").
+            "remove it: rustls refuses every SPIFFE ID under a CA with such a constraint".to_owned()
+        } else if let Some(meant) = alias {
+            format!("the key is called {meant:?} here")
+        } else if let Some(schema) = elsewhere {
+            schema.placing.to_owned()
+        } else if let Some(meant) = nearest(name, names(self.schema)) {
+            format!("did you mean {meant:?}?")
+        } else {
+            "remove it".to_owned()
+        }
+    }
+
+    fn open(&self, key: &str, schema: &'static Schema, report: &mut Report) -> Option<Section<'a>> {
+        let (at, value) = self.find(key)?;
+        let DeValue::Table(table) = value else {
+            self.refuse_type(key, &at, value, report);
+            return None;
+        };
+        Some(Section {
+            source: self.source,
+            table,
+            schema,
+            path: at.field,
+            location: at.location,
+        })
+    }
+
+    fn read<T>(
+        &self,
+        key: &str,
+        report: &mut Report,
+        take: impl FnOnce(&DeValue<'a>) -> Option<T>,
+    ) -> Option<At<T>> {
+        let (at, value) = self.find(key)?;
+        let taken = take(value);
+        if taken.is_none() {
+            self.refuse_type(key, &at, value, report);
+        }
+        taken.map(|taken| at.with(taken))
+    }
+
+    fn find(&self, key: &str) -> Option<(At<()>, &'a DeValue<'a>)> {
+        let (name, value) = self.table.get_key_value(key)?;
+        let at = At {
+            value: (),
+            location: self.source.location(name.span().start),
+            field: self.field(key),
+        };
+        Some((at, value.get_ref()))
+    }
+
+    fn refuse_type(&self, key: &str, at: &At<()>, value: &DeValue<'_>, report: &mut Report) {
+        let Some(Key {
+            name,
+            expected,
+            example,
+        }) = self.schema.key(key)
+        else {
+            return;
+        };
+        let remedy = if example.starts_with('[') && !example.starts_with("[\"") {
+            format!("begin a table with a line such as {example}")
+        } else {
+            format!("write for example {name} = {example}")
+        };
+        at.refuse(
+            report,
+            Mismatch::of(
+                ErrorKind::WrongType,
+                format!("is {}", shown(value)),
+                *expected,
+                remedy,
+            ),
+        );
+    }
+}
+
+/// The unit type in `[unit.nginx.service]`, which TOML takes for a table in a table.
+fn forgotten_quotes(table: &DeTable<'_>) -> Option<&'static str> {
+    let (key, value) = table.iter().next()?;
+    let suffix = ["service", "socket", "target", "timer"]
+        .into_iter()
+        .find(|suffix| *suffix == key.get_ref().as_ref())?;
+    (table.len() == 1 && value.get_ref().is_table()).then_some(suffix)
+}
