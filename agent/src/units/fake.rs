@@ -1,0 +1,158 @@
+//! A service manager for tests of the driver: units that do as told, and a list of what they were
+//! told. For what the real one cannot be made to show.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use renewd_core::names::UnitName;
+use renewd_core::unit::{ActOutcome, Activity, JobResult, OnChange};
+use tokio::sync::mpsc;
+
+use super::{UnitFacts, Units, UnitsError};
+
+/// Units in memory.
+#[derive(Default)]
+pub(crate) struct Fake(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    running: HashMap<UnitName, bool>,
+    outcomes: HashMap<UnitName, VecDeque<ActOutcome>>,
+    acts: Vec<(UnitName, OnChange)>,
+    watchers: Vec<(Vec<UnitName>, mpsc::Sender<UnitName>)>,
+    stopping: bool,
+}
+
+impl Fake {
+    /// A unit that exists; it can reload, and its jobs end well unless [`Self::next_outcome`] says
+    /// otherwise.
+    pub(crate) fn with(self, unit: &UnitName, running: bool) -> Self {
+        self.state().running.insert(unit.clone(), running);
+        self
+    }
+
+    /// Scripts the outcome of the unit's next act that has none yet.
+    pub(crate) fn next_outcome(&self, unit: &UnitName, outcome: ActOutcome) {
+        let mut state = self.state();
+        state
+            .outcomes
+            .entry(unit.clone())
+            .or_default()
+            .push_back(outcome);
+    }
+
+    /// Starts or stops a unit, as an administrator would.
+    pub(crate) fn set_running(&self, unit: &UnitName, running: bool) {
+        let mut state = self.state();
+        let before = state.running.insert(unit.clone(), running);
+        if running && before != Some(true) {
+            for (units, told) in &state.watchers {
+                if units.contains(unit) {
+                    // Full means that it was told already and has not looked yet.
+                    let _ = told.try_send(unit.clone());
+                }
+            }
+        }
+    }
+
+    /// Lets the system shut down.
+    pub(crate) fn stop_system(&self) {
+        self.state().stopping = true;
+    }
+
+    /// What was asked for, in order.
+    pub(crate) fn acts(&self) -> Vec<(UnitName, OnChange)> {
+        self.state().acts.clone()
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+}
+
+impl Units for Fake {
+    fn facts<'a>(&'a self, unit: &'a UnitName) -> BoxFuture<'a, Result<UnitFacts, UnitsError>> {
+        let running = self.state().running.get(unit).copied();
+        let (activity, load_state, active_state) = match running {
+            Some(true) => (Activity::Running, "loaded", "active"),
+            Some(false) => (Activity::NotRunning, "loaded", "inactive"),
+            None => (Activity::Missing, "not-found", "inactive"),
+        };
+        let facts = UnitFacts {
+            activity,
+            load_state: load_state.into(),
+            active_state: active_state.into(),
+            sub_state: String::new(),
+            can_reload: true,
+            canonical: unit.to_string(),
+            unit_file_state: "enabled".into(),
+            service_type: "simple".into(),
+            is_umbrella: false,
+            needs_daemon_reload: false,
+            start_limit: None,
+            after: Vec::new(),
+        };
+        Box::pin(async move { Ok(facts) })
+    }
+
+    fn act<'a>(
+        &'a self,
+        unit: &'a UnitName,
+        verb: OnChange,
+        _deadline: Duration,
+    ) -> BoxFuture<'a, ActOutcome> {
+        let mut state = self.state();
+        state.acts.push((unit.clone(), verb));
+        let scripted = state.outcomes.get_mut(unit).and_then(VecDeque::pop_front);
+        let outcome = match (state.stopping, state.running.get(unit)) {
+            (true, _) => UnitsError::Stopping.into(),
+            (_, None) => UnitsError::NoSuchUnit(unit.to_string()).into(),
+            (_, Some(false)) if verb != OnChange::Start => ActOutcome::NotRunning,
+            _ => scripted.unwrap_or(ActOutcome::Job(JobResult::Done)),
+        };
+        Box::pin(async move { outcome })
+    }
+
+    fn activations(&self, units: &[UnitName]) -> mpsc::Receiver<UnitName> {
+        let (told, receiver) = mpsc::channel(units.len().max(1));
+        let mut state = self.state();
+        for unit in units {
+            if state.running.get(unit) == Some(&true) {
+                let _ = told.try_send(unit.clone());
+            }
+        }
+        state.watchers.push((units.to_vec(), told));
+        receiver
+    }
+
+    fn system_is_stopping(&self) -> BoxFuture<'_, bool> {
+        let stopping = self.state().stopping;
+        Box::pin(async move { stopping })
+    }
+}
+
+#[tokio::test]
+async fn the_fake_keeps_the_contract_of_the_trait() {
+    let [a, b, c]: [UnitName; 3] =
+        ["a.service", "b.service", "c.service"].map(|name| name.parse().unwrap());
+    let fake = Fake::default().with(&a, true).with(&b, false);
+    let deadline = Duration::from_secs(1);
+    fake.next_outcome(&a, ActOutcome::Job(JobResult::Failed));
+    let reload = |unit| fake.act(unit, OnChange::Reload, deadline);
+    assert_eq!(reload(&a).await, ActOutcome::Job(JobResult::Failed));
+    assert_eq!(reload(&a).await, ActOutcome::Job(JobResult::Done));
+    assert_eq!(reload(&b).await, ActOutcome::NotRunning);
+    assert!(matches!(reload(&c).await, ActOutcome::NotNow(_)));
+    assert_eq!(fake.facts(&c).await.unwrap().activity, Activity::Missing);
+
+    let mut started = fake.activations(&[a.clone(), b.clone()]);
+    assert_eq!(started.recv().await, Some(a.clone()));
+    fake.set_running(&b, true);
+    assert_eq!(started.recv().await, Some(b.clone()));
+    fake.stop_system();
+    assert!(fake.system_is_stopping().await);
+    assert!(matches!(reload(&a).await, ActOutcome::NotNow(_)));
+    assert_eq!(fake.acts().len(), 5);
+}
