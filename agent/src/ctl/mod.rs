@@ -1,0 +1,248 @@
+//! `renewctl`: the command line.
+//!
+//! Owns: commands, what they print, and how they end. Never changes anything by itself except in
+//! `apply`, which is root's part. Neighbours: [`crate::control::client`] asks the daemon.
+
+mod failure;
+mod output;
+mod renew;
+mod status;
+mod wait;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use jiff::Timestamp;
+use renewd_core::names::CertificateName;
+
+pub use failure::{Code, Failure};
+pub use output::Output;
+
+use crate::control::client::{ControlClient, StatusClient};
+
+/// Keeps short-lived TLS certificates fresh, and proves that they are in use: the command line.
+#[derive(Debug, Parser)]
+#[command(name = "renewctl", version, after_help = failure::EXIT_CODES)]
+pub struct Cli {
+    #[command(flatten)]
+    places: Places,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Where things are.
+#[derive(Debug, Clone, Args)]
+struct Places {
+    /// The configuration: renewd.toml and certs.d
+    #[arg(long, global = true, value_name = "DIR", default_value = "/etc/renewd")]
+    config: PathBuf,
+    /// What the daemon keeps and publishes
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        default_value = "/var/lib/renewd"
+    )]
+    state: PathBuf,
+    /// The daemon's sockets
+    #[arg(long, global = true, value_name = "DIR", default_value = "/run/renewd")]
+    runtime: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Every certificate: until when, renewed when, and whether it is served
+    Status {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// One certificate in full, with its dependents and last generations
+    Show {
+        /// The certificate
+        name: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Issue certificates anew now, whatever their schedule says
+    Renew {
+        /// The certificates
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        names: Vec<String>,
+        /// All of them
+        #[arg(long)]
+        all: bool,
+        /// Tell each step as it happens; fail unless all are proven
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Wait until a certificate has a published generation that is valid now
+    Wait {
+        /// The certificate
+        name: CertificateName,
+        /// At most this long, such as "90s" or "5min"
+        #[arg(long, value_name = "DURATION", default_value = "90s", value_parser = humantime::parse_duration)]
+        timeout: Duration,
+    },
+    /// The local certification authority
+    Ca {
+        #[command(subcommand)]
+        command: CaCommand,
+    },
+    /// Remove what is left of a certificate that is no longer configured
+    Forget {
+        /// The certificate
+        name: String,
+    },
+    /// Have the daemon read its configuration again: all of it, or nothing changes
+    Reload,
+    /// The versions of this program and of the running daemon
+    Version,
+}
+
+#[derive(Debug, Subcommand)]
+enum CaCommand {
+    /// Print the root certificates as PEM
+    Root {
+        /// The issuer; needed only where there are several local ones
+        issuer: Option<String>,
+    },
+}
+
+/// Runs one command line; the whole of `renewctl`.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way too, and are no errors.
+            let code = if error.use_stderr() {
+                Code::Usage as u8
+            } else {
+                0
+            };
+            let printed = error.print();
+            return ExitCode::from(if printed.is_err() {
+                Code::Pipe as u8
+            } else {
+                code
+            });
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let what = format!("cannot begin: {error}");
+            return report(&Failure::new(Code::System, what, ""));
+        }
+    };
+    match runtime.block_on(run(cli, &mut Output::stdout())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => report(&failure),
+    }
+}
+
+/// Runs a parsed command line.
+///
+/// # Errors
+///
+/// A [`Failure`], which has not been printed yet.
+pub async fn run(cli: Cli, out: &mut Output<'_>) -> Result<(), Failure> {
+    let places = cli.places;
+    let now = Timestamp::now();
+    match cli.command {
+        Command::Status { json } => {
+            let report = StatusClient::connect(&places.runtime)
+                .await?
+                .status()
+                .await?;
+            if json {
+                out.json(&report)?;
+            } else {
+                status::print_status(out, &report, now)?;
+            }
+        }
+        Command::Show { name, json } => {
+            let mut client = StatusClient::connect(&places.runtime).await?;
+            let detail = client.show(&name).await?;
+            if json {
+                out.json(&detail)?;
+            } else {
+                status::print_detail(out, &detail, now)?;
+            }
+        }
+        Command::Renew { names, all, wait } => {
+            renew::renew(&places, names, all, wait, out).await?;
+        }
+        Command::Wait { name, timeout } => wait::wait(&places, &name, timeout, out).await?,
+        Command::Ca {
+            command: CaCommand::Root { issuer },
+        } => {
+            let mut client = StatusClient::connect(&places.runtime).await?;
+            out.raw(&client.ca_root(issuer.as_deref()).await?)?;
+        }
+        Command::Forget { name } => {
+            let mut client = ControlClient::connect(&places.runtime).await?;
+            client.forget(&name).await?;
+            out.line(&format!("Forgot certificate {name}."))?;
+        }
+        Command::Reload => reload(&places, out).await?,
+        Command::Version => version(&places, out).await?,
+    }
+    Ok(())
+}
+
+async fn reload(places: &Places, out: &mut Output<'_>) -> Result<(), Failure> {
+    let mut client = ControlClient::connect(&places.runtime).await?;
+    let report = client.reload().await?;
+    out.line("The configuration is in force.")?;
+    let lists = [
+        ("new", &report.added),
+        ("changed", &report.changed),
+        ("removed; still published until forgotten", &report.removed),
+    ];
+    for (word, names) in lists {
+        if !names.is_empty() {
+            out.line(&format!("  {word}: {}", names.join(", ")))?;
+        }
+    }
+    for warning in &report.warnings {
+        out.line(&format!("  warning: {warning}"))?;
+    }
+    Ok(())
+}
+
+async fn version(places: &Places, out: &mut Output<'_>) -> Result<(), Failure> {
+    out.line(concat!("renewctl ", env!("CARGO_PKG_VERSION")))?;
+    // A daemon that is not there is no failure of this command, but of the next.
+    let daemon = async {
+        let mut client = StatusClient::connect(&places.runtime).await?;
+        client.version().await
+    };
+    match daemon.await {
+        Ok(version) => out.line(&format!("renewd {version}"))?,
+        Err(error) => out.line(&format!("renewd unknown: {error}"))?,
+    }
+    Ok(())
+}
+
+/// Prints a failure as lines on standard error.
+fn report(failure: &Failure) -> ExitCode {
+    let mut text = String::new();
+    for line in failure.what.lines() {
+        text.push_str(&format!("renewctl: {}\n", output::printable(line)));
+    }
+    if !failure.remedy.is_empty() {
+        text.push_str(&format!("  {}\n", failure.remedy));
+    }
+    // Nobody is left to tell when standard error is closed.
+    let _ = std::io::stderr().write_all(text.as_bytes());
+    ExitCode::from(failure.code as u8)
+}
