@@ -1,0 +1,182 @@
+//! What operators see of a record: pure translations, no state.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use renewd_core::record::{Record, Verdict};
+use renewd_core::schedule;
+use renewd_core::supply::{self, Action, Supply};
+
+use crate::config::{CertificateSettings, DependentSettings};
+use crate::control::report::{CertificateDetail, CertificateStatus, GenerationVerdict, StatusReport, UnitDetail, UnitStatus};
+
+/// One certificate in `status`.
+pub(super) fn status(
+    settings: &CertificateSettings,
+    record: &Record,
+    held: Option<&str>,
+    now: Timestamp,
+) -> CertificateStatus {
+    let published = record.published_generation();
+    let (next_renewal, _) = next_renewal(settings, record, now);
+    let error = record.last_error.as_ref().map(|error| error.text.clone());
+    CertificateStatus {
+        name: settings.name.to_string(),
+        state: if held.is_some() { "held" } else { record.state() }.to_owned(),
+        generation: record.published,
+        serial: published.map(|generation| generation.leaf.serial.to_string()),
+        not_before: published.map(|generation| generation.leaf.not_before.into()),
+        not_after: published.map(|generation| generation.leaf.not_after.into()),
+        next_renewal: next_renewal.map(Into::into),
+        last_error: held.map(ToOwned::to_owned).or(error),
+        units: settings.dependents.iter().map(|dependent| unit(dependent, record)).collect(),
+    }
+}
+
+fn unit(dependent: &DependentSettings, record: &Record) -> UnitStatus {
+    let name = &dependent.dependent.unit;
+    let standing = record.units.get(name).map(|unit| &unit.standing);
+    UnitStatus {
+        unit: name.to_string(),
+        proof: standing.map_or("pending", |standing| standing.proof.label()).to_owned(),
+        reason: standing.and_then(|standing| standing.proof.reason()).map(|reason| reason.label().to_owned()),
+        served_serial: standing.and_then(|standing| standing.served_serial.as_ref()).map(ToString::to_string),
+        since: standing.map(|standing| standing.since.into()),
+    }
+}
+
+/// When the issuer is asked next, and why then.
+fn next_renewal(settings: &CertificateSettings, record: &Record, now: Timestamp) -> (Option<Timestamp>, String) {
+    let request = settings.request.digest();
+    match supply::next(record, &request, settings.request.lifetime, now) {
+        Action::Issue(cause) => (Some(now), cause.label().to_owned()),
+        Action::Doubt => (None, "the clock is doubted".to_owned()),
+        Action::Wait(at, cause) => (at, cause.label().to_owned()),
+    }
+}
+
+/// One certificate in `show`.
+pub(super) fn detail(
+    settings: &CertificateSettings,
+    record: &Record,
+    held: Option<&str>,
+    directory: &Path,
+    now: Timestamp,
+) -> CertificateDetail {
+    let status = status(settings, record, held, now);
+    let published = record.published_generation();
+    let since = match (&record.supply, &record.last_error) {
+        (Supply::Issuing { since, .. }, _) => Some(*since),
+        (_, Some(error)) => Some(error.at),
+        _ => published.map(|generation| generation.accepted_at),
+    };
+    CertificateDetail {
+        name: status.name,
+        state: status.state,
+        since: since.map(Into::into),
+        names: settings.request.names.iter().map(ToString::to_string).collect(),
+        issuer: settings.request.issuer.to_string(),
+        directory: directory.display().to_string(),
+        owner: settings.ownership.owner.clone(),
+        group: settings.ownership.group.clone(),
+        generation: status.generation,
+        serial: status.serial,
+        fingerprint: published.map(|generation| generation.leaf.fingerprint.to_string()),
+        not_before: status.not_before,
+        not_after: status.not_after,
+        next_renewal: status.next_renewal,
+        next_renewal_reason: next_renewal(settings, record, now).1,
+        issuances: record.issuances,
+        last_error: status.last_error,
+        verdicts: verdicts(record),
+        units: settings.dependents.iter().map(|dependent| unit_detail(dependent, record)).collect(),
+    }
+}
+
+fn verdicts(record: &Record) -> Vec<GenerationVerdict> {
+    let newest_first = record.generations.iter().rev();
+    newest_first
+        .map(|(number, generation)| {
+            let text = |cause: &renewd_core::record::Cause| format!("{}: {}: {}", cause.unit, cause.reason, cause.detail);
+            let (verdict, at, cause) = match &generation.verdict {
+                None => ("under way", None, String::new()),
+                Some(Verdict::Settled) => ("settled", None, String::new()),
+                Some(Verdict::Blamed { cause, at }) => ("blamed", Some(*at), text(cause)),
+                Some(Verdict::NotTheCertificate { cause }) => ("not the certificate", None, text(cause)),
+                Some(Verdict::HeldForward { cause }) => ("held forward", None, text(cause)),
+                Some(Verdict::Unproven { cause }) => ("unproven", None, text(cause)),
+            };
+            GenerationVerdict { generation: *number, verdict: verdict.to_owned(), at: at.map(Into::into), cause }
+        })
+        .collect()
+}
+
+fn unit_detail(dependent: &DependentSettings, record: &Record) -> UnitDetail {
+    let status = unit(dependent, record);
+    let entry = record.units.get(&dependent.dependent.unit);
+    UnitDetail {
+        unit: status.unit,
+        on_change: dependent.dependent.on_change.label().to_owned(),
+        wave: dependent.dependent.wave.into(),
+        probe: dependent.probes.iter().map(ToString::to_string).collect(),
+        debt: entry.is_some_and(|entry| entry.debt.is_some()),
+        proof: status.proof,
+        reason: status.reason,
+        detail: entry.map(|entry| entry.standing.detail.clone()).unwrap_or_default(),
+        served_serial: status.served_serial,
+        since: status.since,
+    }
+}
+
+/// The error for a unit that systemd cannot reload.
+pub(super) fn cannot_reload(dependent: &DependentSettings) -> String {
+    format!(
+        "{}: unit {:?} cannot reload (it has no ExecReload=); set on_change = \"restart\", or give the unit a reload",
+        dependent.location,
+        dependent.dependent.unit.as_str()
+    )
+}
+
+/// The line that `systemctl status` shows.
+pub(super) fn status_line(report: &StatusReport, now: Timestamp) -> String {
+    let units = || report.certificates.iter().flat_map(|certificate| &certificate.units);
+    let count = |proof: &str| units().filter(|unit| unit.proof == proof).count();
+    let mut parts = vec![match report.certificates.len() {
+        0 => "No certificate is configured".to_owned(),
+        1 => "1 certificate".to_owned(),
+        several => format!("{several} certificates"),
+    }];
+    for (proof, word) in
+        [("served", "served"), ("reloaded", "reloaded"), ("not running", "not running"), ("failed", "NOT PROVEN")]
+    {
+        match count(proof) {
+            0 => {}
+            some => parts.push(format!("{some} {word}")),
+        }
+    }
+    let troubled = report.certificates.iter().filter(|certificate| certificate.last_error.is_some()).count();
+    if troubled > 0 {
+        parts.push(format!("{troubled} in trouble (see `renewctl status`)"));
+    }
+    let next = report
+        .certificates
+        .iter()
+        .filter_map(|certificate| Some((certificate.next_renewal?.0, certificate.name.as_str())))
+        .min();
+    let line = parts.join(", ");
+    match next {
+        Some((at, name)) if at > now => format!("{line}; next: {name} in {}", rough(schedule::between(now, at))),
+        _ => line,
+    }
+}
+
+/// A duration as a person says it.
+fn rough(duration: std::time::Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", seconds / 60),
+        3600..172_800 => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds / 3600 % 24),
+    }
+}
