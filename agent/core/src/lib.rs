@@ -6,7 +6,7 @@
 //!
 //! * [`names`], [`request`], [`leaf`]: what is asked for and what a certificate says;
 //! * [`accept`]: whether an issuer's answer may be published;
-//! * [`trust`]: the bundle that peers are verified against;
+//! * [`trust`]: the bundle that peers are verified against; [`pem`]: how it is written;
 //! * [`unit`], [`proof`]: the words for dependents and for what is known of them;
 //! * [`record`], with [`supply`] and [`activation`]: the two machines over one durable record;
 //! * [`schedule`]: when a certificate is due, and how long to back off.
@@ -15,6 +15,7 @@ pub mod accept;
 pub mod activation;
 pub mod leaf;
 pub mod names;
+pub mod pem;
 pub mod proof;
 pub mod record;
 pub mod request;
