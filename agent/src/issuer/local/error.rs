@@ -1,0 +1,210 @@
+//! Why the embedded CA does not issue: each says what and where, whether to ask again, and what to do.
+
+use std::io;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+
+use super::super::{IssueError, Retry};
+use super::MIN_LIFE;
+use crate::keys::KeyError;
+
+/// What went wrong in the embedded CA.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LocalError {
+    /// The file system refused.
+    #[error("{action} {} failed", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// A file or directory of somebody else.
+    #[error("{} belongs to user {owner}, expected {expected}", path.display())]
+    Owner {
+        /// Which.
+        path: PathBuf,
+        /// Whose.
+        owner: u32,
+        /// Ours.
+        expected: u32,
+    },
+    /// A file or directory that others could use.
+    #[error("{} has mode {mode:04o}, expected nothing for group and others", path.display())]
+    Mode {
+        /// Which.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// What is there cannot be used; nothing is overwritten.
+    #[error("{} is damaged: {why}", path.display())]
+    Damaged {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The root is gone and what it signed is there: a new root would silently replace it.
+    #[error("{} is missing, but {} shows that there was one", path.display(), evidence.display())]
+    RootMissing {
+        /// Where the root should be.
+        path: PathBuf,
+        /// What shows that it was there.
+        evidence: PathBuf,
+    },
+    /// No root was made yet.
+    #[error("there is no root yet at {}", path.display())]
+    NoRoot {
+        /// Where it will be.
+        path: PathBuf,
+    },
+    /// The clock cannot be right.
+    #[error("the clock says {now}, but it must be {earliest} or later")]
+    Clock {
+        /// What it says.
+        now: Timestamp,
+        /// What is certainly past.
+        earliest: Timestamp,
+    },
+    /// The root's own time is over, or the clock is far ahead.
+    #[error("the root ends at {not_after}, and it is {now}: too late to issue anything")]
+    RootEnds {
+        /// What the clock says.
+        now: Timestamp,
+        /// The root's last instant.
+        not_after: Timestamp,
+    },
+    /// The certificate request is not what was asked for.
+    #[error("the certificate request was refused: {why}")]
+    Csr {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A name outside what this CA may issue.
+    #[error("{name} lies outside the name constraints of this issuer ({permitted})")]
+    Constrained {
+        /// The name.
+        name: String,
+        /// What is permitted.
+        permitted: String,
+    },
+    /// A life that makes no sense.
+    #[error("a life of {asked} s was asked for, expected at least {} s", MIN_LIFE.as_secs())]
+    Life {
+        /// What was asked for.
+        asked: u64,
+    },
+    /// A key could not be made or read.
+    #[error("a key of the CA failed")]
+    Key(#[from] KeyError),
+    /// The cryptographic library failed.
+    #[error("a certificate could not be signed")]
+    Sign(#[source] rcgen::Error),
+    /// The worker died.
+    #[error("the issuer's worker ended without an answer")]
+    Worker,
+}
+
+impl LocalError {
+    /// A stable word for logs, metrics and the record.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Io { .. } => "ca-io",
+            Self::Owner { .. } => "ca-owner",
+            Self::Mode { .. } => "ca-mode",
+            Self::Damaged { .. } => "ca-damaged",
+            Self::RootMissing { .. } => "ca-root-missing",
+            Self::NoRoot { .. } => "ca-no-root",
+            Self::Clock { .. } => "clock",
+            Self::RootEnds { .. } => "ca-root-ends",
+            Self::Csr { .. } => "csr",
+            Self::Constrained { .. } => "name-constraints",
+            Self::Life { .. } => "life",
+            Self::Key(_) => "ca-key",
+            Self::Sign(_) => "ca-sign",
+            Self::Worker => "ca-worker",
+        }
+    }
+
+    /// When to ask again. What heals by itself (space, clocks) is tried again.
+    pub fn retry(&self) -> Retry {
+        match self {
+            Self::Io { .. }
+            | Self::NoRoot { .. }
+            | Self::Clock { .. }
+            | Self::RootEnds { .. }
+            | Self::Key(_)
+            | Self::Sign(_)
+            | Self::Worker => Retry::BackOff,
+            Self::Owner { .. }
+            | Self::Mode { .. }
+            | Self::Damaged { .. }
+            | Self::RootMissing { .. }
+            | Self::Csr { .. }
+            | Self::Constrained { .. }
+            | Self::Life { .. } => Retry::Operator,
+        }
+    }
+
+    /// The operator's next step.
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::Io { .. } => "check the disk's space and the directory's permissions".into(),
+            Self::Owner { path, expected, .. } => {
+                format!("if it is the CA's own: chown {expected} {}", path.display())
+            }
+            Self::Mode { path, .. } => format!(
+                "others may have read the CA's keys; if not: chmod go= {}",
+                path.display()
+            ),
+            Self::Damaged { path, .. } if path.ends_with(super::ISSUING) => format!(
+                "restore {0} from a backup, or move it away: a new one is made under the same root",
+                path.display()
+            ),
+            Self::Damaged { path, .. } | Self::RootMissing { path, .. } => format!(
+                "restore {} from a backup; or move the whole directory away to begin with a new CA, \
+                 which every peer must then be told to trust",
+                path.display()
+            ),
+            Self::NoRoot { .. } => "it is made when the first certificate is issued".into(),
+            Self::Clock { .. } => "set the clock (is a time service running?); if the clock was \
+                 wrong when the CA was made, move its directory away to begin anew"
+                .into(),
+            Self::RootEnds { .. } => {
+                "if the clock is right, move the CA's directory away to begin \
+                 with a new CA, which every peer must then be told to trust; else set the clock"
+                    .into()
+            }
+            Self::Csr { .. } => "this is a fault in renewd: please report it".into(),
+            Self::Constrained { .. } => {
+                "remove the name from the certificate, or permit it in the \
+                 issuer's permitted_dns, permitted_ip or permitted_uri"
+                    .into()
+            }
+            Self::Life { .. } => "raise the certificate's lifetime".into(),
+            Self::Key(_) | Self::Sign(_) | Self::Worker => {
+                "it is tried again; if it stays, please report it".into()
+            }
+        }
+    }
+}
+
+impl From<LocalError> for IssueError {
+    fn from(error: LocalError) -> Self {
+        let (label, retry, remedy) = (error.label(), error.retry(), error.remedy());
+        let what = format!("local issuer: {error}");
+        let new = Self::new(label, retry, what, remedy);
+        match error {
+            LocalError::Io { source, .. } => new.caused_by(source),
+            LocalError::Key(source) => new.caused_by(source),
+            LocalError::Sign(source) => new.caused_by(source),
+            _ => new,
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Issuers: who is asked for certificates.
+//!
+//! Owns the one trait that every kind of CA is behind, and the words in which it fails. An issuer gets
+//! a certificate request, never a key, and is never believed: whatever it answers goes through
+//! [`renewd_core::accept`]. To add one: implement [`Issuer`], and name it in the composition root.
+
+pub mod local;
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use renewd_core::accept::Answer;
+use renewd_core::names::CertificateName;
+use renewd_core::request::Request;
+use rustls_pki_types::CertificateDer;
+
+/// One certificate, asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Order<'a> {
+    /// Which managed certificate it is for.
+    pub certificate: &'a CertificateName,
+    /// What is asked for.
+    pub request: &'a Request,
+    /// The certificate request in DER, signed by the key that the certificate is for.
+    pub csr: &'a [u8],
+}
+
+/// A certification authority.
+pub trait Issuer: Send + Sync {
+    /// Asks for a certificate.
+    fn issue<'a>(&'a self, order: Order<'a>) -> BoxFuture<'a, Result<Answer, IssueError>>;
+
+    /// The CA certificates that the issuer stands for now: what peers should trust. Asked for before
+    /// [`Issuer::issue`], since an answer is verified against what was held before it came.
+    fn anchors<'a>(&'a self) -> BoxFuture<'a, Result<Vec<CertificateDer<'static>>, IssueError>>;
+}
+
+/// When to ask again after a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// At once: the failure has been dealt with.
+    Now,
+    /// With the schedule's back-off.
+    BackOff,
+    /// Not before this time has passed; the CA asked for it.
+    After(Duration),
+    /// Not until the operator has changed something.
+    Operator,
+}
+
+/// Why no certificate was issued, in words for the operator.
+#[derive(Debug)]
+pub struct IssueError {
+    label: &'static str,
+    retry: Retry,
+    what: String,
+    remedy: String,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl IssueError {
+    /// `what` went wrong, where; `remedy` is the operator's next step; `label` is stable.
+    pub fn new(
+        label: &'static str,
+        retry: Retry,
+        what: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self {
+            label,
+            retry,
+            what: what.into(),
+            remedy: remedy.into(),
+            source: None,
+        }
+    }
+
+    /// With what caused it.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// A stable word for logs, metrics and the record.
+    pub fn label(&self) -> &'static str {
+        self.label
+    }
+
+    /// When to ask again.
+    pub fn retry(&self) -> Retry {
+        self.retry
+    }
+
+    /// The operator's next step.
+    pub fn remedy(&self) -> &str {
+        &self.remedy
+    }
+
+    /// One line for the operator: what went wrong, its causes, and the next step.
+    pub fn operator_text(&self) -> String {
+        let mut text = self.what.clone();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        format!("{text}; {}", self.remedy)
+    }
+}
+
+impl fmt::Display for IssueError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl Error for IssueError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source
+            .as_deref()
+            .map(|source| source as &(dyn Error + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_operator_reads_what_why_and_what_to_do_in_one_line() {
+        let error = IssueError::new(
+            "read",
+            Retry::BackOff,
+            "reading /x failed",
+            "free some space",
+        )
+        .caused_by(std::io::Error::other("disk full"));
+        assert_eq!(error.to_string(), "reading /x failed");
+        assert_eq!(
+            error.operator_text(),
+            "reading /x failed: disk full; free some space"
+        );
+    }
+}
