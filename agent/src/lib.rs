@@ -14,7 +14,6 @@ pub mod issuer;
 pub mod journal;
 pub mod keys;
 pub mod notify;
-pub mod pem;
 pub mod polkit;
 pub mod probe;
 pub mod units;

@@ -38,15 +38,24 @@ pub use world::{Chance, World};
 /// How long a reload asks systemd about a unit.
 const ASK_SYSTEMD: Duration = Duration::from_secs(5);
 
-/// Makes an issuer of its settings; the composition root knows the concrete types.
-pub type MakeIssuer = Box<dyn Fn(&IssuerSettings) -> Result<Rc<dyn Issuer>, String>>;
+/// What the composition root knows of issuers: the concrete types.
+pub trait Issuers {
+    /// Makes an issuer of its settings.
+    fn make(&self, settings: &IssuerSettings) -> Rc<dyn Issuer>;
+
+    /// The root of an issuer that has one of its own, as PEM.
+    ///
+    /// # Errors
+    /// In words, when it has none, or none yet.
+    fn root_pem(&self, settings: &IssuerSettings) -> Result<String, String>;
+}
 
 /// All certificates.
 pub struct Driver {
     world: Rc<World>,
     configuration: PathBuf,
     environment: Environment,
-    make_issuer: MakeIssuer,
+    issuers: Box<dyn Issuers>,
     settings: RefCell<Settings>,
     lanes: RefCell<BTreeMap<CertificateName, LaneHandle>>,
     running: Cell<bool>,
@@ -78,14 +87,14 @@ impl Driver {
         world: Rc<World>,
         configuration: PathBuf,
         environment: Environment,
-        make_issuer: MakeIssuer,
+        issuers: Box<dyn Issuers>,
         settings: Settings,
     ) -> Rc<Self> {
         let driver = Rc::new(Self {
             world,
             configuration,
             environment,
-            make_issuer,
+            issuers,
             settings: RefCell::default(),
             lanes: RefCell::default(),
             running: Cell::new(false),
@@ -126,13 +135,8 @@ impl Driver {
         for (name, issuer) in &settings.issuers {
             let unchanged = self.settings.borrow().issuers.get(name) == Some(issuer);
             let held = self.world.issuers.borrow().get(name).cloned().filter(|_| unchanged);
-            match held.map_or_else(|| (self.make_issuer)(issuer), Ok) {
-                Ok(made) => drop(issuers.insert(name.clone(), made)),
-                Err(error) => {
-                    tracing::error!("issuer {name} cannot be used: {error}");
-                    report.warnings.push(format!("issuer {name} cannot be used: {error}"));
-                }
-            }
+            let made = held.unwrap_or_else(|| self.issuers.make(issuer));
+            issuers.insert(name.clone(), made);
         }
         *self.world.issuers.borrow_mut() = issuers;
         let mut lanes = self.lanes.borrow_mut();
@@ -327,16 +331,16 @@ impl Daemon for Driver {
     }
 
     fn ca_root(&self, issuer: Option<&IssuerName>) -> Result<String, ControlError> {
-        let issuers = self.world.issuers.borrow();
-        let none = |text: String| ControlError::NoSuchIssuer(text);
+        let settings = self.settings.borrow();
+        let issuers = &settings.issuers;
         let chosen = match issuer {
-            Some(name) => issuers.get(name).ok_or_else(|| none(format!("there is no issuer named {name}")))?,
-            None if issuers.len() == 1 => issuers.values().next().ok_or_else(|| none("there is no issuer".into()))?,
-            None => {
+            Some(name) => issuers.get(name).ok_or_else(|| format!("there is no issuer named {name}")),
+            None if issuers.len() > 1 => {
                 let names: Vec<_> = issuers.keys().map(IssuerName::as_str).collect();
-                return Err(none(format!("say which issuer: {}", names.join(", "))));
+                Err(format!("say which issuer: {}", names.join(", ")))
             }
+            None => issuers.values().next().ok_or_else(|| "no issuer is configured".to_owned()),
         };
-        chosen.root_pem().ok_or_else(|| none("this issuer has no root of its own to show".into()))
+        chosen.and_then(|settings| self.issuers.root_pem(settings)).map_err(ControlError::NoSuchIssuer)
     }
 }

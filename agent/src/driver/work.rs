@@ -9,6 +9,7 @@ use renewd_core::accept::{Accepted, accept};
 use renewd_core::leaf::Fingerprint;
 use renewd_core::names::{CertificateName, UnitName};
 use renewd_core::proof::{ProbeReport, Proof, Reason};
+use renewd_core::pem;
 use renewd_core::record::{BaselineFinding, Generation, NewIdentity, TrustPart};
 use renewd_core::supply::{Again, Failure};
 use renewd_core::unit::{Activity, OnChange};
@@ -20,7 +21,6 @@ use crate::config::{CertificateSettings, DependentSettings};
 use crate::driver::world::World;
 use crate::issuer::{IssueError, Issuer, Order, Retry};
 use crate::keys;
-use crate::pem;
 use crate::probe::{Expected, Limits};
 
 /// How long the baseline's probe of one unit may take: it is only a look.
@@ -49,7 +49,7 @@ pub(crate) async fn issue(world: Rc<World>, settings: Rc<CertificateSettings>) -
         let (key_type, request) = (request.key_type, request.clone());
         // RSA takes seconds; the thread goes when it is done.
         tokio::task::spawn_blocking(move || keys::PrivateKey::generate(key_type).and_then(|key| {
-            let csr = key.csr(&request)?;
+            let csr = key.request(&request)?;
             Ok((key, csr))
         }))
         .await
@@ -61,7 +61,7 @@ pub(crate) async fn issue(world: Rc<World>, settings: Rc<CertificateSettings>) -
     };
     let order = Order { certificate: &settings.name, request, csr: &csr };
     let answer = issuer.issue(order).await.map_err(|error| failure(&error))?;
-    let accepted = accept(request, key.fingerprint(), &answer, &anchors, world.now()).map_err(|refusal| Failure {
+    let accepted = accept(request, &key.fingerprint(), &answer, &anchors, world.now()).map_err(|refusal| Failure {
         text: format!("the issuer's answer was refused: {refusal}"),
         again: Again::BackOff,
         answered: true,
@@ -75,7 +75,7 @@ pub(crate) async fn issue(world: Rc<World>, settings: Rc<CertificateSettings>) -
         trust: trust_part(&anchors),
     };
     let identity = Identity {
-        key_pem: key.into_pem(),
+        key_pem: key.pem(),
         leaf_pem: pem::certificates(std::slice::from_ref(&accepted.leaf)),
         chain_pem: pem::certificates(&accepted.chain),
     };
@@ -101,7 +101,7 @@ fn failure(error: &IssueError) -> Failure {
         Retry::After(delay) => Again::After(delay),
         Retry::Operator => Again::Operator,
     };
-    Failure { text: error.to_string(), again, answered: false }
+    Failure { text: error.operator_text(), again, answered: false }
 }
 
 /// The digest of a bundle and its anchors.
