@@ -63,12 +63,9 @@ const ON_CHANGES: [(&str, OnChange); 5] = [
 
 /// The probe of an address: the one place that knows what an address may look like.
 pub(super) fn probe_target(text: &str) -> Result<ProbeText, Mismatch> {
-    let target = text
-        .split_once("://")
-        .is_some_and(|(scheme, rest)| !scheme.is_empty() && !rest.is_empty())
-        || text
-            .strip_prefix("unix:")
-            .is_some_and(|path| path.starts_with('/'));
+    let target = text.split_once(':').is_some_and(|(scheme, rest)| {
+        !scheme.is_empty() && rest.len() > 1 && rest.starts_with('/')
+    });
     if target
         && !text
             .chars()

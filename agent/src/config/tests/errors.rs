@@ -175,6 +175,41 @@ fn values_without_a_meaning_are_refused_with_their_field() {
 }
 
 #[test]
+fn addresses_of_every_form_are_taken_and_others_refused() {
+    let load = |probe: &str| {
+        load_certificate(&format!(
+            "names = [\"a.test\"]\n[unit.\"a.service\"]\nprobe = [{probe}]\n"
+        ))
+    };
+    for good in [
+        "tls://[::1]:443",
+        "unix:/run/x.sock",
+        "postgres+unix:/run/x",
+        "smtp://mx?name=b.test",
+    ] {
+        assert_eq!(
+            lines(&load(&format!("{good:?}")).errors),
+            Vec::<String>::new()
+        );
+    }
+    let many: Vec<String> = (1..=101)
+        .map(|port| format!("\"tls://x:{port}\""))
+        .collect();
+    for bad in [
+        "",
+        "\"\"",
+        "\"127.0.0.1:443\"",
+        "\"tls://x:1\", \"tls://x:1\"",
+        &many.join(", "),
+    ] {
+        let errors = load(bad).errors;
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert_eq!(errors[0].field, "unit.\"a.service\".probe");
+        assert_eq!(errors[0].location.line, Some(3));
+    }
+}
+
+#[test]
 fn names_are_given_once_and_at_least_one() {
     let many: Vec<String> = (0..101).map(|n| format!("\"n{n}.test\"")).collect();
     for bad in [

@@ -238,7 +238,8 @@ fn every_key_is_documented_in_its_table_with_nothing_besides() {
         let documented: Vec<&str> = section
             .lines()
             .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
-            .filter(|key| !key.starts_with('%'))
+            // Specifiers and addresses stand in tables, too.
+            .filter(|key| !key.contains(['%', ':']))
             .collect();
         let known: Vec<&str> = schema.keys.iter().map(|key| key.name).collect();
         assert_eq!(documented, known, "{heading}");
