@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use renewd_store::disk::Disk;
@@ -16,11 +15,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::LocalSet;
 
 use crate::clock::SystemClock;
-use crate::config::{self, Environment, Held, IssuerKind, IssuerSettings, Loaded, Texts};
+use crate::config::{self, Environment, Held, IssuerKind, IssuerSettings, Loaded, LocalIssuerSettings, Texts};
 use crate::control::{self, BindError, Daemon, Listeners};
 use crate::driver::{Driver, Issuers, World};
 use crate::issuer::Issuer;
-use crate::issuer::local::{LocalIssuer, LocalSettings};
+use crate::issuer::local::{Constraints, LocalIssuer, LocalSettings};
 use crate::journal::{self, Event};
 use crate::keys;
 use crate::notify;
@@ -83,11 +82,16 @@ pub fn main(places: Places) -> ExitCode {
 }
 
 fn run(places: Places) -> Result<(), StartError> {
-    journal::emit(&Event::Started { version: env!("CARGO_PKG_VERSION").to_owned() });
+    journal::emit(&Event::Started {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    });
     if let Err(error) = keys::forbid_core_dumps() {
         tracing::warn!("core dumps could not be forbidden: {error}");
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(4)
+        .build()?;
     let tasks = LocalSet::new();
     let result = tasks.block_on(&runtime, serve(places));
     drop(tasks);
@@ -119,12 +123,29 @@ fn bind(places: &Places) -> Result<Bound, StartError> {
     let environment = Environment::of_this_host();
     let loaded = load(places, &store, &environment)?;
     let listeners = control::bind(&places.runtime)?;
-    let issuers = Box::new(ConcreteIssuers { state: places.state.clone() });
+    let issuers = Box::new(ConcreteIssuers {
+        state: places.state.clone(),
+    });
     let chance = Box::new(random_share);
-    let world = World::new(store, Rc::new(Systemd::system()), Rc::new(TlsProbe), SystemClock::start()?, chance);
-    let driver =
-        Driver::recover(world, places.configuration.clone(), environment, issuers, loaded.settings);
-    Ok(Bound { listeners, driver, signals })
+    let world = World::new(
+        store,
+        Rc::new(Systemd::new(None)),
+        Rc::new(TlsProbe),
+        SystemClock::start()?,
+        chance,
+    );
+    let driver = Driver::recover(
+        world,
+        places.configuration.clone(),
+        environment,
+        issuers,
+        loaded.settings,
+    );
+    Ok(Bound {
+        listeners,
+        driver,
+        signals,
+    })
 }
 
 /// At start, what is bad in the configuration is held on what was accepted last, and said.
@@ -137,15 +158,28 @@ fn load(places: &Places, store: &Store, environment: &Environment) -> Result<Loa
     }
     for (certificate, held) in &loaded.held {
         let file = format!("{certificate}.toml");
-        let mut errors: Vec<String> = errors.iter().filter(|error| error.contains(&file)).cloned().collect();
+        let mut errors: Vec<String> = errors
+            .iter()
+            .filter(|error| error.contains(&file))
+            .cloned()
+            .collect();
         errors.push(match held {
             Held::LastAccepted => "it goes on as it was last accepted".to_owned(),
-            Held::Nothing => "it has no accepted settings; what is published stays, and is not renewed".to_owned(),
+            Held::Nothing => {
+                "it has no accepted settings; what is published stays, and is not renewed"
+                    .to_owned()
+            }
         });
-        journal::emit(&Event::ConfigurationHeld { certificate: certificate.clone(), errors });
+        journal::emit(&Event::ConfigurationHeld {
+            certificate: certificate.clone(),
+            errors,
+        });
     }
     if loaded.main_held {
-        tracing::error!("renewd.toml is bad; what was accepted last is in force:\n{}", errors.join("\n"));
+        tracing::error!(
+            "renewd.toml is bad; what was accepted last is in force:\n{}",
+            errors.join("\n")
+        );
     } else if loaded.held.is_empty() && !errors.is_empty() {
         tracing::error!("the configuration has errors:\n{}", errors.join("\n"));
     }
@@ -156,9 +190,14 @@ fn load(places: &Places, store: &Store, environment: &Environment) -> Result<Loa
 }
 
 fn accepted(store: &Store) -> Result<Texts, StoreError> {
-    let mut texts = Texts { main: store.load_accepted("renewd.toml")?, ..Texts::default() };
+    let mut texts = Texts {
+        main: store.load_accepted("renewd.toml")?,
+        ..Texts::default()
+    };
     for file in store.accepted_names()? {
-        let name = file.strip_suffix(".certificate.toml").and_then(|stem| stem.parse().ok());
+        let name = file
+            .strip_suffix(".certificate.toml")
+            .and_then(|stem| stem.parse().ok());
         if let (Some(name), Some(text)) = (name, store.load_accepted(&file)?) {
             texts.certificates.insert(name, text);
         }
@@ -167,9 +206,15 @@ fn accepted(store: &Store) -> Result<Texts, StoreError> {
 }
 
 async fn serve(places: Places) -> Result<(), StartError> {
-    let Bound { listeners, driver, mut signals } = bind(&places)?;
+    let Bound {
+        listeners,
+        driver,
+        mut signals,
+    } = bind(&places)?;
     notify::ready(&driver.status_line());
-    journal::emit(&Event::Ready { certificates: driver.status().certificates.len() });
+    journal::emit(&Event::Ready {
+        certificates: driver.status().certificates.len(),
+    });
     driver.run();
     let control = listeners.serve(driver.clone());
     let (status, watchdog) = (tell_status(driver.clone()), feed_watchdog(driver.clone()));
@@ -203,7 +248,9 @@ async fn tell_status(driver: Rc<Driver>) {
 
 /// Feeds the watchdog when every lane has answered.
 async fn feed_watchdog(driver: Rc<Driver>) {
-    let Some(interval) = notify::watchdog_interval() else { return std::future::pending().await };
+    let Some(interval) = notify::watchdog_interval() else {
+        return std::future::pending().await;
+    };
     let mut ticks = tokio::time::interval(interval);
     loop {
         ticks.tick().await;
@@ -222,6 +269,12 @@ fn random_share() -> f64 {
     }
 }
 
+/// The configuration's constraints were checked when it was read.
+fn constraints(local: &LocalIssuerSettings) -> Constraints {
+    let networks: Vec<String> = local.permitted_ip.iter().map(ToString::to_string).collect();
+    Constraints::parse(&local.permitted_dns, &networks, &[]).unwrap_or_default()
+}
+
 struct ConcreteIssuers {
     state: PathBuf,
 }
@@ -234,7 +287,10 @@ impl ConcreteIssuers {
 
 /// Where an issuer keeps its state.
 pub fn issuer_directory(state: &Path, settings: &IssuerSettings) -> PathBuf {
-    state.join("store").join("issuer").join(settings.name.as_str())
+    state
+        .join("store")
+        .join("issuer")
+        .join(settings.name.as_str())
 }
 
 impl Issuers for ConcreteIssuers {
@@ -245,7 +301,7 @@ impl Issuers for ConcreteIssuers {
                 LocalSettings {
                     root_life: local.root_lifetime,
                     issuing_life: local.intermediate_lifetime,
-                    constraints: local.constraints.clone(),
+                    constraints: constraints(local),
                 },
                 Arc::new(Timestamp::now),
             )),

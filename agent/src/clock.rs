@@ -8,6 +8,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
+use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -15,9 +16,11 @@ use futures_util::future::LocalBoxFuture;
 use jiff::Timestamp;
 use nix::errno::Errno;
 use nix::sys::time::TimeSpec;
-use nix::sys::timerfd::{ClockId as TimerClock, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+use nix::sys::timerfd::{
+    ClockId as TimerClock, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags,
+};
 use nix::time::{ClockId, clock_gettime};
-use tokio::io::unix::AsyncFd;
+use tokio::net::unix::pipe;
 use tokio::sync::{oneshot, watch};
 
 /// Time, as the driver uses it.
@@ -34,9 +37,38 @@ pub trait Clock {
 /// Sleepers by their deadline on `CLOCK_BOOTTIME`, and by arrival.
 type Sleepers = BTreeMap<(Duration, u64), oneshot::Sender<()>>;
 
+/// A timer that tasks can wait for.
+struct Timer {
+    timer: TimerFd,
+    /// The same open file description: tokio's one safe door for a foreign descriptor that becomes
+    /// readable is a pipe's reading end, and all that is asked of it is poll(2) and read(2).
+    expirations: pipe::Receiver,
+}
+
+impl Timer {
+    fn new(clock: TimerClock) -> io::Result<Self> {
+        let timer = TimerFd::new(clock, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
+        let expirations = pipe::Receiver::from_owned_fd_unchecked(timer.as_fd().try_clone_to_owned()?)?;
+        Ok(Self { timer, expirations })
+    }
+
+    /// Waits until the timer has expired, or was cancelled because the clock was set.
+    async fn expired(&self) -> io::Result<()> {
+        loop {
+            self.expirations.readable().await?;
+            match self.expirations.try_read(&mut [0; 8]) {
+                Ok(_) => return Ok(()),
+                Err(error) if error.raw_os_error() == Some(Errno::ECANCELED as i32) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
 /// The system's clocks.
 pub struct SystemClock {
-    timer: Rc<AsyncFd<TimerFd>>,
+    timer: Rc<Timer>,
     sleepers: Rc<RefCell<Sleepers>>,
     arrivals: RefCell<u64>,
     steps: watch::Sender<u64>,
@@ -44,7 +76,9 @@ pub struct SystemClock {
 
 impl std::fmt::Debug for SystemClock {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SystemClock").field("sleepers", &self.sleepers.borrow().len()).finish_non_exhaustive()
+        f.debug_struct("SystemClock")
+            .field("sleepers", &self.sleepers.borrow().len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -54,9 +88,8 @@ impl SystemClock {
     /// # Errors
     /// When the kernel gives no timer (out of descriptors).
     pub fn start() -> io::Result<Rc<Self>> {
-        let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
-        let timer = Rc::new(AsyncFd::new(TimerFd::new(TimerClock::CLOCK_BOOTTIME, flags)?)?);
-        let wall = AsyncFd::new(TimerFd::new(TimerClock::CLOCK_REALTIME, flags)?)?;
+        let timer = Rc::new(Timer::new(TimerClock::CLOCK_BOOTTIME)?);
+        let wall = Timer::new(TimerClock::CLOCK_REALTIME)?;
         let clock = Rc::new(Self {
             timer: timer.clone(),
             sleepers: Rc::default(),
@@ -81,7 +114,8 @@ impl Clock for SystemClock {
     }
 
     fn sleep_until(&self, deadline: Timestamp) -> LocalBoxFuture<'static, ()> {
-        let wait = Duration::try_from(deadline.duration_since(self.now())).unwrap_or(Duration::ZERO);
+        let wait =
+            Duration::try_from(deadline.duration_since(self.now())).unwrap_or(Duration::ZERO);
         // A moment more than asked: who looks at the wall again must not find it short by a rounding.
         let at = boottime() + wait + Duration::from_millis(1);
         let arrival = {
@@ -92,7 +126,10 @@ impl Clock for SystemClock {
         let (sender, receiver) = oneshot::channel();
         self.sleepers.borrow_mut().insert((at, arrival), sender);
         arm(&self.timer, &self.sleepers);
-        let forget = Forget { key: (at, arrival), sleepers: self.sleepers.clone() };
+        let forget = Forget {
+            key: (at, arrival),
+            sleepers: self.sleepers.clone(),
+        };
         Box::pin(async move {
             let _forget = forget;
             let _ = receiver.await;
@@ -122,26 +159,22 @@ fn boottime() -> Duration {
 
 /// Sets the timer to the first sleeper's deadline. A deadline of a sleeper that left is not taken
 /// back: one early wake-up is cheaper than a system call for each.
-fn arm(timer: &AsyncFd<TimerFd>, sleepers: &RefCell<Sleepers>) {
+fn arm(timer: &Timer, sleepers: &RefCell<Sleepers>) {
     let first = sleepers.borrow().keys().next().map(|(at, _)| *at);
     let result = match first {
-        Some(at) => timer.get_ref().set(
+        Some(at) => timer.timer.set(
             Expiration::OneShot(TimeSpec::from_duration(at)),
             TimerSetTimeFlags::TFD_TIMER_ABSTIME,
         ),
-        None => timer.get_ref().unset(),
+        None => timer.timer.unset(),
     };
     if let Err(error) = result {
         tracing::error!(%error, "the kernel refused to set a timer");
     }
 }
 
-async fn serve_sleepers(timer: Rc<AsyncFd<TimerFd>>, sleepers: Rc<RefCell<Sleepers>>) {
-    loop {
-        let Ok(mut ready) = timer.readable().await else { return };
-        // Reading takes the expiration; with a non-blocking timer it never waits.
-        let _ = timer.get_ref().wait();
-        ready.clear_ready();
+async fn serve_sleepers(timer: Rc<Timer>, sleepers: Rc<RefCell<Sleepers>>) {
+    while timer.expired().await.is_ok() {
         let now = boottime();
         let later = sleepers.borrow_mut().split_off(&(now, u64::MAX));
         for (_, sleeper) in std::mem::replace(&mut *sleepers.borrow_mut(), later) {
@@ -151,21 +184,14 @@ async fn serve_sleepers(timer: Rc<AsyncFd<TimerFd>>, sleepers: Rc<RefCell<Sleepe
     }
 }
 
-async fn watch_wall(wall: AsyncFd<TimerFd>, clock: std::rc::Weak<SystemClock>) {
+async fn watch_wall(wall: Timer, clock: std::rc::Weak<SystemClock>) {
     // As far ahead as any kernel takes: the timer is there to be cancelled.
     let far = Expiration::OneShot(TimeSpec::from_duration(Duration::from_secs(u32::MAX.into())));
     let flags = TimerSetTimeFlags::TFD_TIMER_ABSTIME | TimerSetTimeFlags::TFD_TIMER_CANCEL_ON_SET;
-    loop {
-        if wall.get_ref().set(far, flags).is_err() {
-            return;
-        }
-        let Ok(mut ready) = wall.readable().await else { return };
-        ready.clear_ready();
-        if matches!(wall.get_ref().wait(), Ok(()) | Err(Errno::ECANCELED)) {
-            let Some(clock) = clock.upgrade() else { return };
-            clock.steps.send_modify(|count| *count += 1);
-            clock.wake_everyone();
-        }
+    while wall.timer.set(far, flags).is_ok() && wall.expired().await.is_ok() {
+        let Some(clock) = clock.upgrade() else { return };
+        clock.steps.send_modify(|count| *count += 1);
+        clock.wake_everyone();
     }
 }
 
@@ -174,7 +200,10 @@ mod tests {
     use super::*;
 
     fn on_a_local_set(test: impl Future<Output = ()>) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         tokio::task::LocalSet::new().block_on(&runtime, test);
     }
 

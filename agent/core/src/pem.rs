@@ -1,7 +1,10 @@
-//! PEM text (RFC 7468) out of DER. Owns the encoding only: reading is `rustls_pki_types::pem`.
+//! PEM text (RFC 7468) out of DER. Owns the encoding; reading is `rustls_pki_types::pem`.
 //!
 //! Keys pass through here, so the text is appended to a buffer that the caller owns (and wipes), and
 //! nothing is kept.
+
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::{Error, PemObject};
 
 /// The label of an X.509 certificate.
 pub const CERTIFICATE: &str = "CERTIFICATE";
@@ -16,6 +19,19 @@ pub fn certificate(der: &[u8]) -> String {
     let mut text = String::with_capacity(encoded_len(CERTIFICATE, der.len()));
     encode_into(&mut text, CERTIFICATE, der);
     text
+}
+
+/// Several certificates, one after the other.
+pub fn certificates(certificates: &[CertificateDer<'_>]) -> String {
+    certificates.iter().map(|der| certificate(der)).collect()
+}
+
+/// The certificates in a PEM text; everything else in it is passed over.
+///
+/// # Errors
+/// When it is no PEM.
+pub fn parse_certificates(text: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
+    CertificateDer::pem_slice_iter(text.as_bytes()).collect()
 }
 
 /// How long the text will be: a buffer of this capacity is never moved, and so leaves no copy behind.
@@ -54,8 +70,6 @@ pub fn encode_into(text: &mut String, label: &str, der: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustls_pki_types::CertificateDer;
-    use rustls_pki_types::pem::PemObject;
 
     #[test]
     fn what_is_written_is_read_back_and_its_length_was_foretold() {

@@ -21,6 +21,19 @@ pub enum OnChange {
     None,
 }
 
+impl OnChange {
+    /// The word of the configuration.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Reload => "reload",
+            Self::Restart => "restart",
+            Self::Start => "start",
+            Self::SignalHup => "signal:HUP",
+            Self::None => "none",
+        }
+    }
+}
+
 /// The result of a systemd job (`JobRemoved`, org.freedesktop.systemd1(5)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -23,5 +23,9 @@ struct Options {
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    app::main(Places { configuration: options.config, state: options.state, runtime: options.runtime })
+    app::main(Places {
+        configuration: options.config,
+        state: options.state,
+        runtime: options.runtime,
+    })
 }

@@ -10,7 +10,8 @@ use super::common::{parse, twice};
 use super::document::clipped;
 use super::error::{ErrorKind, Mismatch, Report};
 use super::raw::RawUnit;
-use super::settings::{DependentSettings, ProbeText};
+use super::settings::DependentSettings;
+use crate::probe::ProbeTarget;
 use super::values;
 
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(90);
@@ -75,7 +76,7 @@ fn unit_name(text: &str) -> Result<UnitName, Mismatch> {
     })
 }
 
-fn probes(raw: &RawUnit, usages: Usages, report: &mut Report) -> Vec<ProbeText> {
+fn probes(raw: &RawUnit, usages: Usages, report: &mut Report) -> Vec<ProbeTarget> {
     let mut probes = Vec::new();
     let Some(list) = &raw.probe else {
         return probes;

@@ -37,7 +37,7 @@ pub use error::{ConfigError, ConfigWarning, ErrorKind, Location};
 pub use load::{Held, Loaded, load, load_at_start, load_texts};
 pub use settings::{
     CertificateSettings, DependentSettings, IssuerKind, IssuerSettings, LocalIssuerSettings,
-    Network, Ownership, ProbeText, Settings, Texts,
+    Network, Ownership, Settings, Texts,
 };
 
 #[cfg(test)]

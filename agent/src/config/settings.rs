@@ -13,6 +13,7 @@ use renewd_core::request::Request;
 use renewd_core::unit::Dependent;
 
 use super::error::{ConfigError, ErrorKind, Location, Mismatch};
+use crate::probe::ProbeTarget;
 
 /// Everything that is configured.
 #[derive(Debug, Clone, Default)]
@@ -231,13 +232,26 @@ pub struct Ownership {
     pub group: String,
 }
 
+impl From<&Ownership> for renewd_store::publish::Ownership {
+    fn from(ownership: &Ownership) -> Self {
+        let owner = renewd_store::disk::Owner {
+            uid: ownership.uid,
+            gid: ownership.gid,
+        };
+        Self {
+            owner: Some(owner),
+            private_mode: ownership.mode,
+        }
+    }
+}
+
 /// One unit that depends on a certificate.
 #[derive(Debug, Clone)]
 pub struct DependentSettings {
     /// The unit, what it is told, and when.
     pub dependent: Dependent,
     /// Where it is probed; empty when it cannot be.
-    pub probes: Vec<ProbeText>,
+    pub probes: Vec<ProbeTarget>,
     /// How long its job may take.
     pub reload_timeout: Duration,
     /// How long after its job the new leaf may take to be served everywhere.
@@ -275,22 +289,5 @@ impl PartialEq for DependentSettings {
             && *probes == other.probes
             && *reload_timeout == other.reload_timeout
             && *probe_timeout == other.probe_timeout
-    }
-}
-
-/// An address to probe, as it is written, such as `tls://127.0.0.1:443`; known to be one.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ProbeText(pub(super) String);
-
-impl ProbeText {
-    /// The address as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for ProbeText {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }

@@ -12,7 +12,8 @@ use renewd_core::unit::OnChange;
 use super::document::clipped;
 use super::environment::Environment;
 use super::error::Mismatch;
-use super::settings::{Network, ProbeText, masked};
+use super::settings::{Network, masked};
+use crate::probe::{ProbeTarget, TargetError};
 use super::specifier::{self, expand};
 use super::suggest::nearest;
 
@@ -62,23 +63,14 @@ const ON_CHANGES: [(&str, OnChange); 5] = [
 ];
 
 /// The probe of an address: the one place that knows what an address may look like.
-pub(super) fn probe_target(text: &str) -> Result<ProbeText, Mismatch> {
-    let target = text.split_once(':').is_some_and(|(scheme, rest)| {
-        !scheme.is_empty() && rest.len() > 1 && rest.starts_with('/')
-    });
-    if target
-        && !text
-            .chars()
-            .any(|letter| letter.is_control() || letter == ' ')
-    {
-        Ok(ProbeText(text.to_owned()))
-    } else {
-        Err(Mismatch::new(
-            format!("{:?} is no address to probe", clipped(text)),
+pub(super) fn probe_target(text: &str) -> Result<ProbeTarget, Mismatch> {
+    text.parse().map_err(|error: TargetError| {
+        Mismatch::new(
+            format!("{:?} is no address to probe: {error}", clipped(text)),
             "an address such as \"tls://127.0.0.1:443\" or \"unix:/run/x.sock\"",
             "write scheme, host and port",
-        ))
-    }
+        )
+    })
 }
 
 /// One of a few words.

@@ -25,7 +25,7 @@ use renewd_store::publish::{LINGER, Ownership};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::CertificateSettings;
-use crate::control::Step;
+use crate::control::report::Step;
 use crate::driver::narrate::{self, Watchers};
 use crate::driver::unit_lane::Transit;
 use crate::driver::work::{self, Issued};
@@ -141,7 +141,12 @@ impl Lane {
 
     fn watch_units(&self) -> mpsc::Receiver<UnitName> {
         let told = |dependent: &&Dependent| dependent.on_change != OnChange::None;
-        let units: Vec<_> = self.dependents.iter().filter(told).map(|dependent| dependent.unit.clone()).collect();
+        let units: Vec<_> = self
+            .dependents
+            .iter()
+            .filter(told)
+            .map(|dependent| dependent.unit.clone())
+            .collect();
         if units.is_empty() {
             // Nothing to ask systemd for; a receiver that never yields.
             return mpsc::channel(1).1;
@@ -152,17 +157,30 @@ impl Lane {
     /// What the configuration says now is compared with what is published.
     async fn settings_in_force(&mut self) {
         self.fold(Event::Configured(self.dependents.clone()), Duration::ZERO);
-        let issuer = self.world.issuers.borrow().get(&self.settings.request.issuer).cloned();
+        let issuer = self
+            .world
+            .issuers
+            .borrow()
+            .get(&self.settings.request.issuer)
+            .cloned();
         if let (Some(issuer), Some(_)) = (issuer, self.record.target) {
             if let Some((trust, pem)) = work::offered_trust(issuer.as_ref()).await {
-                let saved = self.world.store.save_trust(&self.settings.name, &trust.digest, &pem);
+                let saved = self
+                    .world
+                    .store
+                    .save_trust(&self.settings.name, &trust.digest, &pem);
                 if self.reported(saved) && self.record.trust != Some(trust.digest) {
                     self.fold(Event::TrustChanged(trust), Duration::ZERO);
                 }
             }
         }
         let settled = self.record.rollout.is_none() && self.record.published == self.record.target;
-        if settled && self.world.store.ownership_differs(&self.settings.name, &self.ownership()) {
+        if settled
+            && self
+                .world
+                .store
+                .ownership_differs(&self.settings.name, &self.ownership())
+        {
             self.fold(Event::Republish, Duration::ZERO);
         }
     }
@@ -188,7 +206,9 @@ impl Lane {
             let wait = match (self.decide_supply(now), self.decide_activation(now)) {
                 // A step was begun or folded: the machines may want more.
                 (Next::Again, _) | (_, Next::Again) => continue,
-                (Next::Wait(supply), Next::Wait(activation)) => [supply, activation, self.housekeep_at],
+                (Next::Wait(supply), Next::Wait(activation)) => {
+                    [supply, activation, self.housekeep_at]
+                }
             };
             self.announce_transit();
             self.watchers.settle(&self.record, self.works.is_empty());
@@ -236,7 +256,9 @@ impl Lane {
                 self.fold(event, begun.elapsed());
                 Next::Again
             }
-            activation::Action::Act { unit, generation, .. } => {
+            activation::Action::Act {
+                unit, generation, ..
+            } => {
                 self.act(unit, generation);
                 Next::Again
             }
@@ -252,24 +274,33 @@ impl Lane {
         let begun = Instant::now();
         self.works.push(Box::pin(async move {
             let outcome = step.await;
-            Done { outcome, took: begun.elapsed() }
+            Done {
+                outcome,
+                took: begun.elapsed(),
+            }
         }));
     }
 
     fn publish(&self, number: GenerationNumber) -> Result<(), StoreError> {
         let (store, name) = (&self.world.store, &self.settings.name);
-        let Some(generation) = self.record.generations.get(&number) else { return Ok(()) };
+        let Some(generation) = self.record.generations.get(&number) else {
+            return Ok(());
+        };
         let identity = store.load_identity(name, generation.identity)?;
         let bundle = store.load_trust(name, &generation.trust)?;
         store.publish(name, number, &identity, &bundle, &self.ownership())
     }
 
     fn ownership(&self) -> Ownership {
-        self.settings.ownership.published()
+        (&self.settings.ownership).into()
     }
 
     fn act(&mut self, unit: UnitName, generation: GenerationNumber) {
-        let Some(dependent) = self.settings.dependents.iter().find(|dependent| dependent.dependent.unit == unit)
+        let Some(dependent) = self
+            .settings
+            .dependents
+            .iter()
+            .find(|dependent| dependent.dependent.unit == unit)
         else {
             return;
         };
@@ -277,8 +308,15 @@ impl Lane {
         let (world, certificate) = (self.world.clone(), self.settings.name.clone());
         self.busy.insert(unit.clone());
         self.begin(async move {
-            let outcome = world.unit_lanes.act(certificate, unit.clone(), verb, deadline).await;
-            Outcome::Folded(Event::Acted { unit, generation, outcome })
+            let outcome = world
+                .unit_lanes
+                .act(certificate, unit.clone(), verb, deadline)
+                .await;
+            Outcome::Folded(Event::Acted {
+                unit,
+                generation,
+                outcome,
+            })
         });
     }
 
@@ -287,13 +325,21 @@ impl Lane {
         let generation = self.record.generations.get(&number).cloned();
         self.busy.insert(unit.clone());
         self.begin(async move {
-            let dependent = settings.dependents.iter().find(|dependent| dependent.dependent.unit == unit);
+            let dependent = settings
+                .dependents
+                .iter()
+                .find(|dependent| dependent.dependent.unit == unit);
             let (Some(dependent), Some(generation)) = (dependent, generation) else {
                 return Outcome::Folded(Event::Housekeeping);
             };
             let deadline = dependent.probe_timeout;
-            let report = work::probe_unit(&world, &settings.name, dependent, &generation, deadline).await;
-            Outcome::Folded(Event::Probed { unit, generation: number, report })
+            let report =
+                work::probe_unit(&world, &settings.name, dependent, &generation, deadline).await;
+            Outcome::Folded(Event::Probed {
+                unit,
+                generation: number,
+                report,
+            })
         });
     }
 
@@ -324,9 +370,11 @@ impl Lane {
             .and_then(|()| store.save_identity(name, self.record.next_number(), &issued.identity));
         match kept {
             Ok(()) => Event::Accepted(issued.new),
-            Err(error) => {
-                Event::IssueFailed(Failure { text: error.to_string(), again: Again::BackOff, answered: true })
-            }
+            Err(error) => Event::IssueFailed(Failure {
+                text: error.to_string(),
+                again: Again::BackOff,
+                answered: true,
+            }),
         }
     }
 
@@ -339,7 +387,8 @@ impl Lane {
         };
         let after = self.record.clone().fold(event.clone(), context);
         narrate::journal(&self.record, &event, &after, self.watchers.cause);
-        self.watchers.tell(&self.record, &event, &after, took, context.now);
+        self.watchers
+            .tell(&self.record, &event, &after, took, context.now);
         self.warn_of_expiry(&after, context.now);
         if after != self.record {
             self.record = after;
@@ -374,9 +423,14 @@ impl Lane {
     }
 
     fn warn_of_expiry(&mut self, record: &Record, now: Timestamp) {
-        let (Some(number), Some(generation)) = (record.published, record.published_generation()) else { return };
+        let (Some(number), Some(generation)) = (record.published, record.published_generation())
+        else {
+            return;
+        };
         let life = schedule::between(generation.accepted_at, generation.leaf.not_after);
-        if schedule::between(now, generation.leaf.not_after) < life / 6 && self.warned_of_expiry != Some(number) {
+        if schedule::between(now, generation.leaf.not_after) < life / 6
+            && self.warned_of_expiry != Some(number)
+        {
             self.warned_of_expiry = Some(number);
             narrate::expiring(&record.certificate, generation.leaf.not_after);
         }
@@ -389,8 +443,12 @@ impl Lane {
         self.fold(Event::Housekeeping, Duration::ZERO);
         let (store, name) = (&self.world.store, &self.settings.name);
         let keep: Vec<_> = self.record.generations.keys().copied().collect();
-        let mut identities: Vec<_> =
-            self.record.generations.values().map(|generation| generation.identity).collect();
+        let mut identities: Vec<_> = self
+            .record
+            .generations
+            .values()
+            .map(|generation| generation.identity)
+            .collect();
         identities.push(self.record.next_number());
         self.reported(store.remove_generations(name, &keep, now.into()));
         self.reported(store.forget_identities(name, &identities));
@@ -407,5 +465,9 @@ enum Next {
 }
 
 fn dependents(settings: &CertificateSettings) -> Vec<Dependent> {
-    settings.dependents.iter().map(|dependent| dependent.dependent.clone()).collect()
+    settings
+        .dependents
+        .iter()
+        .map(|dependent| dependent.dependent.clone())
+        .collect()
 }

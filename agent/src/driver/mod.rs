@@ -108,7 +108,10 @@ impl Driver {
         self.running.set(true);
         let lanes = self.lanes.borrow();
         // All lanes are made before any runs, so that a unit's lane knows whom to wait for.
-        let made: Vec<_> = lanes.values().filter_map(|handle| Some((handle, self.make_lane(handle)?))).collect();
+        let made: Vec<_> = lanes
+            .values()
+            .filter_map(|handle| Some((handle, self.make_lane(handle)?)))
+            .collect();
         for (handle, lane) in made {
             spawn(handle, lane);
         }
@@ -125,7 +128,12 @@ impl Driver {
             return None;
         }
         let record = handle.view.borrow().clone();
-        Some(Lane::new(self.world.clone(), handle.settings.clone(), record, handle.view.clone()))
+        Some(Lane::new(
+            self.world.clone(),
+            handle.settings.clone(),
+            record,
+            handle.view.clone(),
+        ))
     }
 
     /// Makes lanes of new settings, tells the others, and lets go of those that left.
@@ -134,7 +142,13 @@ impl Driver {
         let mut issuers: BTreeMap<IssuerName, Rc<dyn Issuer>> = BTreeMap::new();
         for (name, issuer) in &settings.issuers {
             let unchanged = self.settings.borrow().issuers.get(name) == Some(issuer);
-            let held = self.world.issuers.borrow().get(name).cloned().filter(|_| unchanged);
+            let held = self
+                .world
+                .issuers
+                .borrow()
+                .get(name)
+                .cloned()
+                .filter(|_| unchanged);
             let made = held.unwrap_or_else(|| self.issuers.make(issuer));
             issuers.insert(name.clone(), made);
         }
@@ -179,7 +193,10 @@ impl Driver {
     fn open(&self, settings: Rc<CertificateSettings>) -> LaneHandle {
         let (record, held) = recover::record(&self.world, &settings);
         if let Some(why) = &held {
-            journal::emit(&Event::CertificateHeld { certificate: settings.name.clone(), why: why.clone() });
+            journal::emit(&Event::CertificateHeld {
+                certificate: settings.name.clone(),
+                why: why.clone(),
+            });
         }
         let (commands, waiting) = mpsc::unbounded_channel();
         LaneHandle {
@@ -195,11 +212,19 @@ impl Driver {
     /// The next start falls back to these texts where a file has become bad.
     fn keep_accepted(&self, settings: &Settings) {
         let texts = settings.accepted_texts();
-        let main = texts.main.iter().map(|text| ("renewd.toml".to_owned(), text));
-        let certificates = texts.certificates.iter().map(|(name, text)| (format!("{name}.certificate.toml"), text));
+        let main = texts
+            .main
+            .iter()
+            .map(|text| ("renewd.toml".to_owned(), text));
+        let certificates = texts
+            .certificates
+            .iter()
+            .map(|(name, text)| (format!("{name}.certificate.toml"), text));
         for (file, text) in main.chain(certificates) {
             if let Err(error) = self.world.store.save_accepted(&file, text) {
-                tracing::warn!("the accepted configuration could not be kept for the next start: {error}");
+                tracing::warn!(
+                    "the accepted configuration could not be kept for the next start: {error}"
+                );
             }
         }
     }
@@ -213,7 +238,11 @@ impl Driver {
             .filter(|handle| handle.held.borrow().is_none())
             .filter_map(|handle| {
                 let (reply, answer) = oneshot::channel();
-                handle.commands.send(Command::Ping(reply)).ok().map(|()| answer)
+                handle
+                    .commands
+                    .send(Command::Ping(reply))
+                    .ok()
+                    .map(|()| answer)
             })
             .collect();
         join_all(answers).await;
@@ -232,7 +261,9 @@ impl Driver {
             if dependent.dependent.on_change != OnChange::Reload {
                 continue;
             }
-            let Ok(Ok(facts)) = timeout(ASK_SYSTEMD, self.world.units.facts(unit)).await else { continue };
+            let Ok(Ok(facts)) = timeout(ASK_SYSTEMD, self.world.units.facts(unit)).await else {
+                continue;
+            };
             if facts.load_state == "loaded" && !facts.can_reload {
                 errors.push(report::cannot_reload(dependent));
             }
@@ -243,14 +274,21 @@ impl Driver {
 
 /// Runs a lane; a panic in it holds its certificate and nothing else.
 fn spawn(handle: &LaneHandle, lane: Lane) {
-    let Some(waiting) = handle.waiting.borrow_mut().take() else { return };
+    let Some(waiting) = handle.waiting.borrow_mut().take() else {
+        return;
+    };
     let task = tokio::task::spawn_local(lane.run(waiting));
     *handle.task.borrow_mut() = Some(task.abort_handle());
     let (held, certificate) = (handle.held.clone(), handle.settings.name.clone());
     tokio::task::spawn_local(async move {
         if task.await.is_err_and(|error| error.is_panic()) {
-            let why = "an internal error; what is published stays, and a restart of renewd tries again".to_owned();
-            journal::emit(&Event::CertificateHeld { certificate, why: why.clone() });
+            let why =
+                "an internal error; what is published stays, and a restart of renewd tries again"
+                    .to_owned();
+            journal::emit(&Event::CertificateHeld {
+                certificate,
+                why: why.clone(),
+            });
             *held.borrow_mut() = Some(why);
         }
     });
@@ -262,7 +300,14 @@ impl Daemon for Driver {
         let lanes = self.lanes.borrow();
         let certificates = lanes
             .values()
-            .map(|lane| report::status(&lane.settings, &lane.view.borrow(), lane.held.borrow().as_deref(), now))
+            .map(|lane| {
+                report::status(
+                    &lane.settings,
+                    &lane.view.borrow(),
+                    lane.held.borrow().as_deref(),
+                    now,
+                )
+            })
             .collect();
         StatusReport { certificates }
     }
@@ -272,14 +317,23 @@ impl Daemon for Driver {
         let lane = lanes.get(name)?;
         let directory = self.world.store.certificates().join(name.as_str());
         let held = lane.held.borrow();
-        Some(report::detail(&lane.settings, &lane.view.borrow(), held.as_deref(), &directory, self.world.now()))
+        Some(report::detail(
+            &lane.settings,
+            &lane.view.borrow(),
+            held.as_deref(),
+            &directory,
+            self.world.now(),
+        ))
     }
 
     fn changes(&self) -> watch::Receiver<u64> {
         self.world.changes.subscribe()
     }
 
-    fn renew(&self, names: Vec<CertificateName>) -> Result<mpsc::UnboundedReceiver<Step>, ControlError> {
+    fn renew(
+        &self,
+        names: Vec<CertificateName>,
+    ) -> Result<mpsc::UnboundedReceiver<Step>, ControlError> {
         if self.world.stopping.get() {
             return Err(ControlError::Stopping);
         }
@@ -287,11 +341,18 @@ impl Daemon for Driver {
         let (watcher, steps) = mpsc::unbounded_channel();
         let chosen = names
             .iter()
-            .map(|name| lanes.get(name).ok_or_else(|| ControlError::NoSuchCertificate(name.to_string())))
+            .map(|name| {
+                lanes
+                    .get(name)
+                    .ok_or_else(|| ControlError::NoSuchCertificate(name.to_string()))
+            })
             .collect::<Result<Vec<_>, _>>()?;
         for lane in chosen {
             if let Some(why) = lane.held.borrow().as_ref() {
-                return Err(ControlError::Failed(format!("{} is held: {why}", lane.settings.name)));
+                return Err(ControlError::Failed(format!(
+                    "{} is held: {why}",
+                    lane.settings.name
+                )));
             }
             let _ = lane.commands.send(Command::Renew(watcher.clone()));
         }
@@ -306,12 +367,18 @@ impl Daemon for Driver {
                 errors = self.unit_errors(&loaded.settings).await;
             }
             if !errors.is_empty() {
-                journal::emit(&Event::ConfigurationRefused { errors: errors.clone() });
+                journal::emit(&Event::ConfigurationRefused {
+                    errors: errors.clone(),
+                });
                 return Err(errors);
             }
             let mut report = self.put_in_force(loaded.settings);
-            report.warnings.extend(loaded.warnings.iter().map(ToString::to_string));
-            journal::emit(&Event::ConfigurationReloaded { certificates: self.lanes.borrow().len() });
+            report
+                .warnings
+                .extend(loaded.warnings.iter().map(ToString::to_string));
+            journal::emit(&Event::ConfigurationReloaded {
+                certificates: self.lanes.borrow().len(),
+            });
             Ok(report)
         })
     }
@@ -321,12 +388,19 @@ impl Daemon for Driver {
             if self.lanes.borrow().contains_key(&name) {
                 return Err(ControlError::StillConfigured(name.to_string()));
             }
-            let known = self.world.store.record_names().map_err(|error| ControlError::Failed(error.to_string()))?;
+            let known = self
+                .world
+                .store
+                .record_names()
+                .map_err(|error| ControlError::Failed(error.to_string()))?;
             let published = self.world.store.certificates().join(name.as_str());
             if !known.contains(&name) && !published.exists() {
                 return Err(ControlError::NoSuchCertificate(name.to_string()));
             }
-            self.world.store.forget(&name).map_err(|error| ControlError::Failed(error.to_string()))
+            self.world
+                .store
+                .forget(&name)
+                .map_err(|error| ControlError::Failed(error.to_string()))
         })
     }
 
@@ -334,13 +408,20 @@ impl Daemon for Driver {
         let settings = self.settings.borrow();
         let issuers = &settings.issuers;
         let chosen = match issuer {
-            Some(name) => issuers.get(name).ok_or_else(|| format!("there is no issuer named {name}")),
+            Some(name) => issuers
+                .get(name)
+                .ok_or_else(|| format!("there is no issuer named {name}")),
             None if issuers.len() > 1 => {
                 let names: Vec<_> = issuers.keys().map(IssuerName::as_str).collect();
                 Err(format!("say which issuer: {}", names.join(", ")))
             }
-            None => issuers.values().next().ok_or_else(|| "no issuer is configured".to_owned()),
+            None => issuers
+                .values()
+                .next()
+                .ok_or_else(|| "no issuer is configured".to_owned()),
         };
-        chosen.and_then(|settings| self.issuers.root_pem(settings)).map_err(ControlError::NoSuchIssuer)
+        chosen
+            .and_then(|settings| self.issuers.root_pem(settings))
+            .map_err(ControlError::NoSuchIssuer)
     }
 }

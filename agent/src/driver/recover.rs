@@ -36,15 +36,27 @@ fn load(world: &World, name: &CertificateName) -> Result<Record, StoreError> {
     }
 }
 
-fn agree(world: &World, settings: &CertificateSettings, mut record: Record) -> Result<Record, StoreError> {
+fn agree(
+    world: &World,
+    settings: &CertificateSettings,
+    mut record: Record,
+) -> Result<Record, StoreError> {
     let name = &settings.name;
     let context = Context {
         now: world.now(),
         chance: world.chance(),
         life: settings.request.lifetime,
-        dependents: &settings.dependents.iter().map(|dependent| dependent.dependent.clone()).collect::<Vec<_>>(),
+        dependents: &settings
+            .dependents
+            .iter()
+            .map(|dependent| dependent.dependent.clone())
+            .collect::<Vec<_>>(),
     };
-    let mut identities: Vec<_> = record.generations.values().map(|generation| generation.identity).collect();
+    let mut identities: Vec<_> = record
+        .generations
+        .values()
+        .map(|generation| generation.identity)
+        .collect();
     identities.dedup();
     for identity in identities {
         if let Err(error) = world.store.load_identity(name, identity) {

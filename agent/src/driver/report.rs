@@ -8,7 +8,9 @@ use renewd_core::schedule;
 use renewd_core::supply::{self, Action, Supply};
 
 use crate::config::{CertificateSettings, DependentSettings};
-use crate::control::report::{CertificateDetail, CertificateStatus, GenerationVerdict, StatusReport, UnitDetail, UnitStatus};
+use crate::control::report::{
+    CertificateDetail, CertificateStatus, GenerationVerdict, StatusReport, UnitDetail, UnitStatus,
+};
 
 /// One certificate in `status`.
 pub(super) fn status(
@@ -22,14 +24,23 @@ pub(super) fn status(
     let error = record.last_error.as_ref().map(|error| error.text.clone());
     CertificateStatus {
         name: settings.name.to_string(),
-        state: if held.is_some() { "held" } else { record.state() }.to_owned(),
+        state: if held.is_some() {
+            "held"
+        } else {
+            record.state()
+        }
+        .to_owned(),
         generation: record.published,
         serial: published.map(|generation| generation.leaf.serial.to_string()),
         not_before: published.map(|generation| generation.leaf.not_before.into()),
         not_after: published.map(|generation| generation.leaf.not_after.into()),
         next_renewal: next_renewal.map(Into::into),
         last_error: held.map(ToOwned::to_owned).or(error),
-        units: settings.dependents.iter().map(|dependent| unit(dependent, record)).collect(),
+        units: settings
+            .dependents
+            .iter()
+            .map(|dependent| unit(dependent, record))
+            .collect(),
     }
 }
 
@@ -38,15 +49,25 @@ fn unit(dependent: &DependentSettings, record: &Record) -> UnitStatus {
     let standing = record.units.get(name).map(|unit| &unit.standing);
     UnitStatus {
         unit: name.to_string(),
-        proof: standing.map_or("pending", |standing| standing.proof.label()).to_owned(),
-        reason: standing.and_then(|standing| standing.proof.reason()).map(|reason| reason.label().to_owned()),
-        served_serial: standing.and_then(|standing| standing.served_serial.as_ref()).map(ToString::to_string),
+        proof: standing
+            .map_or("pending", |standing| standing.proof.label())
+            .to_owned(),
+        reason: standing
+            .and_then(|standing| standing.proof.reason())
+            .map(|reason| reason.label().to_owned()),
+        served_serial: standing
+            .and_then(|standing| standing.served_serial.as_ref())
+            .map(ToString::to_string),
         since: standing.map(|standing| standing.since.into()),
     }
 }
 
 /// When the issuer is asked next, and why then.
-fn next_renewal(settings: &CertificateSettings, record: &Record, now: Timestamp) -> (Option<Timestamp>, String) {
+fn next_renewal(
+    settings: &CertificateSettings,
+    record: &Record,
+    now: Timestamp,
+) -> (Option<Timestamp>, String) {
     let request = settings.request.digest();
     match supply::next(record, &request, settings.request.lifetime, now) {
         Action::Issue(cause) => (Some(now), cause.label().to_owned()),
@@ -74,7 +95,12 @@ pub(super) fn detail(
         name: status.name,
         state: status.state,
         since: since.map(Into::into),
-        names: settings.request.names.iter().map(ToString::to_string).collect(),
+        names: settings
+            .request
+            .names
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
         issuer: settings.request.issuer.to_string(),
         directory: directory.display().to_string(),
         owner: settings.ownership.owner.clone(),
@@ -89,7 +115,11 @@ pub(super) fn detail(
         issuances: record.issuances,
         last_error: status.last_error,
         verdicts: verdicts(record),
-        units: settings.dependents.iter().map(|dependent| unit_detail(dependent, record)).collect(),
+        units: settings
+            .dependents
+            .iter()
+            .map(|dependent| unit_detail(dependent, record))
+            .collect(),
     }
 }
 
@@ -97,16 +127,25 @@ fn verdicts(record: &Record) -> Vec<GenerationVerdict> {
     let newest_first = record.generations.iter().rev();
     newest_first
         .map(|(number, generation)| {
-            let text = |cause: &renewd_core::record::Cause| format!("{}: {}: {}", cause.unit, cause.reason, cause.detail);
+            let text = |cause: &renewd_core::record::Cause| {
+                format!("{}: {}: {}", cause.unit, cause.reason, cause.detail)
+            };
             let (verdict, at, cause) = match &generation.verdict {
                 None => ("under way", None, String::new()),
                 Some(Verdict::Settled) => ("settled", None, String::new()),
                 Some(Verdict::Blamed { cause, at }) => ("blamed", Some(*at), text(cause)),
-                Some(Verdict::NotTheCertificate { cause }) => ("not the certificate", None, text(cause)),
+                Some(Verdict::NotTheCertificate { cause }) => {
+                    ("not the certificate", None, text(cause))
+                }
                 Some(Verdict::HeldForward { cause }) => ("held forward", None, text(cause)),
                 Some(Verdict::Unproven { cause }) => ("unproven", None, text(cause)),
             };
-            GenerationVerdict { generation: *number, verdict: verdict.to_owned(), at: at.map(Into::into), cause }
+            GenerationVerdict {
+                generation: *number,
+                verdict: verdict.to_owned(),
+                at: at.map(Into::into),
+                cause,
+            }
         })
         .collect()
 }
@@ -122,7 +161,9 @@ fn unit_detail(dependent: &DependentSettings, record: &Record) -> UnitDetail {
         debt: entry.is_some_and(|entry| entry.debt.is_some()),
         proof: status.proof,
         reason: status.reason,
-        detail: entry.map(|entry| entry.standing.detail.clone()).unwrap_or_default(),
+        detail: entry
+            .map(|entry| entry.standing.detail.clone())
+            .unwrap_or_default(),
         served_serial: status.served_serial,
         since: status.since,
     }
@@ -139,22 +180,34 @@ pub(super) fn cannot_reload(dependent: &DependentSettings) -> String {
 
 /// The line that `systemctl status` shows.
 pub(super) fn status_line(report: &StatusReport, now: Timestamp) -> String {
-    let units = || report.certificates.iter().flat_map(|certificate| &certificate.units);
+    let units = || {
+        report
+            .certificates
+            .iter()
+            .flat_map(|certificate| &certificate.units)
+    };
     let count = |proof: &str| units().filter(|unit| unit.proof == proof).count();
     let mut parts = vec![match report.certificates.len() {
         0 => "No certificate is configured".to_owned(),
         1 => "1 certificate".to_owned(),
         several => format!("{several} certificates"),
     }];
-    for (proof, word) in
-        [("served", "served"), ("reloaded", "reloaded"), ("not running", "not running"), ("failed", "NOT PROVEN")]
-    {
+    for (proof, word) in [
+        ("served", "served"),
+        ("reloaded", "reloaded"),
+        ("not running", "not running"),
+        ("failed", "NOT PROVEN"),
+    ] {
         match count(proof) {
             0 => {}
             some => parts.push(format!("{some} {word}")),
         }
     }
-    let troubled = report.certificates.iter().filter(|certificate| certificate.last_error.is_some()).count();
+    let troubled = report
+        .certificates
+        .iter()
+        .filter(|certificate| certificate.last_error.is_some())
+        .count();
     if troubled > 0 {
         parts.push(format!("{troubled} in trouble (see `renewctl status`)"));
     }
@@ -165,7 +218,10 @@ pub(super) fn status_line(report: &StatusReport, now: Timestamp) -> String {
         .min();
     let line = parts.join(", ");
     match next {
-        Some((at, name)) if at > now => format!("{line}; next: {name} in {}", rough(schedule::between(now, at))),
+        Some((at, name)) if at > now => format!(
+            "{line}; next: {name} in {}",
+            rough(schedule::between(now, at))
+        ),
         _ => line,
     }
 }

@@ -57,11 +57,18 @@ impl Drop for Transit {
 
 impl UnitLanes {
     pub(crate) fn new(units: Rc<dyn Units>) -> Self {
-        Self { units, lanes: RefCell::default() }
+        Self {
+            units,
+            lanes: RefCell::default(),
+        }
     }
 
     fn lane(&self, unit: &UnitName) -> Rc<UnitLane> {
-        self.lanes.borrow_mut().entry(unit.clone()).or_default().clone()
+        self.lanes
+            .borrow_mut()
+            .entry(unit.clone())
+            .or_default()
+            .clone()
     }
 
     /// Announces a certificate that will be published.
@@ -83,12 +90,19 @@ impl UnitLanes {
     ) -> ActOutcome {
         let lane = self.lane(&unit);
         let (reply, outcome) = oneshot::channel();
-        lane.requests.borrow_mut().push(Request { certificate, verb, deadline, reply });
+        lane.requests.borrow_mut().push(Request {
+            certificate,
+            verb,
+            deadline,
+            reply,
+        });
         if !lane.working.replace(true) {
             tokio::task::spawn_local(work(lane, unit, self.units.clone()));
         }
         // A lane that panicked answers nobody; the debt stays.
-        outcome.await.unwrap_or_else(|_| ActOutcome::NotNow("an internal error; see the journal".into()))
+        outcome
+            .await
+            .unwrap_or_else(|_| ActOutcome::NotNow("an internal error; see the journal".into()))
     }
 }
 
@@ -108,7 +122,9 @@ async fn work(lane: Rc<UnitLane>, unit: UnitName, units: Rc<dyn Units>) {
         let _ = timeout(GATHER, everyone_arrived(lane)).await;
         let (verb, batch) = {
             let mut requests = lane.requests.borrow_mut();
-            let Some(verb) = requests.first().map(|request| request.verb) else { return };
+            let Some(verb) = requests.first().map(|request| request.verb) else {
+                return;
+            };
             let (batch, rest) = requests.drain(..).partition(|request| request.verb == verb);
             *requests = rest;
             (verb, batch)
@@ -117,9 +133,20 @@ async fn work(lane: Rc<UnitLane>, unit: UnitName, units: Rc<dyn Units>) {
         if verb == OnChange::Restart {
             space_restarts(lane, &unit, units.as_ref()).await;
         }
-        let deadline = batch.iter().map(|request| request.deadline).max().unwrap_or(GATHER);
-        let certificates: Vec<_> = batch.iter().map(|request| request.certificate.clone()).collect();
-        journal::emit(&Event::ReloadStarted { certificates: certificates.clone(), unit: unit.clone(), verb });
+        let deadline = batch
+            .iter()
+            .map(|request| request.deadline)
+            .max()
+            .unwrap_or(GATHER);
+        let certificates: Vec<_> = batch
+            .iter()
+            .map(|request| request.certificate.clone())
+            .collect();
+        journal::emit(&Event::ReloadStarted {
+            certificates: certificates.clone(),
+            unit: unit.clone(),
+            verb,
+        });
         let outcome = units.act(&unit, verb, deadline).await;
         narrate(certificates, &unit, &outcome);
         for request in batch {
@@ -142,7 +169,11 @@ async fn everyone_arrived(lane: &UnitLane) {
 async fn space_restarts(lane: &UnitLane, unit: &UnitName, units: &dyn Units) {
     let last = *lane.last_restart.borrow();
     if let Some(last) = last {
-        let limit = units.facts(unit).await.ok().and_then(|facts| facts.start_limit);
+        let limit = units
+            .facts(unit)
+            .await
+            .ok()
+            .and_then(|facts| facts.start_limit);
         if let Some(limit) = limit {
             sleep_until(last + limit.interval / limit.burst.max(1)).await;
         }
@@ -158,9 +189,17 @@ fn narrate(certificates: Vec<CertificateName>, unit: &UnitName, outcome: &ActOut
         ActOutcome::NotRunning => return,
         ActOutcome::Job(result) => {
             let reason = renewd_core::proof::Reason::Reload(*result);
-            Event::ReloadFailed { certificates, unit, reason: reason.label().to_owned() }
+            Event::ReloadFailed {
+                certificates,
+                unit,
+                reason: reason.label().to_owned(),
+            }
         }
-        ActOutcome::NotNow(why) => Event::ReloadFailed { certificates, unit, reason: why.clone() },
+        ActOutcome::NotNow(why) => Event::ReloadFailed {
+            certificates,
+            unit,
+            reason: why.clone(),
+        },
     };
     journal::emit(&event);
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use renewd_core::accept::{Accepted, accept};
 use renewd_core::leaf::Fingerprint;
 use renewd_core::names::{CertificateName, UnitName};
-use renewd_core::proof::{ProbeReport, Proof, Reason};
 use renewd_core::pem;
+use renewd_core::proof::{ProbeReport, Proof, Reason};
 use renewd_core::record::{BaselineFinding, Generation, NewIdentity, TrustPart};
 use renewd_core::supply::{Again, Failure};
 use renewd_core::unit::{Activity, OnChange};
@@ -35,7 +35,10 @@ pub(crate) struct Issued {
 }
 
 /// Makes a key, asks the issuer, and accepts or refuses the answer.
-pub(crate) async fn issue(world: Rc<World>, settings: Rc<CertificateSettings>) -> Result<Issued, Failure> {
+pub(crate) async fn issue(
+    world: Rc<World>,
+    settings: Rc<CertificateSettings>,
+) -> Result<Issued, Failure> {
     let request = &settings.request;
     let issuer = world.issuers.borrow().get(&request.issuer).cloned();
     let issuer = issuer.ok_or_else(|| Failure {
@@ -48,10 +51,12 @@ pub(crate) async fn issue(world: Rc<World>, settings: Rc<CertificateSettings>) -
     let key = {
         let (key_type, request) = (request.key_type, request.clone());
         // RSA takes seconds; the thread goes when it is done.
-        tokio::task::spawn_blocking(move || keys::PrivateKey::generate(key_type).and_then(|key| {
-            let csr = key.request(&request)?;
-            Ok((key, csr))
-        }))
+        tokio::task::spawn_blocking(move || {
+            keys::PrivateKey::generate(key_type).and_then(|key| {
+                let csr = key.request(&request)?;
+                Ok((key, csr))
+            })
+        })
         .await
     };
     let (key, csr) = match key {
@@ -59,13 +64,20 @@ pub(crate) async fn issue(world: Rc<World>, settings: Rc<CertificateSettings>) -
         Ok(Err(error)) => return Err(own_failure(format!("cannot make a key: {error}"))),
         Err(error) => return Err(own_failure(format!("cannot make a key: {error}"))),
     };
-    let order = Order { certificate: &settings.name, request, csr: &csr };
+    let order = Order {
+        certificate: &settings.name,
+        request,
+        csr: &csr,
+    };
     let answer = issuer.issue(order).await.map_err(|error| failure(&error))?;
-    let accepted = accept(request, &key.fingerprint(), &answer, &anchors, world.now()).map_err(|refusal| Failure {
-        text: format!("the issuer's answer was refused: {refusal}"),
-        again: Again::BackOff,
-        answered: true,
-    })?;
+    let accepted =
+        accept(request, &key.fingerprint(), &answer, &anchors, world.now()).map_err(|refusal| {
+            Failure {
+                text: format!("the issuer's answer was refused: {refusal}"),
+                again: Again::BackOff,
+                answered: true,
+            }
+        })?;
     wait_until_usable(&world, &accepted).await;
     let bundle_pem = pem::certificates(&anchors);
     let new = NewIdentity {
@@ -80,7 +92,12 @@ pub(crate) async fn issue(world: Rc<World>, settings: Rc<CertificateSettings>) -
         chain_pem: pem::certificates(&accepted.chain),
     };
     let warnings = accepted.warnings.iter().map(ToString::to_string).collect();
-    Ok(Issued { identity, new, bundle_pem, warnings })
+    Ok(Issued {
+        identity,
+        new,
+        bundle_pem,
+        warnings,
+    })
 }
 
 /// A leaf may begin up to a minute from now; a service that checks would refuse it until then.
@@ -91,7 +108,11 @@ async fn wait_until_usable(world: &World, accepted: &Accepted) {
 }
 
 fn own_failure(text: String) -> Failure {
-    Failure { text, again: Again::BackOff, answered: false }
+    Failure {
+        text,
+        again: Again::BackOff,
+        answered: false,
+    }
 }
 
 fn failure(error: &IssueError) -> Failure {
@@ -101,14 +122,24 @@ fn failure(error: &IssueError) -> Failure {
         Retry::After(delay) => Again::After(delay),
         Retry::Operator => Again::Operator,
     };
-    Failure { text: error.operator_text(), again, answered: false }
+    Failure {
+        text: error.operator_text(),
+        again,
+        answered: false,
+    }
 }
 
 /// The digest of a bundle and its anchors.
 pub(crate) fn trust_part(anchors: &[CertificateDer<'_>]) -> TrustPart {
-    let prints: Vec<Fingerprint> = anchors.iter().map(|anchor| Fingerprint::of(anchor)).collect();
+    let prints: Vec<Fingerprint> = anchors
+        .iter()
+        .map(|anchor| Fingerprint::of(anchor))
+        .collect();
     let digest = Fingerprint::of(pem::certificates(anchors).as_bytes());
-    TrustPart { digest, anchors: prints }
+    TrustPart {
+        digest,
+        anchors: prints,
+    }
 }
 
 /// What an issuer stands for now, as PEM and digest; `None` when it cannot say.
@@ -127,7 +158,10 @@ pub(crate) async fn baseline(
         let finding = look(&world, &settings.name, dependent, published.as_ref()).await;
         (dependent.dependent.unit.clone(), finding)
     });
-    futures_util::future::join_all(looks).await.into_iter().collect()
+    futures_util::future::join_all(looks)
+        .await
+        .into_iter()
+        .collect()
 }
 
 async fn look(
@@ -136,7 +170,10 @@ async fn look(
     dependent: &DependentSettings,
     published: Option<&Generation>,
 ) -> BaselineFinding {
-    let finding = |proof, detail: &str| BaselineFinding { proof, detail: detail.to_owned() };
+    let finding = |proof, detail: &str| BaselineFinding {
+        proof,
+        detail: detail.to_owned(),
+    };
     let told = dependent.dependent.on_change;
     if told != OnChange::None {
         match world.units.facts(&dependent.dependent.unit).await {
@@ -145,14 +182,22 @@ async fn look(
                 // A oneshot unit is inactive between its runs.
                 _ if told == OnChange::Start => {}
                 Activity::Running => {}
-                Activity::NotRunning | Activity::Missing => return finding(Proof::NotRunning, &facts.active_state),
+                Activity::NotRunning | Activity::Missing => {
+                    return finding(Proof::NotRunning, &facts.active_state);
+                }
                 Activity::Unknown => return finding(Proof::Pending, &facts.active_state),
             },
         }
     }
-    let Some(published) = published else { return finding(Proof::Pending, "nothing is published yet") };
+    let Some(published) = published else {
+        return finding(Proof::Pending, "nothing is published yet");
+    };
     if dependent.probes.is_empty() {
-        let proof = if told == OnChange::None { Proof::Unobservable } else { Proof::Reloaded };
+        let proof = if told == OnChange::None {
+            Proof::Unobservable
+        } else {
+            Proof::Reloaded
+        };
         return finding(proof, "");
     }
     let deadline = dependent.probe_timeout.min(LOOK);
@@ -171,21 +216,43 @@ pub(crate) async fn probe_unit(
     generation: &Generation,
     deadline: Duration,
 ) -> ProbeReport {
-    let unable = |detail: String| ProbeReport { failure: Some(Reason::Handshake), detail, seen: None };
+    let unable = |detail: String| ProbeReport {
+        failure: Some(Reason::Handshake),
+        detail,
+        seen: None,
+    };
     let expected = match expected(world, certificate, generation) {
         Ok(expected) => expected,
         Err(detail) => return unable(detail),
     };
-    let limits = Limits { deadline, ..Limits::default() };
-    world.probe.probe(&dependent.probes, &expected, limits).await
+    let limits = Limits {
+        deadline,
+        ..Limits::default()
+    };
+    world
+        .probe
+        .probe(&dependent.probes, &expected, limits)
+        .await
 }
 
-fn expected(world: &World, certificate: &CertificateName, generation: &Generation) -> Result<Expected, String> {
-    let identity =
-        world.store.load_identity(certificate, generation.identity).map_err(|error| error.to_string())?;
-    let bundle = world.store.load_trust(certificate, &generation.trust).map_err(|error| error.to_string())?;
-    let leaf = CertificateDer::from_pem_slice(identity.leaf_pem.as_bytes()).map_err(|error| error.to_string())?;
+fn expected(
+    world: &World,
+    certificate: &CertificateName,
+    generation: &Generation,
+) -> Result<Expected, String> {
+    let identity = world
+        .store
+        .load_identity(certificate, generation.identity)
+        .map_err(|error| error.to_string())?;
+    let bundle = world
+        .store
+        .load_trust(certificate, &generation.trust)
+        .map_err(|error| error.to_string())?;
+    let leaf = CertificateDer::from_pem_slice(identity.leaf_pem.as_bytes())
+        .map_err(|error| error.to_string())?;
     let anchors = pem::parse_certificates(&bundle).map_err(|error| error.to_string())?;
-    let now = UnixTime::since_unix_epoch(Duration::from_secs(world.now().as_second().max(0).unsigned_abs()));
+    let now = UnixTime::since_unix_epoch(Duration::from_secs(
+        world.now().as_second().max(0).unsigned_abs(),
+    ));
     Expected::new(leaf.to_vec(), anchors, now).map_err(|error| error.to_string())
 }

@@ -241,6 +241,12 @@ impl Store {
             .unwrap_or(0))
     }
 
+    /// Whether generations are still there that are not in `keep`.
+    pub fn has_leftovers(&self, name: &CertificateName, keep: &[GenerationNumber]) -> bool {
+        numbers(&self.published_directory(name), ".")
+            .is_ok_and(|numbers| numbers.iter().any(|number| !keep.contains(number)))
+    }
+
     /// Removes the generations that are not in `keep` and were written more than [`LINGER`] ago.
     ///
     /// # Errors

@@ -432,6 +432,19 @@ impl Store {
             .map(|content| String::from_utf8_lossy(&content).into_owned()))
     }
 
+    /// The configuration files whose accepted text is kept.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn accepted_names(&self) -> Result<Vec<String>, StoreError> {
+        let path = self.root.join("config");
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&path).at("list", &path)? {
+            names.extend(entry.at("list", &path)?.file_name().into_string().ok());
+        }
+        Ok(names)
+    }
+
     /// Forgets everything about a certificate: record, identities, bundles, and what is published.
     ///
     /// # Errors
@@ -446,7 +459,7 @@ impl Store {
             self.disk.remove_directory(&path).at("remove", &path)?;
         }
         for path in [
-            self.root.join("config").join(format!("{name}.toml")),
+            self.root.join("config").join(format!("{name}.certificate.toml")),
             self.record_path(name),
         ] {
             self.disk.remove_file(&path).at("remove", &path)?;
