@@ -8,6 +8,7 @@
 mod busy;
 mod fresh;
 mod identity;
+mod report;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -22,7 +23,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 pub use identity::{Files, IdentityError};
-pub use tally::{FreshLeaf, Leaf, Report, Tally};
+pub use report::{FreshLeaf, Leaf, Report};
+pub use tally::Tally;
 
 use identity::Identity;
 use wire::{Origin, Protocol};

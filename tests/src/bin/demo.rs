@@ -83,7 +83,9 @@ fn conclude(verdict: &Verdict, sabotage: Option<Sabotage>, json: bool) -> ExitCo
     // A reader that went away does not change the verdict.
     let _ = if json {
         eprintln!("{verdict}");
-        writeln!(out, "{}", verdict.json())
+        serde_json::to_string(verdict.numbers())
+            .map_err(std::io::Error::from)
+            .and_then(|numbers| writeln!(out, "{numbers}"))
     } else {
         writeln!(out, "\n{verdict}")
     };

@@ -17,7 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 #[derive(Debug, Parser)]
 #[command(name = "load")]
 struct Arguments {
-    /// What to ask for, https://HOST[:PORT]/PATH
+    /// What to ask for, by an https URL
     #[arg(long)]
     url: Uri,
     /// PEM certificates to verify the server with

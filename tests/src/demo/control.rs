@@ -3,6 +3,9 @@
 //! It must never take an answer for granted: each has a deadline, and each field is checked. Its
 //! neighbour is [`super::verdict`], which weighs what is read here against what callers saw.
 
+#[cfg(test)]
+mod tests;
+
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -82,10 +85,8 @@ impl Control {
                 Ok(output) => output?,
                 Err(_) => {
                     let what = format!("the first publication of {name}");
-                    return Err(DemoError::Late {
-                        what,
-                        after: begun.elapsed(),
-                    });
+                    let after = Duration::from_secs(begun.elapsed().as_secs());
+                    return Err(DemoError::Late { what, after });
                 }
             };
             if said.status.success() {
@@ -272,66 +273,4 @@ fn or_zero<'de, D: serde::Deserializer<'de>>(value: D) -> Result<u64, D::Error> 
 
 fn or_empty<'de, D: serde::Deserializer<'de>>(value: D) -> Result<String, D::Error> {
     Option::deserialize(value).map(Option::unwrap_or_default)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn shown(generation: u64, serial: &str, proof: &str) -> Certificate {
-        let json = format!(
-            r#"{{"name":"api","state":"fresh","generation":{generation},"serial":"{serial}",
-                "not_before":"2026-01-01T00:00:00Z","not_after":"2026-01-02T00:00:00Z",
-                "next_renewal":"2026-01-01T16:00:00Z","last_error":null,
-                "units":[{{"unit":"a.service","proof":"{proof}","reason":null,
-                "served_serial":"{serial}","since":"2026-01-01T00:00:00Z"}}]}}"#
-        );
-        serde_json::from_str(&json).expect("as renewctl prints it")
-    }
-
-    #[test]
-    fn a_higher_generation_with_a_new_serial_that_is_served_is_a_rotation() {
-        assert_eq!(
-            shown(2, "0b", "served").complaint(&shown(1, "0a", "served")),
-            None
-        );
-        assert!(shown(2, "0b", "served").has_serial("b"));
-    }
-
-    #[test]
-    fn a_revert_is_no_rotation_although_it_is_served() {
-        let complaint = shown(3, "0a", "served").complaint(&shown(1, "a", "served"));
-        assert!(complaint.expect("a complaint").contains("serial"));
-    }
-
-    #[test]
-    fn a_generation_that_stays_is_no_rotation() {
-        let complaint = shown(1, "0b", "served").complaint(&shown(1, "0a", "served"));
-        assert!(complaint.expect("a complaint").contains("did not rise"));
-    }
-
-    #[test]
-    fn anything_less_than_served_is_no_proof() {
-        for proof in [
-            "reloaded",
-            "not running",
-            "unobservable",
-            "pending",
-            "failed",
-        ] {
-            let complaint = shown(2, "0b", proof).complaint(&shown(1, "0a", "served"));
-            assert!(complaint.expect("a complaint").contains(proof));
-        }
-    }
-
-    #[test]
-    fn a_certificate_that_was_never_issued_can_be_shown() {
-        let json = r#"{"name":"api","generation":null,"serial":null,"last_error":"no issuer",
-            "units":[]}"#;
-        let shown: Certificate = serde_json::from_str(json).expect("as renewctl prints it");
-        let complaint = shown
-            .complaint(&Certificate::default())
-            .expect("a complaint");
-        assert!(complaint.contains("no issuer"), "{complaint}");
-    }
 }

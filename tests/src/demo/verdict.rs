@@ -3,10 +3,13 @@
 //! Pure. It must never excuse one red check by another. Its neighbour is [`super::view`], which
 //! shows what is decided here.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt::{self, Display};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use crate::load::Report;
 
@@ -75,8 +78,21 @@ pub struct Outcome {
 #[derive(Clone, Debug)]
 pub struct Verdict {
     outcomes: Vec<Outcome>,
-    json: Value,
+    numbers: Numbers,
     summary: String,
+}
+
+/// What `JSON=1` prints, in this order.
+#[derive(Clone, Debug, Serialize)]
+pub struct Numbers {
+    rotations: usize,
+    proven: usize,
+    distinct_leaves_seen: usize,
+    requests: u64,
+    failed_requests: u64,
+    dropped_connections: u64,
+    p99_ms_steady: Option<f64>,
+    p99_ms_rotating: Option<f64>,
 }
 
 impl Verdict {
@@ -123,19 +139,19 @@ impl Verdict {
             outcome(
                 Check::Rotations,
                 done >= ROTATIONS_NEEDED,
-                format!("{done}, and {ROTATIONS_NEEDED} are needed"),
+                format!("{done}, and {ROTATIONS_NEEDED} are needed (the first red check ends it)"),
             ),
         ];
-        let json = json!({
-            "rotations": done,
-            "proven": proven,
-            "distinct_leaves_seen": report.distinct_leaves_seen,
-            "requests": report.requests,
-            "failed_requests": report.failed_requests,
-            "dropped_connections": report.dropped_connections,
-            "p99_ms_steady": report.p99_ms_steady,
-            "p99_ms_rotating": report.p99_ms_rotating,
-        });
+        let numbers = Numbers {
+            rotations: done,
+            proven,
+            distinct_leaves_seen: report.distinct_leaves_seen,
+            requests: report.requests,
+            failed_requests: report.failed_requests,
+            dropped_connections: report.dropped_connections,
+            p99_ms_steady: report.p99_ms_steady,
+            p99_ms_rotating: report.p99_ms_rotating,
+        };
         let summary = format!(
             "{done} rotations, {proven} proven; {} connections had {} requests answered, \
              {} failed, {} connections dropped; fresh handshakes saw {} certificates",
@@ -147,7 +163,7 @@ impl Verdict {
         );
         Self {
             outcomes,
-            json,
+            numbers,
             summary,
         }
     }
@@ -171,8 +187,8 @@ impl Verdict {
 
     /// The object that `JSON=1` prints.
     #[must_use]
-    pub fn json(&self) -> &Value {
-        &self.json
+    pub fn numbers(&self) -> &Numbers {
+        &self.numbers
     }
 }
 
@@ -238,119 +254,4 @@ fn unseen(rotations: &[Rotation]) -> Option<&Rotation> {
     rotations
         .iter()
         .find(|rotation| rotation.proven && rotation.seen_after.is_none())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn good() -> Facts {
-        let rotation = |number| Rotation {
-            number,
-            generation: number as u64 + 1,
-            serial: format!("{number:x}"),
-            rose: true,
-            proven: true,
-            complaint: None,
-            took: Duration::from_millis(100),
-            seen_after: Some(Duration::from_millis(30)),
-        };
-        let report = Report {
-            connections: 50,
-            min_requests_per_connection: 10,
-            requests: 20_000,
-            streams: 40,
-            failed_requests: 0,
-            dropped_connections: 0,
-            handshakes: 400,
-            failed_handshakes: 0,
-            distinct_leaves_seen: 11,
-            leaves: Vec::new(),
-            p99_ms_steady: Some(1.5),
-            p99_ms_rotating: None,
-            faults: std::collections::BTreeMap::new(),
-        };
-        Facts {
-            rotations: (1..=10).map(rotation).collect(),
-            report,
-        }
-    }
-
-    fn red(plant: impl FnOnce(&mut Facts)) -> Vec<Check> {
-        let mut facts = good();
-        plant(&mut facts);
-        Verdict::of(&facts)
-            .red()
-            .map(|outcome| outcome.check)
-            .collect()
-    }
-
-    #[test]
-    fn good_facts_are_green_and_the_json_is_what_was_promised() {
-        let verdict = Verdict::of(&good());
-        assert!(verdict.green(), "{verdict}");
-        assert_eq!(
-            verdict.json(),
-            &json!({
-                "rotations": 10, "proven": 10, "distinct_leaves_seen": 11, "requests": 20_000,
-                "failed_requests": 0, "dropped_connections": 0, "p99_ms_steady": 1.5,
-                "p99_ms_rotating": null,
-            })
-        );
-    }
-
-    #[test]
-    fn each_planted_fault_reddens_its_own_check_alone() {
-        assert_eq!(
-            red(|facts| facts.rotations[4].proven = false),
-            [Check::Proven]
-        );
-        assert_eq!(
-            red(|facts| facts.report.failed_requests = 1),
-            [Check::Failed]
-        );
-        assert_eq!(
-            red(|facts| facts.report.dropped_connections = 1),
-            [Check::Dropped]
-        );
-        assert_eq!(
-            red(|facts| facts.report.distinct_leaves_seen = 10),
-            [Check::Leaves]
-        );
-        assert_eq!(
-            red(|facts| facts.report.distinct_leaves_seen = 12),
-            [Check::Leaves]
-        );
-        assert_eq!(
-            red(|facts| facts.rotations[9].seen_after = None),
-            [Check::Leaves]
-        );
-        assert_eq!(
-            red(|facts| facts.report.min_requests_per_connection = 0),
-            [Check::Busy]
-        );
-        let few = |facts: &mut Facts| {
-            facts.rotations.truncate(8);
-            facts.report.distinct_leaves_seen = 9;
-        };
-        assert_eq!(red(few), [Check::Rotations]);
-    }
-
-    #[test]
-    fn nine_rotations_are_enough() {
-        let nine = |facts: &mut Facts| {
-            facts.rotations.truncate(9);
-            facts.report.distinct_leaves_seen = 10;
-        };
-        assert_eq!(red(nine), []);
-    }
-
-    #[test]
-    fn no_rotation_at_all_proves_nothing() {
-        let none = |facts: &mut Facts| {
-            facts.rotations.clear();
-            facts.report.distinct_leaves_seen = 1;
-        };
-        assert_eq!(red(none), [Check::Proven, Check::Rotations]);
-    }
 }

@@ -58,11 +58,9 @@ pub(super) struct View {
 /// What the painter and the demo share.
 struct Board {
     tally: Arc<Tally>,
-    begun: Instant,
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
     rotation: usize,
     proven: usize,
@@ -71,7 +69,7 @@ struct State {
     took: Option<Duration>,
     seen_after: Option<Duration>,
     drawn: bool,
-    counted: Option<(Instant, u64)>,
+    counted: (Instant, u64),
     rate: f64,
 }
 
@@ -83,13 +81,18 @@ impl View {
             EVERY.as_secs()
         ));
         let state = State {
+            counted: (Instant::now(), tally.requests()),
             generation: first.generation,
             serial: first.serial.clone(),
-            ..State::default()
+            rotation: 0,
+            proven: 0,
+            took: None,
+            seen_after: None,
+            drawn: false,
+            rate: 0.0,
         };
         let board = Board {
             tally,
-            begun: Instant::now(),
             state: Mutex::new(state),
         };
         let mut view = Self {
@@ -146,17 +149,16 @@ impl Board {
         state.seen_after = rotation.seen_after;
     }
 
-    /// Requests per second since the last look, or since the start.
+    /// Requests per second between the last two looks that were a second apart.
     fn rate(&self) -> f64 {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (now, requests) = (Instant::now(), self.tally.requests());
-        let (then, before) = state.counted.unwrap_or((self.begun, 0));
-        let passed = now.duration_since(then);
-        if state.counted.is_none() || passed >= Duration::from_secs(1) {
+        let passed = now.duration_since(state.counted.0);
+        if state.rate == 0.0 || passed >= Duration::from_secs(1) {
             #[allow(clippy::cast_precision_loss)] // a rate for the eye
-            let asked = requests.saturating_sub(before) as f64;
+            let asked = requests.saturating_sub(state.counted.1) as f64;
             state.rate = asked / passed.as_secs_f64().max(1e-3);
-            state.counted = Some((now, requests));
+            state.counted = (now, requests);
         }
         state.rate
     }
