@@ -105,9 +105,13 @@ impl Control {
     ) -> Result<Certificate, DemoError> {
         let end = Instant::now() + deadline;
         loop {
-            let now = self.status(name).await?;
-            let Some(complaint) = now.complaint(&Certificate::default()) else {
-                return Ok(now);
+            // The files may be there before the daemon's socket is.
+            let complaint = match self.status(name).await {
+                Ok(now) => match now.complaint(&Certificate::default()) {
+                    None => return Ok(now),
+                    Some(complaint) => complaint,
+                },
+                Err(error) => error.to_string(),
             };
             if Instant::now() >= end {
                 let what = format!("the proof of {name}'s first certificate: {complaint}");
@@ -135,8 +139,8 @@ impl Control {
         if output.status.success() {
             return Ok(Ok(()));
         }
-        let last = last_line(&output.stderr).or_else(|| last_line(&output.stdout));
-        let said = last.unwrap_or_else(|| "it said nothing".to_owned());
+        let first = first_line(&output.stderr).or_else(|| first_line(&output.stdout));
+        let said = first.unwrap_or_else(|| "it said nothing".to_owned());
         Ok(Err(format!(
             "`renewctl renew {name} --wait` failed ({}): {said}",
             output.status
@@ -155,7 +159,7 @@ impl Control {
         let output = output?;
         let refuse = |why| DemoError::Status { why };
         if !output.status.success() {
-            let said = last_line(&output.stderr).unwrap_or_default();
+            let said = first_line(&output.stderr).unwrap_or_default();
             return Err(refuse(format!("failed ({}): {said}", output.status)));
         }
         let status: Status = serde_json::from_slice(&output.stdout)
@@ -259,12 +263,11 @@ fn normal(serial: &str) -> &str {
     serial.trim_start_matches('0')
 }
 
-fn last_line(bytes: &[u8]) -> Option<String> {
+/// The error itself; what may follow it is advice to an operator.
+fn first_line(bytes: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(bytes);
-    text.lines()
-        .rev()
-        .find(|line| !line.trim().is_empty())
-        .map(|line| line.trim().to_owned())
+    let mut lines = text.lines().map(str::trim);
+    lines.find(|line| !line.is_empty()).map(str::to_owned)
 }
 
 fn or_zero<'de, D: serde::Deserializer<'de>>(value: D) -> Result<u64, D::Error> {
