@@ -1,1 +1,16 @@
-//! Skeleton.
+//! The tests that need more than one program: scenarios on a real systemd, the demo, the load client.
+//!
+//! Black box: nothing here depends on the programs under test; they are installed from their packages, or started as
+//! they are. Neighbours: `packaging/` makes the packages, `systemd/` holds the units that they install.
+
+pub mod cgroup;
+pub mod failure;
+pub mod machine;
+pub mod overlay;
+pub mod packages;
+pub mod program;
+pub mod rootfs;
+pub mod runner;
+pub mod scenario;
+pub mod scenarios;
+pub mod wait;
