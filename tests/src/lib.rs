@@ -3,6 +3,7 @@
 //! Black box: nothing here depends on the programs under test; they are installed from their packages, or started as
 //! they are. Neighbours: `packaging/` makes the packages, `systemd/` holds the units that they install.
 
+pub mod agent;
 pub mod cgroup;
 pub mod failure;
 pub mod machine;

@@ -4,6 +4,8 @@
 //! name, control group, network and process namespace. What a scenario does in it is the scenario's; what renewd offers
 //! is in [`crate::agent`].
 
+mod inside;
+
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
@@ -40,7 +42,7 @@ exec setpriv --pdeathsig KILL unshare --pid --fork --kill-child --mount-proc sys
 #[derive(Debug)]
 pub struct Machine {
     // Dropped in this order: the process, its group, the mounts, the directory below them.
-    run: Run,
+    process: Run,
     group: ControlGroup,
     overlay: Overlay,
     scratch: TempDir,
@@ -75,9 +77,9 @@ impl Machine {
         let overlay = Overlay::in_memory(layers, scratch.path())?;
         let group = ControlGroup::create(&name)?;
         let packages = packages.directory().display().to_string();
-        let run = start(&name, &overlay, &group, scratch.path(), &packages)?;
+        let process = start(&name, &overlay, &group, scratch.path(), &packages)?;
         let mut machine = Self {
-            run,
+            process,
             group,
             overlay,
             scratch,
@@ -86,129 +88,6 @@ impl Machine {
         };
         machine.await_boot()?;
         Ok(machine)
-    }
-
-    /// Runs a command in the machine, as root, and returns how it ended.
-    ///
-    /// # Errors
-    /// When it could not be started.
-    pub fn attempt(&self, argv: &[&str]) -> Result<Finished> {
-        self.attempt_with(argv, &[], COMMAND)
-    }
-
-    /// Runs a command that has to end well, and returns its standard output.
-    ///
-    /// # Errors
-    /// When it did not.
-    pub fn run(&self, argv: &[&str]) -> Result<String> {
-        self.attempt(argv)?.success()
-    }
-
-    /// Runs a shell script that has to end well (`sh -eu`), and returns its standard output.
-    ///
-    /// # Errors
-    /// When it did not.
-    pub fn shell(&self, script: &str) -> Result<String> {
-        self.run(&["sh", "-euc", script])
-    }
-
-    /// Runs a command with the given standard input, under a deadline of its own.
-    ///
-    /// # Errors
-    /// When it could not be started.
-    pub fn attempt_with(&self, argv: &[&str], input: &[u8], within: Duration) -> Result<Finished> {
-        let init = self.run.init.to_string();
-        let enter = [
-            "nsenter",
-            "--target",
-            &init,
-            "--all",
-            "--",
-            "env",
-            "-i",
-            "LC_ALL=C.UTF-8",
-            "DEBIAN_FRONTEND=noninteractive",
-        ];
-        let path = [
-            "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            "TERM=dumb",
-            "HOME=/root",
-        ];
-        let finished = run(&[&enter[..], &path, argv].concat(), input, within)?;
-        Ok(Finished {
-            command: argv.join(" "),
-            ..finished
-        })
-    }
-
-    /// Writes a file (mode 0644, directories as needed). The machine sees it change at once, and never half of it.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn write(&self, path: &str, text: &str) -> Result<()> {
-        let script = r#"umask 022; mkdir -p "${1%/*}"; cat > "$1.written"; mv "$1.written" "$1""#;
-        self.attempt_with(
-            &["sh", "-euc", script, "write", path],
-            text.as_bytes(),
-            COMMAND,
-        )?
-        .success()
-        .map(drop)
-    }
-
-    /// The text of a file.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub fn read(&self, path: &str) -> Result<String> {
-        self.run(&["cat", path])
-    }
-
-    /// Whether something is at a path; a link that points nowhere is something.
-    ///
-    /// # Errors
-    /// When the machine cannot be asked.
-    pub fn exists(&self, path: &str) -> Result<bool> {
-        Ok(self
-            .attempt(&["sh", "-c", r#"[ -e "$1" ] || [ -L "$1" ]"#, "exists", path])?
-            .succeeded())
-    }
-
-    /// Runs `systemctl` with these arguments; it has to end well.
-    ///
-    /// # Errors
-    /// When it did not.
-    pub fn systemctl(&self, arguments: &[&str]) -> Result<String> {
-        self.run(&[&["systemctl"], arguments].concat())
-    }
-
-    /// Writes a drop-in for a unit, and has systemd load it.
-    ///
-    /// # Errors
-    /// When systemd cannot load it.
-    pub fn drop_in(&self, unit: &str, text: &str) -> Result<()> {
-        self.write(&format!("/etc/systemd/system/{unit}.d/scenario.conf"), text)?;
-        self.systemctl(&["daemon-reload"]).map(drop)
-    }
-
-    /// One property of a unit, as `systemctl show` prints it.
-    ///
-    /// # Errors
-    /// When systemd cannot be asked.
-    pub fn unit_property(&self, unit: &str, property: &str) -> Result<String> {
-        Ok(self
-            .systemctl(&["show", "--value", "--property", property, unit])?
-            .trim()
-            .to_owned())
-    }
-
-    /// Fails unless a unit is in this state (`active`, `inactive`, `failed` …).
-    ///
-    /// # Errors
-    /// When it is in another.
-    pub fn expect_unit(&self, unit: &str, state: &str) -> Result<()> {
-        let found = self.unit_property(unit, "ActiveState")?;
-        expect(found == state, format_args!("{unit} is {state}"), found)
     }
 
     /// Shuts the machine down in order, and boots it again on the same disk.
@@ -223,7 +102,7 @@ impl Machine {
             status,
         )?;
         self.group.kill();
-        self.run = start(
+        self.process = start(
             &self.name,
             &self.overlay,
             &self.group,
@@ -267,14 +146,14 @@ impl Machine {
     /// # Errors
     /// When the machine has ended.
     pub fn network(&self) -> Result<File> {
-        let path = format!("/proc/{}/ns/net", self.run.init);
+        let path = format!("/proc/{}/ns/net", self.process.init);
         File::open(&path).map_err(Failure::io("open", &path))
     }
 
     fn shut_down(&mut self, verb: &str) -> Result<ExitStatus> {
         // The command's own end is not looked at: systemd may end it before it has answered.
         self.attempt(&["systemctl", "--no-block", verb])?;
-        let nspawn = &mut self.run.nspawn;
+        let nspawn = &mut self.process.nspawn;
         wait_until("the machine has shut down", BOOT, || {
             let ended = nspawn
                 .try_wait()
@@ -288,8 +167,8 @@ impl Machine {
 
     fn await_boot(&mut self) -> Result<()> {
         let outcome = wait_until("the machine's init runs", BOOT, || {
-            self.run.expect_running()?;
-            self.run.init = grandchild(self.run.nspawn.id())?;
+            self.process.expect_running()?;
+            self.process.init = grandchild(self.process.nspawn.id())?;
             // Degraded is up, too: a scenario that cares for failed units looks at them.
             let state = self.attempt(&["systemctl", "is-system-running"])?.output();
             expect(
