@@ -1,5 +1,19 @@
-//! Black-box tests of the programs, and the tools that they are made of.
-#![forbid(unsafe_code)]
+//! The tests that need more than one program: scenarios on a real systemd, the demo, the load client.
+//!
+//! Black box: nothing here depends on the programs under test; they are installed from their packages, or started as
+//! they are. Neighbours: `packaging/` makes the packages, `systemd/` holds the units that they install.
 
+pub mod agent;
+pub mod cgroup;
 pub mod demo;
+pub mod failure;
 pub mod load;
+pub mod machine;
+pub mod overlay;
+pub mod packages;
+pub mod program;
+pub mod rootfs;
+pub mod runner;
+pub mod scenario;
+pub mod scenarios;
+pub mod wait;

@@ -1,0 +1,44 @@
+# make demo         a rotation every 2 s under load, on any machine with Rust and a C compiler (JSON=1, SABOTAGE=…)
+# make test         everything that must hold; needs root, installs what it needs on Debian and Ubuntu
+# make packages     both .deb files, into target/packages
+# make scenarios    only the scenarios on a real systemd; SCENARIOS="--debian 13 --no-sabotage first" chooses some
+# make build        the programs, unoptimised
+
+.PHONY: build demo test check unit sabotage packages scenarios prepare
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+DEMO = $(TARGET)/debug/demo
+
+build:
+	@cargo build --quiet --locked --workspace --bins
+
+demo: build
+	@$(DEMO)
+
+# In this order: the cheapest first.
+test: check unit sabotage packages scenarios
+
+check:
+	cargo fmt --all --check
+	cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
+
+unit:
+	cargo test --quiet --locked --workspace
+
+# The demo holds, and each of its planted faults turns it red: exit status 1, and no other.
+sabotage: build
+	$(DEMO)
+	for fault in stale drop mismatch; do \
+	    status=0; SABOTAGE=$$fault $(DEMO) || status=$$?; \
+	    [ $$status = 1 ] || { echo "SABOTAGE=$$fault ended with $$status instead of 1"; exit 1; }; \
+	done
+
+prepare:
+	tests/prepare.sh
+
+packages: prepare
+	packaging/build
+
+scenarios: packages
+	cargo build --quiet --locked --package renewd-tests --bin scenarios
+	$(TARGET)/debug/scenarios $(SCENARIOS)

@@ -1,0 +1,104 @@
+//! Runs the scenarios on a real systemd: `scenarios --help`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::thread;
+
+use clap::{Parser, ValueEnum};
+use renewd_tests::failure::Result;
+use renewd_tests::overlay::enter_private_namespace;
+use renewd_tests::packages::Packages;
+use renewd_tests::rootfs::{Cache, Debian, target_directory};
+use renewd_tests::runner::{Plan, Tally, require_runtime};
+use renewd_tests::scenarios;
+
+/// Runs the scenarios on a real systemd, in machines made by systemd-nspawn. Needs root.
+#[derive(Parser)]
+struct Arguments {
+    /// The Debian releases to run on.
+    #[arg(long, value_enum, default_value = "both")]
+    debian: Releases,
+    /// How many machines run at once [default: one for each processor].
+    #[arg(long)]
+    jobs: Option<usize>,
+    /// Print the names of the scenarios and what their sabotage twins plant, and run nothing.
+    #[arg(long)]
+    list: bool,
+    /// Leave the sabotage twins out.
+    #[arg(long)]
+    no_sabotage: bool,
+    /// The directory with the two .deb files [default: packages in cargo's target directory].
+    #[arg(long)]
+    packages: Option<PathBuf>,
+    /// Run only the scenarios whose name contains one of these.
+    filter: Vec<String>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Releases {
+    #[value(name = "12")]
+    Bookworm,
+    #[value(name = "13")]
+    Trixie,
+    Both,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if arguments.list {
+        for scenario in scenarios::all() {
+            println!("{}\n    twin: {}", scenario.name, scenario.fault);
+        }
+        return ExitCode::SUCCESS;
+    }
+    match carry_out(&arguments) {
+        Ok(tally) => {
+            println!("{} passed, {} failed", tally.passed, tally.failed);
+            if tally.failed == 0 && tally.passed > 0 {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
+        }
+        Err(failure) => {
+            eprintln!("scenarios: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn carry_out(arguments: &Arguments) -> Result<Tally> {
+    require_runtime()?;
+    enter_private_namespace()?;
+    let directory = match &arguments.packages {
+        Some(directory) => directory.clone(),
+        None => target_directory()?.join("packages"),
+    };
+    let (packages, cache) = (Packages::find(&directory)?, Cache::open()?);
+    let mut scenarios = scenarios::all();
+    if !arguments.filter.is_empty() {
+        scenarios.retain(|scenario| {
+            arguments
+                .filter
+                .iter()
+                .any(|part| scenario.name.contains(part.as_str()))
+        });
+    }
+    let debians = match arguments.debian {
+        Releases::Bookworm => vec![Debian::Bookworm],
+        Releases::Trixie => vec![Debian::Trixie],
+        Releases::Both => Debian::ALL.to_vec(),
+    };
+    let jobs = arguments
+        .jobs
+        .unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
+    Plan {
+        scenarios,
+        debians,
+        twins: !arguments.no_sabotage,
+        jobs,
+        cache: &cache,
+        packages: &packages,
+    }
+    .carry_out()
+}

@@ -1,0 +1,133 @@
+//! A broken configuration loses nothing, and the rights that come with a configuration are exactly those it needs.
+
+use crate::agent::RENEWD;
+use crate::failure::{Result, expect, expect_equal};
+use crate::machine::Machine;
+use crate::program::Finished;
+use crate::scenario::{Disk, Scenario, Trial};
+
+pub(super) const ALL: &[Scenario] = &[BROKEN, RIGHTS];
+
+const BROKEN: Scenario = Scenario {
+    name: "a_broken_configuration_is_refused_on_reload_and_survived_over_a_restart",
+    disk: Disk::Installed,
+    fault: "the file is not broken",
+    red: "a refused reload",
+    run: broken,
+};
+
+fn broken(trial: &mut Trial) -> Result<()> {
+    trial.configure("api", "names = [\"api.test\"]\n")?;
+    trial.reload_renewd()?;
+    trial.run(&["renewctl", "wait", "api"])?;
+    let process = trial.unit_property(RENEWD, "MainPID")?;
+
+    let key = trial.choose("lifetme", "lifetime");
+    trial.configure("bad", &format!("names = [\"bad.test\"]\n{key} = \"1h\"\n"))?;
+    let checked = trial.attempt(&["renewctl", "check"])?;
+    let reload = trial.attempt(&["systemctl", "reload", RENEWD])?;
+    expect(!reload.succeeded(), "a refused reload", reload.output())?;
+    expect(!checked.succeeded(), "a refused check", checked.output())?;
+    for part in ["bad.toml:2", "lifetme"] {
+        expect(
+            checked.output().contains(part),
+            format_args!("{part} in what `check` says"),
+            checked.output(),
+        )?;
+    }
+
+    trial.expect_unit(RENEWD, "active")?;
+    expect_equal(
+        "the daemon's process",
+        &process,
+        &trial.unit_property(RENEWD, "MainPID")?,
+    )?;
+    trial.renew(&["api"])?.success()?;
+
+    trial.systemctl(&["restart", RENEWD])?;
+    trial.expect_unit(RENEWD, "active")?;
+    trial.renew(&["api"])?.success()?;
+    trial.expect_issuances("api.test", 3)?;
+    trial.expect_issuances("bad.test", 0)?;
+
+    trial.configure("bad", "names = [\"bad.test\"]\nlifetime = \"1h\"\n")?;
+    trial.reload_renewd()?;
+    trial.run(&["renewctl", "wait", "bad"])?;
+    trial.expect_issuances("bad.test", 1)
+}
+
+const RIGHTS: Scenario = Scenario {
+    name: "renewd_may_reload_the_configured_unit_and_nothing_else",
+    disk: Disk::Installed,
+    fault: "a polkit rule that allows everything",
+    red: "denied",
+    run: rights,
+};
+
+fn rights(trial: &mut Trial) -> Result<()> {
+    for unit in ["mine", "other"] {
+        trial.write(
+            &format!("/etc/systemd/system/{unit}.service"),
+            "[Service]\nExecStart=sleep infinity\nExecReload=/bin/true\n",
+        )?;
+    }
+    trial.systemctl(&["daemon-reload"])?;
+    trial.systemctl(&["start", "mine.service", "other.service"])?;
+    trial.configure("api", "names = [\"api.test\"]\n[unit.\"mine.service\"]\n")?;
+    trial.reload_renewd()?;
+    trial.sabotage(|machine| {
+        machine.write(
+            "/etc/polkit-1/rules.d/00-all.rules",
+            "polkit.addRule(function() { return polkit.Result.YES; });\n",
+        )?;
+        machine.systemctl(&["restart", "polkit.service"]).map(drop)
+    })?;
+
+    let allowed = ask(trial, "renewd", "ReloadUnit", "mine.service")?;
+    expect(
+        allowed.succeeded(),
+        "renewd allowed to reload its unit",
+        allowed.output(),
+    )?;
+    let denied = [
+        ("renewd", "ReloadUnit", "other.service"),
+        ("renewd", "RestartUnit", "mine.service"),
+        ("renewd", "StopUnit", "mine.service"),
+        ("www-data", "ReloadUnit", "mine.service"),
+    ];
+    for (user, verb, unit) in denied {
+        let answer = ask(trial, user, verb, unit)?;
+        expect(
+            !answer.succeeded(),
+            format_args!("{verb} of {unit} denied to {user}"),
+            answer.output(),
+        )?;
+    }
+    Ok(())
+}
+
+/// Has a user ask systemd for something, over D-Bus as the daemon does.
+fn ask(machine: &Machine, user: &str, verb: &str, unit: &str) -> Result<Finished> {
+    let become_user = [
+        "setpriv",
+        "--reuid",
+        user,
+        "--regid",
+        user,
+        "--clear-groups",
+    ];
+    let manager = [
+        "org.freedesktop.systemd1",
+        "/org/freedesktop/systemd1",
+        "org.freedesktop.systemd1.Manager",
+    ];
+    machine.attempt(
+        &[
+            &become_user[..],
+            &["busctl", "call"],
+            &manager,
+            &[verb, "ss", unit, "fail"],
+        ]
+        .concat(),
+    )
+}

@@ -1,0 +1,153 @@
+//! Who owns what is published, who can read it, and that nothing takes that away again.
+
+use super::nginx;
+use crate::agent::{RENEWD, published};
+use crate::failure::{Result, expect, expect_equal};
+use crate::machine::Machine;
+use crate::packages::IN_MACHINE;
+use crate::program::Finished;
+use crate::scenario::{Disk, Scenario, Trial};
+
+pub(super) const ALL: &[Scenario] = &[MODES, READABLE];
+
+fn read_as(machine: &Machine, user: &str, path: &str) -> Result<Finished> {
+    machine.attempt(&[
+        "setpriv",
+        "--reuid",
+        user,
+        "--regid",
+        user,
+        "--init-groups",
+        "cat",
+        path,
+    ])
+}
+
+fn two_certificates(trial: &Trial) -> Result<()> {
+    trial.configure("api", &nginx::configuration("24h"))?;
+    trial.configure("private", "names = [\"private.test\"]\n")?;
+    trial.reload_renewd()?;
+    trial.run(&["renewctl", "wait", "api"])?;
+    trial.run(&["renewctl", "wait", "private"]).map(drop)
+}
+
+const MODES: Scenario = Scenario {
+    name: "owners_and_modes_are_as_asked_and_a_service_reads_its_own_key_only",
+    disk: Disk::Installed,
+    fault: "the other certificate's key is opened to all",
+    red: "private/key.pem",
+    run: modes,
+};
+
+fn modes(trial: &mut Trial) -> Result<()> {
+    two_certificates(trial)?;
+    trial.sabotage(|machine| {
+        machine
+            .run(&["chmod", "0644", &published("private", "key.pem")])
+            .map(drop)
+    })?;
+    let expected = [
+        ("/var/lib/renewd", "renewd:renewd 755"),
+        ("/var/lib/renewd/store", "renewd:renewd 700"),
+        ("/var/lib/renewd/certs", "renewd:renewd 755"),
+        ("/var/lib/renewd/certs/api", "renewd:www-data 750"),
+        ("/var/lib/renewd/certs/api/key.pem", "root:www-data 640"),
+        (
+            "/var/lib/renewd/certs/api/combined.pem",
+            "root:www-data 640",
+        ),
+        ("/var/lib/renewd/certs/api/cert.pem", "root:www-data 644"),
+        ("/var/lib/renewd/certs/api/ca.pem", "root:www-data 644"),
+        ("/var/lib/renewd/certs/private", "renewd:root 750"),
+        ("/var/lib/renewd/certs/private/key.pem", "root:root 600"),
+        (
+            "/var/lib/renewd/certs/private/combined.pem",
+            "root:root 600",
+        ),
+    ];
+    for (path, wanted) in expected {
+        let found = trial.run(&["stat", "--dereference", "--format=%U:%G %a", path])?;
+        expect_equal(path, &wanted, &found.trim())?;
+    }
+    let own = read_as(trial, "www-data", &published("api", "key.pem"))?;
+    expect(
+        own.stdout.contains("PRIVATE KEY"),
+        "www-data reads its own key",
+        own.output(),
+    )?;
+    for other in [
+        &published("private", "key.pem"),
+        "/var/lib/renewd/store/records/api.json",
+    ] {
+        let denied = read_as(trial, "www-data", other)?;
+        expect(
+            denied.stderr.contains("Permission denied"),
+            format_args!("www-data is denied {other}"),
+            denied.output(),
+        )?;
+    }
+    Ok(())
+}
+
+const READABLE: Scenario = Scenario {
+    name: "a_key_stays_readable_over_stop_restart_upgrade_and_tmpfiles",
+    disk: Disk::Installed,
+    fault: "a tmpfiles.d line that takes the directory over",
+    red: "readable after systemd-tmpfiles",
+    run: readable,
+};
+
+fn readable(trial: &mut Trial) -> Result<()> {
+    two_certificates(trial)?;
+    let serial = trial.published_serial("api")?;
+    let expect_readable = |trial: &Trial, after: &str| -> Result<()> {
+        let read = read_as(trial, "www-data", &published("api", "key.pem"))?;
+        expect(
+            read.stdout.contains("PRIVATE KEY"),
+            format_args!("a key readable after {after}"),
+            read.output(),
+        )?;
+        expect_equal(
+            "the serial published",
+            &serial,
+            &trial.published_serial("api")?,
+        )
+    };
+    expect_readable(trial, "its issuance")?;
+    trial.systemctl(&["stop", RENEWD])?;
+    expect_readable(trial, "stop")?;
+    trial.systemctl(&["start", RENEWD])?;
+    trial.systemctl(&["restart", RENEWD])?;
+    expect_readable(trial, "restart")?;
+    let process = trial.unit_property(RENEWD, "MainPID")?;
+    upgrade(trial)?;
+    trial.expect_unit(RENEWD, "active")?;
+    expect(
+        trial.unit_property(RENEWD, "MainPID")? != process,
+        "a new process after the upgrade",
+        &process,
+    )?;
+    expect_readable(trial, "upgrade")?;
+    trial.sabotage(|machine| {
+        machine.write(
+            "/etc/tmpfiles.d/taken.conf",
+            "Z /var/lib/renewd/certs 0700 root root\n",
+        )
+    })?;
+    trial.run(&["systemd-tmpfiles", "--create"])?;
+    expect_readable(trial, "systemd-tmpfiles")?;
+    trial.reboot()?;
+    expect_readable(trial, "a reboot")
+}
+
+/// Installs the same package under a later version.
+fn upgrade(machine: &Machine) -> Result<()> {
+    machine
+        .shell(&format!(
+            "dpkg-deb --raw-extract {IN_MACHINE}/renewd_*.deb /var/tmp/next\n\
+             sed -i 's/^Version: .*/Version: 99.0-1/' /var/tmp/next/DEBIAN/control\n\
+             dpkg-deb --build /var/tmp/next /var/tmp/next.deb\n\
+             apt-get install --yes /var/tmp/next.deb"
+        ))
+        .map(drop)
+}

@@ -1,0 +1,49 @@
+//! The scenarios: which there are, and in which order they run.
+//!
+//! One file for each subject; each scenario is a `const` with its sabotage twin beside it.
+
+mod configuration;
+mod files;
+mod harness;
+mod nginx;
+mod packages;
+mod rotation;
+mod verdict;
+
+use crate::scenario::Scenario;
+
+/// All of them; what the others stand on comes first.
+#[must_use]
+pub fn all() -> Vec<Scenario> {
+    [
+        harness::ALL,
+        packages::ALL,
+        rotation::ALL,
+        files::ALL,
+        configuration::ALL,
+        verdict::ALL,
+    ]
+    .concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_scenario_has_a_name_of_its_own_and_a_twin_with_a_reason() {
+        let all = all();
+        for (index, scenario) in all.iter().enumerate() {
+            assert!(
+                all[..index].iter().all(|other| other.name != scenario.name),
+                "{} twice",
+                scenario.name
+            );
+            assert!(
+                !scenario.fault.is_empty() && !scenario.red.is_empty(),
+                "{} without a twin",
+                scenario.name
+            );
+        }
+    }
+}

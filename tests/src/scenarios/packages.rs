@@ -1,0 +1,159 @@
+//! The packages: installed from the file with `apt`, run, upgraded, removed; and the units that they bring.
+
+use std::collections::BTreeSet;
+
+use crate::agent::RENEWD;
+use crate::failure::{Result, expect, expect_equal};
+use crate::machine::Machine;
+use crate::packages::IN_MACHINE;
+use crate::scenario::{Disk, Scenario, Trial};
+
+pub(super) const ALL: &[Scenario] = &[INSTALL, PURGE, VERIFY, EXPOSURE];
+
+const UNITS: [&str; 3] = [RENEWD, "renewd-wait@x.service", "renewd-sample-api.service"];
+
+fn install(machine: &Machine) -> Result<()> {
+    machine
+        .shell(&format!("apt-get install --yes {IN_MACHINE}/*.deb"))
+        .map(drop)
+}
+
+const INSTALL: Scenario = Scenario {
+    name: "both_packages_install_and_start_without_any_configuration",
+    disk: Disk::Bare,
+    fault: "renewd.service is masked before the installation",
+    red: "renewd.service is active",
+    run: install_and_start,
+};
+
+fn install_and_start(trial: &mut Trial) -> Result<()> {
+    trial.sabotage(|machine| machine.systemctl(&["mask", RENEWD]).map(drop))?;
+    install(trial)?;
+    trial.expect_unit(RENEWD, "active")?;
+    expect_equal(
+        "renewd at boot",
+        &"enabled\n".to_owned(),
+        &trial.systemctl(&["is-enabled", RENEWD])?,
+    )?;
+    trial.run(&["renewctl", "status"])?;
+    // Without its certificate the sample API is skipped, and that is no failure.
+    trial.expect_unit("renewd-sample-api.service", "inactive")?;
+    let failed = trial.systemctl(&["list-units", "--failed", "--plain", "--no-legend"])?;
+    expect(failed.is_empty(), "no failed unit", failed)?;
+    trial.reboot()?;
+    trial.expect_unit(RENEWD, "active")
+}
+
+const PURGE: Scenario = Scenario {
+    name: "purging_both_packages_leaves_nothing_behind_but_what_it_names",
+    disk: Disk::Bare,
+    fault: "the maintainer script does nothing",
+    red: "/var/lib/renewd",
+    run: purge,
+};
+
+fn purge(trial: &mut Trial) -> Result<()> {
+    let before = files(trial)?;
+    install(trial)?;
+    trial.configure("api", "names = [\"api.test\"]\n[unit.\"nginx.service\"]\n")?;
+    trial.reload_renewd()?;
+    trial.run(&["renewctl", "wait", "api"])?;
+    expect(
+        trial.exists("/etc/polkit-1/rules.d/50-renewd.rules")?,
+        "the polkit rule written by apply",
+        "nothing",
+    )?;
+    trial.run(&["apt-get", "remove", "--yes", "renewd", "renewd-sample-api"])?;
+    expect(
+        trial.exists("/var/lib/renewd/certs/api/key.pem")?,
+        "the published key after removal",
+        "nothing",
+    )?;
+    trial.sabotage(|machine| machine.write("/var/lib/dpkg/info/renewd.postrm", "#!/bin/sh\n"))?;
+    let said = trial.run(&["apt-get", "purge", "--yes", "renewd", "renewd-sample-api"])?;
+    let left: Vec<String> = files(trial)?.difference(&before).cloned().collect();
+    expect(
+        left.is_empty(),
+        "no file that was not there before",
+        format_args!("{left:#?}"),
+    )?;
+    for kept in ["renewd", "renewd-admin", "renewd-sample-api"] {
+        expect(
+            said.contains(kept),
+            format_args!("{kept} named as kept"),
+            &said,
+        )?;
+    }
+    let processes = trial.attempt(&["pgrep", "--list-full", "renewd"])?;
+    expect(
+        !processes.succeeded(),
+        "no process left",
+        processes.output(),
+    )
+}
+
+/// Every path on the machine's disk, without what the package manager and systemd note down about any package.
+fn files(machine: &Machine) -> Result<BTreeSet<String>> {
+    let ours_to_ignore = [
+        "/var/lib/dpkg/",
+        "/var/lib/apt/",
+        "/var/log/",
+        "/var/cache/",
+        "/etc/.pwd.lock",
+    ];
+    let all = machine.run(&["find", "/", "-xdev"])?;
+    Ok(all
+        .lines()
+        .filter(|path| !ours_to_ignore.iter().any(|prefix| path.starts_with(prefix)))
+        .map(str::to_owned)
+        .collect())
+}
+
+const VERIFY: Scenario = Scenario {
+    name: "systemd_has_nothing_to_say_against_the_units",
+    disk: Disk::Installed,
+    fault: "a key that systemd does not know",
+    red: "NoSuchKey",
+    run: verify,
+};
+
+fn verify(trial: &mut Trial) -> Result<()> {
+    trial.sabotage(|machine| machine.drop_in(RENEWD, "[Service]\nNoSuchKey=1\n"))?;
+    // It ends with exit code 0 on unknown keys: only silence is consent.
+    let said = trial.attempt(&[&["systemd-analyze", "verify"], &UNITS[..]].concat())?;
+    expect(
+        said.succeeded() && said.output().is_empty(),
+        "silence",
+        said.output(),
+    )
+}
+
+const EXPOSURE: Scenario = Scenario {
+    name: "the_units_stay_in_their_sandbox",
+    disk: Disk::Installed,
+    fault: "a sandbox without a system call filter",
+    red: "exposure of renewd.service",
+    run: exposure,
+};
+
+fn exposure(trial: &mut Trial) -> Result<()> {
+    trial.sabotage(|machine| {
+        machine.drop_in(RENEWD, "[Service]\nSystemCallFilter=\nPrivateTmp=no\n")
+    })?;
+    for unit in UNITS {
+        // The threshold counts in tenths.
+        let judged = trial.attempt(&[
+            "systemd-analyze",
+            "security",
+            "--no-pager",
+            "--threshold=18",
+            unit,
+        ])?;
+        expect(
+            judged.succeeded(),
+            format_args!("an exposure of {unit} of at most 1.8"),
+            judged.output(),
+        )?;
+    }
+    Ok(())
+}
