@@ -163,7 +163,6 @@ pub(super) fn classify(error: zbus::Error, unit: &str, verb: &'static str) -> Un
             | fdo::Error::SpawnChildExited(_)
             | fdo::Error::SpawnFailed(_)
             | fdo::Error::SpawnExecFailed(_)
-            | fdo::Error::NoReply(_)
             | fdo::Error::Disconnected(_) => UnitsError::NoSystemd(error),
             _ => UnitsError::Other {
                 unit,
@@ -174,6 +173,10 @@ pub(super) fn classify(error: zbus::Error, unit: &str, verb: &'static str) -> Un
         zbus::Error::MethodError(name, detail, _) => {
             let detail = detail.clone().unwrap_or_else(|| name.to_string());
             match name.strip_prefix("org.freedesktop.systemd1.") {
+                // systemd asks polkit and hands on the bus's failure to start it as its own answer.
+                Some("NoSuchUnit" | "UnitMasked" | "LoadFailed") if detail.contains("polkit") => {
+                    UnitsError::NoPolkit(detail)
+                }
                 Some("NoSuchUnit") => UnitsError::NoSuchUnit(unit),
                 Some("UnitMasked") => UnitsError::Masked(unit),
                 Some("LoadFailed" | "BadUnitSetting") => UnitsError::NotLoaded { unit, detail },

@@ -24,7 +24,10 @@ pub enum UnitsError {
         unit: String,
     },
     /// systemd took the request and never answered it.
-    #[error("systemd did not answer the request for {unit} within {deadline:?}")]
+    #[error(
+        "systemd did not answer the request for {unit} within {deadline:?}; it waits for polkit when \
+         that does not start"
+    )]
     NoAnswer {
         /// The unit.
         unit: String,
@@ -39,6 +42,9 @@ pub enum UnitsError {
         /// What was asked for, in polkit's word.
         verb: &'static str,
     },
+    /// polkit is not there to allow anything.
+    #[error("polkit does not work, so only root may ask: {0}")]
+    NoPolkit(String),
     /// No such unit.
     #[error("{0} does not exist; correct the name in the configuration or install the unit")]
     NoSuchUnit(String),
@@ -88,7 +94,7 @@ pub enum UnitsError {
     #[error("{0} is at its start limit; `systemctl reset-failed {0}` lifts it")]
     StartLimit(String),
     /// Something else that systemd or the bus said.
-    #[error("systemd refused the request for {unit}")]
+    #[error("systemd did not grant the request for {unit}")]
     Other {
         /// The unit.
         unit: String,
@@ -105,7 +111,7 @@ impl UnitsError {
             Self::NoBus(_) | Self::BusSilent(_) | Self::NoSystemd(_) => "no bus",
             Self::ResultLost { .. } => "result lost",
             Self::NoAnswer { .. } => "no answer",
-            Self::Refused { .. } => "polkit",
+            Self::Refused { .. } | Self::NoPolkit(_) => "polkit",
             Self::NoSuchUnit(_) => "no such unit",
             Self::Masked(_) => "masked",
             Self::NotLoaded { .. } => "not loaded",
@@ -127,6 +133,7 @@ impl UnitsError {
         matches!(
             self,
             Self::Refused { .. }
+                | Self::NoPolkit(_)
                 | Self::NoSuchUnit(_)
                 | Self::Masked(_)
                 | Self::NotLoaded { .. }
@@ -144,8 +151,12 @@ impl From<UnitsError> for ActOutcome {
         let mut words = error.to_string();
         let mut source = std::error::Error::source(&error);
         while let Some(cause) = source {
-            words.push_str(": ");
-            words.push_str(&cause.to_string());
+            let text = cause.to_string();
+            // zbus repeats its own sources in its text.
+            if !words.contains(&text) {
+                words.push_str(": ");
+                words.push_str(&text);
+            }
             source = cause.source();
         }
         Self::NotNow(words)
