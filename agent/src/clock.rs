@@ -48,7 +48,8 @@ struct Timer {
 impl Timer {
     fn new(clock: TimerClock) -> io::Result<Self> {
         let timer = TimerFd::new(clock, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
-        let expirations = pipe::Receiver::from_owned_fd_unchecked(timer.as_fd().try_clone_to_owned()?)?;
+        let expirations =
+            pipe::Receiver::from_owned_fd_unchecked(timer.as_fd().try_clone_to_owned()?)?;
         Ok(Self { timer, expirations })
     }
 
@@ -58,7 +59,9 @@ impl Timer {
             self.expirations.readable().await?;
             match self.expirations.try_read(&mut [0; 8]) {
                 Ok(_) => return Ok(()),
-                Err(error) if error.raw_os_error() == Some(Errno::ECANCELED as i32) => return Ok(()),
+                Err(error) if error.raw_os_error() == Some(Errno::ECANCELED as i32) => {
+                    return Ok(());
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
             }
@@ -186,7 +189,9 @@ async fn serve_sleepers(timer: Rc<Timer>, sleepers: Rc<RefCell<Sleepers>>) {
 
 async fn watch_wall(wall: Timer, clock: std::rc::Weak<SystemClock>) {
     // As far ahead as any kernel takes: the timer is there to be cancelled.
-    let far = Expiration::OneShot(TimeSpec::from_duration(Duration::from_secs(u32::MAX.into())));
+    let far = Expiration::OneShot(TimeSpec::from_duration(Duration::from_secs(
+        u32::MAX.into(),
+    )));
     let flags = TimerSetTimeFlags::TFD_TIMER_ABSTIME | TimerSetTimeFlags::TFD_TIMER_CANCEL_ON_SET;
     while wall.timer.set(far, flags).is_ok() && wall.expired().await.is_ok() {
         let Some(clock) = clock.upgrade() else { return };

@@ -11,8 +11,8 @@ use super::document::clipped;
 use super::error::{ErrorKind, Mismatch, Report};
 use super::raw::RawUnit;
 use super::settings::DependentSettings;
-use crate::probe::ProbeTarget;
 use super::values;
+use crate::probe::ProbeTarget;
 
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(90);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);

@@ -13,9 +13,9 @@ use super::document::clipped;
 use super::environment::Environment;
 use super::error::Mismatch;
 use super::settings::{Network, masked};
-use crate::probe::{ProbeTarget, TargetError};
 use super::specifier::{self, expand};
 use super::suggest::nearest;
+use crate::probe::{ProbeTarget, TargetError};
 
 /// One second.
 pub(super) const SECOND: Duration = Duration::from_secs(1);

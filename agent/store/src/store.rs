@@ -459,7 +459,9 @@ impl Store {
             self.disk.remove_directory(&path).at("remove", &path)?;
         }
         for path in [
-            self.root.join("config").join(format!("{name}.certificate.toml")),
+            self.root
+                .join("config")
+                .join(format!("{name}.certificate.toml")),
             self.record_path(name),
         ] {
             self.disk.remove_file(&path).at("remove", &path)?;
