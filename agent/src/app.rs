@@ -16,12 +16,12 @@ use tokio::task::LocalSet;
 
 use crate::clock::SystemClock;
 use crate::config::{
-    self, Environment, Held, IssuerKind, IssuerSettings, Loaded, LocalIssuerSettings, Texts,
+    self, Environment, Held, IssuerKind, IssuerSettings, Loaded, Texts,
 };
 use crate::control::{self, BindError, Daemon, Listeners};
 use crate::driver::{Driver, Issuers, World};
 use crate::issuer::Issuer;
-use crate::issuer::local::{Constraints, LocalIssuer, LocalSettings};
+use crate::issuer::local::{LocalIssuer, LocalSettings};
 use crate::journal::{self, Event};
 use crate::keys;
 use crate::notify;
@@ -271,12 +271,6 @@ fn random_share() -> f64 {
     }
 }
 
-/// The configuration's constraints were checked when it was read.
-fn constraints(local: &LocalIssuerSettings) -> Constraints {
-    let networks: Vec<String> = local.permitted_ip.iter().map(ToString::to_string).collect();
-    Constraints::parse(&local.permitted_dns, &networks, &[]).unwrap_or_default()
-}
-
 struct ConcreteIssuers {
     state: PathBuf,
 }
@@ -303,7 +297,7 @@ impl Issuers for ConcreteIssuers {
                 LocalSettings {
                     root_life: local.root_lifetime,
                     issuing_life: local.intermediate_lifetime,
-                    constraints: constraints(local),
+                    constraints: local.constraints.clone(),
                 },
                 Arc::new(Timestamp::now),
             )),

@@ -170,24 +170,26 @@ fn judge_by_issuer(
     report: &mut Report,
 ) {
     let IssuerKind::Local(local) = &issuer.kind;
-    for name in names.iter().filter(|name| !local.permits(&name.value)) {
-        let (key, permitted) = match name.value {
-            San::Ip(_) => (
-                "permitted_ip",
-                local.permitted_ip.iter().map(ToString::to_string).collect(),
-            ),
-            _ => ("permitted_dns", local.permitted_dns.clone()),
+    for name in names
+        .iter()
+        .filter(|name| !local.constraints.permits(&name.value))
+    {
+        let (kind, key) = match name.value {
+            San::Dns(_) => ("domain", "permitted_dns"),
+            San::Ip(_) => ("network", "permitted_ip"),
+            San::Uri(_) => ("SPIFFE ID", "permitted_uri"),
         };
+        let table = issuer_table(&issuer.name);
         name.refuse(
             report,
             Mismatch::of(
                 ErrorKind::Conflict,
                 format!("\"{}\" is not permitted to the issuer", name.value),
-                format!("a name within {}", permitted.join(", ")),
                 format!(
-                    "use another name, or add to {key} of {}",
-                    issuer_table(&issuer.name)
+                    "a name below a {kind} in {key} of {table} ({})",
+                    issuer.location
                 ),
+                format!("use another name, or add to {key}"),
             ),
         );
     }

@@ -6,13 +6,14 @@ use renewd_core::names::UnitName;
 use renewd_core::request::Usages;
 use renewd_core::unit::{Dependent, OnChange};
 
+use crate::probe::ProbeTarget;
+
 use super::common::{parse, twice};
 use super::document::clipped;
 use super::error::{ErrorKind, Mismatch, Report};
 use super::raw::RawUnit;
 use super::settings::DependentSettings;
 use super::values;
-use crate::probe::ProbeTarget;
 
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(90);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);

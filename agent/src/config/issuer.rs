@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use renewd_core::names::IssuerName;
 
+use crate::issuer::local::Constraints;
+
 use super::common::{Common, issuer_name, parse, twice};
 use super::document::clipped;
 use super::environment::Environment;
@@ -183,14 +185,18 @@ fn read_local(raw: &RawIssuer, report: &mut Report) -> LocalIssuerSettings {
             ),
         );
     }
-    let common_name = parse(&raw.common_name, report, |text| values::common_name(text));
+    let dns = list(&raw.permitted_dns, report, |text| values::domain(text));
+    let ip = list(&raw.permitted_ip, report, |text| values::network(text));
+    let uri = list(&raw.permitted_uri, report, |text| values::spiffe_id(text));
+    let constraints = Constraints::parse(&dns, &ip, &uri).unwrap_or_else(|error| {
+        let mismatch = Mismatch::new(error.to_string(), "", "correct the entry");
+        report.error(&raw.name.location, raw.name.field.clone(), mismatch);
+        Constraints::default()
+    });
     LocalIssuerSettings {
-        common_name: common_name
-            .map_or_else(|| format!("renewd {}", raw.name.value), |at| at.value),
         root_lifetime,
         intermediate_lifetime: intermediate.map_or(YEAR, |at| at.value).min(root_lifetime),
-        permitted_dns: list(&raw.permitted_dns, report, |text| values::domain(text)),
-        permitted_ip: list(&raw.permitted_ip, report, |text| values::network(text)),
+        constraints,
     }
 }
 

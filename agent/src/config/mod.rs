@@ -7,8 +7,9 @@
 //!
 //! It never acts: it opens the configuration's files and asks for accounts and the host's names, and
 //! nothing else. What only systemd can tell (a unit that cannot reload) is added by the caller, with
-//! the [`Location`] that each unit keeps. The keys themselves stand in [`keys`], which the parser, the
-//! errors and `docs/configuration.md` share.
+//! the [`Location`] that each unit keeps. Of the adapters it knows the types that a setting becomes (a
+//! probe's address, an issuer's constraints), so that a wrong one is refused here. The keys
+//! themselves stand in [`schema`], which the parser, the errors and `docs/configuration.md` share.
 
 mod accounts;
 mod certificate;
@@ -20,9 +21,9 @@ mod environment;
 mod error;
 mod files;
 mod issuer;
-pub mod keys;
 mod load;
 mod raw;
+pub mod schema;
 mod settings;
 mod source;
 mod specifier;
@@ -37,7 +38,7 @@ pub use error::{ConfigError, ConfigWarning, ErrorKind, Location};
 pub use load::{Held, Loaded, load, load_at_start, load_texts};
 pub use settings::{
     CertificateSettings, DependentSettings, IssuerKind, IssuerSettings, LocalIssuerSettings,
-    Network, Ownership, Settings, Texts,
+    Ownership, Settings, Texts,
 };
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use super::document::{At, parse};
 use super::error::{Location, Report};
-use super::keys::{CERTIFICATE, DEFAULTS, ISSUER, MAIN, UNIT};
+use super::schema::{CERTIFICATE, DEFAULTS, ISSUER, MAIN, UNIT};
 use super::source::Source;
 use super::walk::Section;
 
@@ -38,11 +38,11 @@ pub(super) struct RawIssuer {
     pub(super) kind: Option<At<String>>,
     /// Whether `type` stands there at all: a value of a wrong type is an error of its own.
     pub(super) kind_given: bool,
-    pub(super) common_name: Option<At<String>>,
     pub(super) root_lifetime: Option<At<String>>,
     pub(super) intermediate_lifetime: Option<At<String>>,
     pub(super) permitted_dns: Option<RawList>,
     pub(super) permitted_ip: Option<RawList>,
+    pub(super) permitted_uri: Option<RawList>,
 }
 
 /// `NAME.toml` in `certs.d`.
@@ -111,11 +111,11 @@ impl RawIssuer {
             clean: true,
             kind,
             kind_given: section.has("type"),
-            common_name: section.text("common_name", report),
             root_lifetime: section.text("root_lifetime", report),
             intermediate_lifetime: section.text("intermediate_lifetime", report),
             permitted_dns: section.texts("permitted_dns", report),
             permitted_ip: section.texts("permitted_ip", report),
+            permitted_uri: section.texts("permitted_uri", report),
             name,
         };
         raw.clean = report.errors.len() == before;

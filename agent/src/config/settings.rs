@@ -4,16 +4,18 @@
 //! change.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use renewd_core::names::{CertificateName, IssuerName, San};
 use renewd_core::request::Request;
 use renewd_core::unit::Dependent;
+use renewd_store::disk::Owner;
+use renewd_store::publish;
+
+use crate::issuer::local::Constraints;
+use crate::probe::ProbeTarget;
 
 use super::error::{ConfigError, ErrorKind, Location, Mismatch};
-use crate::probe::ProbeTarget;
 
 /// Everything that is configured.
 #[derive(Debug, Clone, Default)]
@@ -91,88 +93,12 @@ pub enum IssuerKind {
 /// The embedded CA's settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocalIssuerSettings {
-    /// Begins the common names of its root and intermediate.
-    pub common_name: String,
     /// The root's life.
     pub root_lifetime: Duration,
     /// An issuing intermediate's life; not longer than the root's.
     pub intermediate_lifetime: Duration,
-    /// Name constraint: the domains whose names it may certify, themselves included; any when empty.
-    pub permitted_dns: Vec<String>,
-    /// Name constraint: the networks whose addresses it may certify; any when empty.
-    pub permitted_ip: Vec<Network>,
-}
-
-impl LocalIssuerSettings {
-    /// Whether the name constraints let it certify `name` (RFC 5280, section 4.2.1.10: a constraint
-    /// limits names of its own kind only).
-    pub fn permits(&self, name: &San) -> bool {
-        match name {
-            San::Dns(name) => {
-                let name = name.strip_prefix("*.").unwrap_or(name);
-                self.permitted_dns.is_empty()
-                    || self.permitted_dns.iter().any(|domain| {
-                        name.strip_suffix(domain.as_str())
-                            .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-                    })
-            }
-            San::Ip(address) => {
-                self.permitted_ip.is_empty()
-                    || self
-                        .permitted_ip
-                        .iter()
-                        .any(|network| network.contains(*address))
-            }
-            San::Uri(_) => true,
-        }
-    }
-}
-
-/// An IP network; the bits beyond its prefix are zero.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Network {
-    pub(super) address: IpAddr,
-    pub(super) prefix: u8,
-}
-
-impl Network {
-    /// Its first address.
-    pub fn address(self) -> IpAddr {
-        self.address
-    }
-
-    /// How many leading bits count.
-    pub fn prefix(self) -> u8 {
-        self.prefix
-    }
-
-    /// Whether the address lies in it.
-    pub fn contains(self, address: IpAddr) -> bool {
-        masked(address, self.prefix) == Some(self.address)
-    }
-}
-
-impl fmt::Display for Network {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.prefix)
-    }
-}
-
-/// The address with the bits beyond the prefix cleared; `None` when it has fewer bits than that.
-pub(super) fn masked(address: IpAddr, prefix: u8) -> Option<IpAddr> {
-    let prefix = u32::from(prefix);
-    match address {
-        IpAddr::V4(address) => {
-            let cleared = 32u32.checked_sub(prefix)?;
-            let mask = u32::MAX.checked_shl(cleared).unwrap_or(0);
-            Some(IpAddr::V4((address.to_bits() & mask).into()))
-        }
-        IpAddr::V6(address) => {
-            let cleared = 128u32.checked_sub(prefix)?;
-            let mask = u128::MAX.checked_shl(cleared).unwrap_or(0);
-            Some(IpAddr::V6((address.to_bits() & mask).into()))
-        }
-    }
+    /// Which names it may certify.
+    pub constraints: Constraints,
 }
 
 /// One certificate.
@@ -232,14 +158,13 @@ pub struct Ownership {
     pub group: String,
 }
 
-impl From<&Ownership> for renewd_store::publish::Ownership {
+impl From<&Ownership> for publish::Ownership {
     fn from(ownership: &Ownership) -> Self {
-        let owner = renewd_store::disk::Owner {
-            uid: ownership.uid,
-            gid: ownership.gid,
-        };
         Self {
-            owner: Some(owner),
+            owner: Some(Owner {
+                uid: ownership.uid,
+                gid: ownership.gid,
+            }),
             private_mode: ownership.mode,
         }
     }

@@ -9,13 +9,13 @@ use renewd_core::names::San;
 use renewd_core::request::KeyType;
 use renewd_core::unit::OnChange;
 
+use crate::probe::ProbeTarget;
+
 use super::document::clipped;
 use super::environment::Environment;
 use super::error::Mismatch;
-use super::settings::{Network, masked};
 use super::specifier::{self, expand};
 use super::suggest::nearest;
-use crate::probe::{ProbeTarget, TargetError};
 
 /// One second.
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -62,16 +62,27 @@ const ON_CHANGES: [(&str, OnChange); 5] = [
     ("none", OnChange::None),
 ];
 
-/// The probe of an address: the one place that knows what an address may look like.
+/// An address to probe.
 pub(super) fn probe_target(text: &str) -> Result<ProbeTarget, Mismatch> {
-    text.parse().map_err(|error: TargetError| {
+    // The error repeats the whole text, and an error is one line.
+    if text.len() > LONGEST_ADDRESS {
+        return Err(Mismatch::new(
+            format!("{:?} is no address to probe", clipped(text)),
+            format!("at most {LONGEST_ADDRESS} bytes"),
+            "shorten it",
+        ));
+    }
+    text.parse::<ProbeTarget>().map_err(|error| {
         Mismatch::new(
-            format!("{:?} is no address to probe: {error}", clipped(text)),
-            "an address such as \"tls://127.0.0.1:443\" or \"unix:/run/x.sock\"",
-            "write scheme, host and port",
+            error.to_string(),
+            "",
+            "write for example probe = [\"tls://127.0.0.1:443\"]",
         )
     })
 }
+
+/// A host and a server name of 253 bytes each fit in.
+const LONGEST_ADDRESS: usize = 600;
 
 /// One of a few words.
 fn word<T: Copy>(text: &str, what: &str, words: &[(&'static str, T)]) -> Result<T, Mismatch> {
@@ -220,16 +231,20 @@ pub(super) fn domain(text: &str) -> Result<String, Mismatch> {
     }
 }
 
-/// A network for a name constraint.
-pub(super) fn network(text: &str) -> Result<Network, Mismatch> {
-    let parts = text.split_once('/').and_then(|(address, prefix)| {
-        let address: IpAddr = address.parse().ok()?;
-        let prefix: u8 = prefix.parse().ok()?;
-        Some((address, prefix, masked(address, prefix)?))
+/// A network for a name constraint, as text.
+pub(super) fn network(text: &str) -> Result<String, Mismatch> {
+    let (address, prefix) = match text.split_once('/') {
+        Some((address, prefix)) => (address, Some(prefix)),
+        None => (text, None),
+    };
+    let parts = address.parse().ok().and_then(|address: IpAddr| {
+        let bits = if address.is_ipv4() { 32 } else { 128 };
+        let prefix: u32 = prefix.map_or(Some(bits), |prefix| prefix.parse().ok())?;
+        (prefix <= bits).then(|| (address, prefix, first(address, prefix)))
     });
-    let expected = "a network such as \"10.0.0.0/8\" or \"fd00::/8\"";
+    let expected = "a network such as \"10.0.0.0/8\" or \"fd00::/8\", or one address";
     match parts {
-        Some((address, prefix, first)) if address == first => Ok(Network { address, prefix }),
+        Some((address, prefix, first)) if address == first => Ok(format!("{address}/{prefix}")),
         Some((_, prefix, first)) => Err(Mismatch::new(
             format!("{text:?} is an address within a network"),
             expected,
@@ -238,23 +253,33 @@ pub(super) fn network(text: &str) -> Result<Network, Mismatch> {
         None => Err(Mismatch::new(
             format!("{:?} is no network", clipped(text)),
             expected,
-            "write address and prefix length; a single address has /32 or /128",
+            "write the address and its prefix length",
         )),
     }
 }
 
-/// A CA's common name.
-pub(super) fn common_name(text: &str) -> Result<String, Mismatch> {
-    let fits = (1..=MOST_COMMON_NAME).contains(&text.chars().count());
-    if fits && !text.chars().any(char::is_control) && text.trim() == text {
-        return Ok(text.to_owned());
+/// The first address of the network of that prefix, which is not longer than the address.
+fn first(address: IpAddr, prefix: u32) -> IpAddr {
+    match address {
+        IpAddr::V4(address) => {
+            let mask = u32::MAX.checked_shl(32 - prefix).unwrap_or(0);
+            IpAddr::V4((address.to_bits() & mask).into())
+        }
+        IpAddr::V6(address) => {
+            let mask = u128::MAX.checked_shl(128 - prefix).unwrap_or(0);
+            IpAddr::V6((address.to_bits() & mask).into())
+        }
     }
-    Err(Mismatch::new(
-        format!("{:?} is no common name", clipped(text)),
-        format!("1 to {MOST_COMMON_NAME} characters, without blanks around them"),
-        "shorten it",
-    ))
 }
 
-/// RFC 5280 gives a common name 64 characters (`ub-common-name`); the issuer adds a word or two.
-const MOST_COMMON_NAME: usize = 40;
+/// A SPIFFE ID for a name constraint, as text.
+pub(super) fn spiffe_id(text: &str) -> Result<String, Mismatch> {
+    match text.parse() {
+        Ok(San::Uri(id)) => Ok(id),
+        _ => Err(Mismatch::new(
+            format!("{:?} is no SPIFFE ID", clipped(text)),
+            "one such as \"spiffe://example.internal\", which stands for itself and all below it",
+            name_remedy(text),
+        )),
+    }
+}

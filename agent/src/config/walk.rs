@@ -5,7 +5,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::document::{At, dotted, saturating, shown};
 use super::error::{ErrorKind, Location, Mismatch, Report};
-use super::keys::{ALIASES, ALL, Key, Schema};
+use super::schema::{ALIASES, ALL, Key, Schema};
 use super::source::Source;
 use super::suggest::nearest;
 
@@ -203,10 +203,7 @@ impl<'a> Section<'a> {
             .iter()
             .find(|(word, meant)| *word == name && self.schema.key(meant).is_some())
             .map(|(_, meant)| *meant);
-        if name == "permitted_uri" {
-            // rustls-webpki 0.103 refuses every URI below such a CA (subject_name, "fail closed").
-            "remove it: rustls refuses every SPIFFE ID under a CA with such a constraint".to_owned()
-        } else if let Some(meant) = alias {
+        if let Some(meant) = alias {
             format!("the key is called {meant:?} here")
         } else if let Some(schema) = elsewhere {
             schema.placing.to_owned()

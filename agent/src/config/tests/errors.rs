@@ -199,12 +199,16 @@ fn addresses_of_every_form_are_taken_and_others_refused() {
         "",
         "\"\"",
         "\"127.0.0.1:443\"",
+        "\"tls://x\"",
+        "\"postgres://x\", \"postgres://x:5432\"",
+        &format!("\"tls://{}:1\"", "x".repeat(1 << 16)),
         "\"tls://x:1\", \"tls://x:1\"",
         &many.join(", "),
     ] {
         let errors = load(bad).errors;
         assert_eq!(errors.len(), 1, "{errors:?}");
         assert_eq!(errors[0].field, "unit.\"a.service\".probe");
+        assert!(errors[0].to_string().len() < 500);
         assert_eq!(errors[0].location.line, Some(3));
     }
 }

@@ -35,14 +35,10 @@ fn issuers_are_judged_with_the_names_that_they_may_certify() {
             "is empty",
         ),
         (
-            "type = \"local\"\npermitted_uri = [\"x\"]",
+            "type = \"local\"
+permitted_uri = [\"https://x/\"]",
             "permitted_uri",
-            "rustls refuses",
-        ),
-        (
-            "type = \"local\"\ncommon_name = \"\"",
-            "common_name",
-            "no common name",
+            "no SPIFFE ID",
         ),
     ];
     for (text, key, part) in bad {
@@ -55,22 +51,22 @@ fn issuers_are_judged_with_the_names_that_they_may_certify() {
         assert!(loaded.settings.issuers.is_empty());
     }
 
-    let main = "[issuer.internal]\ntype = \"local\"\npermitted_dns = [\"a.test\"]\npermitted_ip = [\"10.0.0.0/8\"]\n";
+    let main = "[issuer.internal]\ntype = \"local\"\npermitted_dns = [\"a.test\"]\npermitted_ip = [\"10.0.0.0/8\", \"::1\"]\npermitted_uri = [\"spiffe://td\"]\n";
     let loaded = load_pair(
         main,
-        "names = [\"a.test\", \"*.a.test\", \"x.a.test\", \"10.9.8.7\", \"spiffe://td/x\"]\n",
+        "names = [\"a.test\", \"*.a.test\", \"x.a.test\", \"10.9.8.7\", \"::1\", \"spiffe://td/x\"]\n",
     );
     assert_eq!(lines(&loaded.errors), Vec::<String>::new());
     let loaded = load_pair(
         main,
-        "names = [\n\"ba.test\",\n\"11.0.0.1\",\n\"::1\",\n]\n",
+        "names = [\n\"ba.test\",\n\"11.0.0.1\",\n\"::2\",\n\"spiffe://tdx\",\n]\n",
     );
     let found: Vec<_> = loaded
         .errors
         .iter()
         .map(|error| error.location.line)
         .collect();
-    assert_eq!(found, [Some(2), Some(3), Some(4)]);
+    assert_eq!(found, [Some(2), Some(3), Some(4), Some(5)]);
 }
 
 #[test]

@@ -78,7 +78,6 @@ pub const ISSUER: Schema = Schema {
     placing: "write it below [issuer.NAME] in renewd.toml",
     keys: &[
         key("type", "an issuer's type in quotes", "\"local\""),
-        key("common_name", "a text in quotes", "\"Example CA\""),
         key("root_lifetime", "a duration in quotes", "\"20y\""),
         key("intermediate_lifetime", "a duration in quotes", "\"1y\""),
         key(
@@ -87,6 +86,11 @@ pub const ISSUER: Schema = Schema {
             "[\"example.internal\"]",
         ),
         key("permitted_ip", "a list of networks", "[\"10.0.0.0/8\"]"),
+        key(
+            "permitted_uri",
+            "a list of SPIFFE IDs",
+            "[\"spiffe://example.internal\"]",
+        ),
     ],
 };
 
