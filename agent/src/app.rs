@@ -16,7 +16,8 @@ use tokio::task::LocalSet;
 
 use crate::clock::SystemClock;
 use crate::config::{
-    self, Environment, Held, IssuerKind, IssuerSettings, Loaded, LocalIssuerSettings, Texts,
+    self, Environment, Held, IssuerKind, IssuerSettings, Loaded, LocalIssuerSettings, Network,
+    Texts,
 };
 use crate::control::{self, BindError, Daemon, Listeners};
 use crate::driver::{Driver, Issuers, World};
@@ -271,10 +272,19 @@ fn random_share() -> f64 {
     }
 }
 
-/// The configuration's constraints were checked when it was read.
-fn constraints(local: &LocalIssuerSettings) -> Constraints {
-    let networks: Vec<String> = local.permitted_ip.iter().map(ToString::to_string).collect();
-    Constraints::parse(&local.permitted_dns, &networks, &[]).unwrap_or_default()
+/// The settings of the embedded CA, in its own words.
+fn local_settings(local: &LocalIssuerSettings) -> LocalSettings {
+    let network = |network: &Network| (network.address(), network.prefix());
+    LocalSettings {
+        common_name: local.common_name.clone(),
+        root_life: local.root_lifetime,
+        issuing_life: local.intermediate_lifetime,
+        constraints: Constraints {
+            dns: local.permitted_dns.clone(),
+            ip: local.permitted_ip.iter().map(network).collect(),
+            uri: Vec::new(),
+        },
+    }
 }
 
 struct ConcreteIssuers {
@@ -300,11 +310,7 @@ impl Issuers for ConcreteIssuers {
         match &settings.kind {
             IssuerKind::Local(local) => Rc::new(LocalIssuer::new(
                 self.directory(settings),
-                LocalSettings {
-                    root_life: local.root_lifetime,
-                    issuing_life: local.intermediate_lifetime,
-                    constraints: constraints(local),
-                },
+                local_settings(local),
                 Arc::new(Timestamp::now),
             )),
         }
