@@ -295,6 +295,7 @@ impl Issuers for ConcreteIssuers {
             IssuerKind::Local(local) => Rc::new(LocalIssuer::new(
                 self.directory(settings),
                 LocalSettings {
+                    common_name: format!("renewd {}", settings.name),
                     root_life: local.root_lifetime,
                     issuing_life: local.intermediate_lifetime,
                     constraints: local.constraints.clone(),

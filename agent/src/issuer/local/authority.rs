@@ -38,9 +38,9 @@ pub(super) struct Authority {
 
 impl Authority {
     /// A new root: it signs itself, and one level of CAs below it.
-    pub(super) fn root(span: Span) -> Result<Self, LocalError> {
+    pub(super) fn root(common_name: &str, span: Span) -> Result<Self, LocalError> {
         let key = PrivateKey::generate(KeyType::EcdsaP256)?;
-        let params = ca_params("root", &key, 1, span)?;
+        let params = ca_params(&format!("{common_name} root"), &key, 1, span)?;
         let certificate = params.self_signed(key.pair()).map_err(LocalError::Sign)?;
         Ok(Self::new(&certificate, key, span))
     }
@@ -48,11 +48,12 @@ impl Authority {
     /// A new issuing intermediate: it signs leaves only, for TLS only, within the constraints.
     pub(super) fn issuing(
         root: &Self,
+        common_name: &str,
         constraints: &Constraints,
         span: Span,
     ) -> Result<Self, LocalError> {
         let key = PrivateKey::generate(KeyType::EcdsaP256)?;
-        let mut params = ca_params("issuing", &key, 0, span)?;
+        let mut params = ca_params(&format!("{common_name} issuing"), &key, 0, span)?;
         params.use_authority_key_identifier_extension = true;
         params.name_constraints = constraints.extension();
         params.extended_key_usages = vec![
@@ -193,7 +194,7 @@ pub(super) fn only_certificate(
 }
 
 fn ca_params(
-    role: &str,
+    name: &str,
     key: &PrivateKey,
     below: u8,
     span: Span,
@@ -203,7 +204,7 @@ fn ca_params(
     let id = &key.fingerprint().to_string()[..8];
     params
         .distinguished_name
-        .push(DnType::CommonName, format!("renewd local {role} {id}"));
+        .push(DnType::CommonName, format!("{name} {id}"));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(below));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     Ok(params)

@@ -1,9 +1,9 @@
 //! Which names the embedded CA may issue at all: its settings, and what of them stands in its certificate.
 //!
-//! When anything is permitted, only what is permitted is issued: a form (DNS, IP, URI) with no entry is
-//! refused whole. DNS and IP constraints also stand in the issuing certificate (RFC 5280, section
-//! 4.2.1.10), so that peers enforce them, too. URI constraints are enforced by the issuer alone: a
-//! verifier built on rustls-webpki refuses every URI name below a CA that carries one.
+//! A constraint limits names of its own kind only (RFC 5280, section 4.2.1.10); a kind without any is free.
+//! DNS and IP constraints also stand in the issuing certificate, so that peers enforce them, too. URI
+//! constraints are enforced by the issuer alone: a verifier built on rustls-webpki refuses every URI name
+//! below a CA that carries one.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -13,12 +13,15 @@ use renewd_core::names::San;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::X509Certificate;
 
-/// Which names may be issued. Empty: all of them.
+/// Which names may be issued. Whoever makes it has checked the entries; a wrong one permits nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Constraints {
-    dns: Vec<String>,
-    ip: Vec<(IpAddr, u8)>,
-    uri: Vec<String>,
+    /// Domains in lower case: each permits itself and all below it.
+    pub dns: Vec<String>,
+    /// Networks, as their first address and their prefix's length.
+    pub ip: Vec<(IpAddr, u8)>,
+    /// SPIFFE IDs: each permits itself and all below it.
+    pub uri: Vec<String>,
 }
 
 /// Why a setting is no constraint.
@@ -64,105 +67,88 @@ impl Constraints {
         })
     }
 
-    fn is_empty(&self) -> bool {
-        self.dns.is_empty() && self.ip.is_empty() && self.uri.is_empty()
-    }
-
     /// Whether a certificate may carry this name.
     pub fn permits(&self, name: &San) -> bool {
-        let below = |name: &str, base: &str, separator: &str| {
+        let below = |name: &str, base: &str| {
             name.strip_suffix(base)
-                .is_some_and(|rest| rest.is_empty() || rest.ends_with(separator))
+                .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
         };
-        self.is_empty()
-            || match name {
-                San::Dns(name) => self.dns.iter().any(|base| below(name, base, ".")),
-                San::Ip(address) => self
-                    .ip
-                    .iter()
-                    .any(|(network, prefix)| masked(*address, *prefix) == Some(*network)),
-                San::Uri(id) => self.uri.iter().any(|base| {
+        match name {
+            San::Dns(name) => {
+                let name = name.strip_prefix("*.").unwrap_or(name);
+                self.dns.is_empty() || self.dns.iter().any(|base| below(name, base))
+            }
+            San::Ip(address) => {
+                let within =
+                    |(network, prefix): &(IpAddr, u8)| masked(*address, *prefix) == Some(*network);
+                self.ip.is_empty() || self.ip.iter().any(within)
+            }
+            San::Uri(id) => {
+                let within = |base: &String| {
                     id.strip_prefix(base.as_str())
                         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-                }),
+                };
+                self.uri.is_empty() || self.uri.iter().any(within)
             }
+        }
     }
 
-    /// All that is permitted, for a person.
-    pub(super) fn describe(&self) -> String {
-        let mut words: Vec<String> = self.dns.clone();
-        words.extend(
-            self.ip
-                .iter()
-                .map(|(network, prefix)| format!("{network}/{prefix}")),
-        );
-        words.extend(self.uri.iter().cloned());
-        format!("permitted are {}", words.join(", "))
+    /// What is permitted of a name's kind, for a person.
+    pub(super) fn permitted_beside(&self, name: &San) -> String {
+        match name {
+            San::Dns(_) => self.dns.join(", "),
+            San::Uri(_) => self.uri.join(", "),
+            San::Ip(_) => {
+                let text = |(network, prefix): &(IpAddr, u8)| format!("{network}/{prefix}");
+                self.ip.iter().map(text).collect::<Vec<_>>().join(", ")
+            }
+        }
     }
 
     /// What stands in the issuing certificate.
     pub(super) fn extension(&self) -> Option<NameConstraints> {
-        if self.is_empty() {
-            return None;
-        }
-        let mut permitted = Vec::new();
-        let mut excluded = Vec::new();
-        if self.dns.is_empty() {
-            // The empty name is every name.
-            excluded.push(GeneralSubtree::DnsName(String::new()));
-        }
-        let domains = self.dns.iter().cloned();
-        permitted.extend(domains.map(GeneralSubtree::DnsName));
-        let subnet = |(network, prefix): &(IpAddr, u8)| {
+        let domains = self.dns.iter().cloned().map(GeneralSubtree::DnsName);
+        let networks = self.ip.iter().map(|(network, prefix)| {
             GeneralSubtree::IpAddress(CidrSubnet::from_addr_prefix(*network, *prefix))
-        };
-        if self.ip.is_empty() {
-            let everything = [([0; 4].into(), 0), ([0; 16].into(), 0)];
-            excluded.extend(everything.iter().map(subnet));
-        }
-        permitted.extend(self.ip.iter().map(subnet));
-        Some(NameConstraints {
-            permitted_subtrees: permitted,
-            excluded_subtrees: excluded,
+        });
+        let permitted_subtrees: Vec<_> = domains.chain(networks).collect();
+        (!permitted_subtrees.is_empty()).then_some(NameConstraints {
+            permitted_subtrees,
+            excluded_subtrees: Vec::new(),
         })
     }
 
     /// Whether a CA certificate carries exactly these constraints; if not, the settings have changed.
     pub(super) fn are_in(&self, certificate: &X509Certificate<'_>) -> bool {
-        let mut expected = BTreeSet::new();
-        if let Some(constraints) = self.extension() {
-            let word = |word: &'static str, subtree: GeneralSubtree| match subtree {
-                GeneralSubtree::DnsName(name) => format!("{word} dns {name}"),
-                GeneralSubtree::IpAddress(CidrSubnet::V4(network, mask)) => {
-                    format!("{word} ip {:?}", [network, mask].concat())
-                }
-                GeneralSubtree::IpAddress(CidrSubnet::V6(network, mask)) => {
-                    format!("{word} ip {:?}", [network, mask].concat())
-                }
-                other => format!("{word} {other:?}"),
-            };
-            let permitted = constraints.permitted_subtrees.into_iter();
-            expected.extend(permitted.map(|subtree| word("permitted", subtree)));
-            let excluded = constraints.excluded_subtrees.into_iter();
-            expected.extend(excluded.map(|subtree| word("excluded", subtree)));
-        }
+        let word = |subtree: &GeneralSubtree| match subtree {
+            GeneralSubtree::DnsName(name) => format!("dns {name}"),
+            GeneralSubtree::IpAddress(CidrSubnet::V4(network, mask)) => {
+                format!("ip {:?}", [*network, *mask].concat())
+            }
+            GeneralSubtree::IpAddress(CidrSubnet::V6(network, mask)) => {
+                format!("ip {:?}", [*network, *mask].concat())
+            }
+            other => format!("{other:?}"),
+        };
+        let subtrees = self.extension().map(|found| found.permitted_subtrees);
+        let expected: BTreeSet<String> = subtrees.iter().flatten().map(word).collect();
         expected == found(certificate)
     }
 }
 
 fn found(certificate: &X509Certificate<'_>) -> BTreeSet<String> {
-    let word = |word: &'static str, base: &GeneralName<'_>| match base {
-        GeneralName::DNSName(name) => format!("{word} dns {name}"),
-        GeneralName::IPAddress(bytes) => format!("{word} ip {bytes:?}"),
-        other => format!("{word} {other:?}"),
+    let word = |base: &GeneralName<'_>| match base {
+        GeneralName::DNSName(name) => format!("dns {name}"),
+        GeneralName::IPAddress(bytes) => format!("ip {bytes:?}"),
+        other => format!("{other:?}"),
     };
     let mut found = BTreeSet::new();
     for extension in certificate.extensions() {
         if let ParsedExtension::NameConstraints(constraints) = extension.parsed_extension() {
             let permitted = constraints.permitted_subtrees.iter().flatten();
-            found.extend(permitted.map(|subtree| word("permitted", &subtree.base)));
+            found.extend(permitted.map(|subtree| word(&subtree.base)));
             let excluded = constraints.excluded_subtrees.iter().flatten();
-            found.extend(excluded.map(|subtree| word("excluded", &subtree.base)));
+            found.extend(excluded.map(|subtree| format!("not {}", word(&subtree.base))));
         }
     }
     found
@@ -205,25 +191,18 @@ fn masked(address: IpAddr, prefix: u8) -> Option<IpAddr> {
 mod tests {
     use super::*;
 
-    fn constraints(
-        dns: &[&str],
-        ip: &[&str],
-        uri: &[&str],
-    ) -> Result<Constraints, ConstraintError> {
-        let texts = |texts: &[&str]| -> Vec<String> {
-            texts.iter().map(|text| (*text).to_owned()).collect()
-        };
-        Constraints::parse(&texts(dns), &texts(ip), &texts(uri))
-    }
-
     #[test]
-    fn a_name_is_permitted_by_its_own_form_only() {
-        let some = constraints(
-            &["example.org", "host"],
-            &["10.0.0.0/8", "192.0.2.7", "fd00::/8"],
-            &["spiffe://td", "spiffe://other/a"],
-        )
-        .unwrap();
+    fn a_constraint_limits_names_of_its_own_kind_only() {
+        let network = |address: &str, prefix| (address.parse().unwrap(), prefix);
+        let some = Constraints {
+            dns: vec!["example.org".into(), "host".into()],
+            ip: vec![
+                network("10.0.0.0", 8),
+                network("192.0.2.7", 32),
+                network("fd00::", 8),
+            ],
+            uri: vec!["spiffe://td".into(), "spiffe://other/a".into()],
+        };
         for (name, permitted) in [
             ("example.org", true),
             ("a.b.Example.org", true),
@@ -244,37 +223,33 @@ mod tests {
             ("spiffe://other/a/b", true),
             ("spiffe://other/ab", false),
         ] {
-            assert_eq!(some.permits(&name.parse().unwrap()), permitted, "{name}");
+            let name: San = name.parse().unwrap();
+            assert_eq!(some.permits(&name), permitted, "{name}");
+            assert!(Constraints::default().permits(&name), "{name}");
         }
-        let dns_only = constraints(&["example.org"], &[], &[]).unwrap();
-        for name in ["10.0.0.1", "::1", "spiffe://example.org/x"] {
-            assert!(!dns_only.permits(&name.parse().unwrap()), "{name}");
-            assert!(Constraints::default().permits(&name.parse().unwrap()));
-        }
+        let dns_only = Constraints {
+            dns: vec!["example.org".into()],
+            ..Constraints::default()
+        };
+        assert!(dns_only.permits(&"10.0.0.1".parse().unwrap()));
+        assert!(dns_only.permits(&"spiffe://td/x".parse().unwrap()));
+        assert!(!dns_only.permits(&"example.net".parse().unwrap()));
     }
 
     #[test]
-    fn what_is_no_constraint_is_refused_with_the_settings_name() {
-        for bad in ["*.a.test", ".a.test", "10.0.0.1", "spiffe://td", "", "a b"] {
-            let error = constraints(&[bad], &[], &[]).unwrap_err();
-            assert!(error.to_string().starts_with("permitted_dns: "), "{error}");
-        }
-        for bad in [
-            "10.0.0.1/8",
-            "10.0.0.0/33",
-            "::/129",
-            "10.0.0.0/+8",
-            "a.test",
-            "/8",
-            "10.0.0.0/",
-        ] {
-            let error = constraints(&[], &[bad], &[]).unwrap_err();
-            assert!(error.to_string().starts_with("permitted_ip: "), "{error}");
-        }
-        for bad in ["https://a.test", "td", "spiffe://td/", "10.0.0.1"] {
-            let error = constraints(&[], &[], &[bad]).unwrap_err();
-            assert!(error.to_string().starts_with("permitted_uri: "), "{error}");
-        }
-        constraints(&[], &["0.0.0.0/0", "::/0", "::1"], &[]).unwrap();
+    fn the_widest_and_the_narrowest_network_are_understood() {
+        let permits = |address: &str, prefix, name: &str| {
+            let constraints = Constraints {
+                ip: vec![(address.parse().unwrap(), prefix)],
+                ..Constraints::default()
+            };
+            constraints.permits(&name.parse().unwrap())
+        };
+        assert!(permits("0.0.0.0", 0, "203.0.113.9"));
+        assert!(!permits("0.0.0.0", 0, "::1"));
+        assert!(permits("::", 0, "fe80::1"));
+        assert!(permits("::1", 128, "::1"));
+        assert!(!permits("::1", 129, "::1"), "no such network");
+        assert!(!permits("10.0.0.1", 33, "10.0.0.1"), "no such network");
     }
 }

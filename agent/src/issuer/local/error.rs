@@ -87,11 +87,13 @@ pub enum LocalError {
         why: String,
     },
     /// A name outside what this CA may issue.
-    #[error("{name} lies outside the name constraints of this issuer ({permitted})")]
+    #[error(
+        "{name} lies outside the name constraints of this issuer, expected a name within {permitted}"
+    )]
     Constrained {
         /// The name.
         name: String,
-        /// What is permitted.
+        /// What is permitted of its kind.
         permitted: String,
     },
     /// A life that makes no sense.
@@ -184,7 +186,7 @@ impl LocalError {
             Self::Csr { .. } => "this is a fault in renewd: please report it".into(),
             Self::Constrained { .. } => {
                 "remove the name from the certificate, or permit it in the \
-                 issuer's permitted_dns, permitted_ip or permitted_uri"
+                 issuer's settings"
                     .into()
             }
             Self::Life { .. } => "raise the certificate's lifetime".into(),
