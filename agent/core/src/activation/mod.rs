@@ -19,6 +19,7 @@ use crate::unit::{Dependent, OnChange};
 pub(crate) mod fold;
 #[cfg(test)]
 mod tests;
+pub(crate) mod units;
 mod verdict;
 
 /// One generation on its way into use.
@@ -125,78 +126,127 @@ pub fn next(
     life: Duration,
     now: Timestamp,
 ) -> Action {
+    let debts = Debts {
+        record,
+        dependents,
+        busy,
+        life,
+        now,
+    };
     let newer = record.target.filter(|target| {
-        Some(*target) != record.rollout.as_ref().map(|rollout| rollout.generation)
+        Some(*target) != record.published
+            && Some(*target) != record.rollout.as_ref().map(|rollout| rollout.generation)
+            && publishable(record, *target, life, now)
     });
-    match &record.rollout {
-        None => match record.target {
-            Some(target) if record.published != Some(target) => Action::Baseline(target),
-            _ => pay(record, dependents, busy, life, now),
-        },
-        Some(Rollout {
-            stage: Stage::Publish,
-            generation,
-            not_before,
-            course,
-            ..
-        }) => match (newer, not_before) {
-            // Going back comes first: a newer target needs a sound baseline.
-            (Some(target), _) if *course == Course::Forward => Action::Baseline(target),
-            (_, Some(at)) if !schedule::reached(*at, LONGEST_RETRY, now) => Action::Wait(Some(*at)),
-            _ => Action::Publish(*generation),
-        },
-        Some(Rollout {
-            stage: Stage::Prove,
-            ..
-        }) => match pay(record, dependents, busy, life, now) {
-            // A rollout that only waits makes way for a newer target.
-            Action::Wait(at) => match newer {
-                Some(target) if busy.is_empty() => Action::Baseline(target),
-                _ => Action::Wait(at),
-            },
+    match (&record.rollout, newer) {
+        // Going back comes first: a newer target needs a sound baseline.
+        (Some(rollout), newer) if rollout.stage == Stage::Publish => {
+            let back = rollout.course.suspect().is_some();
+            match newer {
+                Some(target) if !back => baseline(target, busy),
+                _ => publish(rollout, &debts),
+            }
+        }
+        (None, Some(target)) => baseline(target, busy),
+        // A rollout that has told and probed everyone once makes way for a newer target.
+        (Some(_), Some(target)) => match debts.pay(true) {
+            Action::Wait(_) => baseline(target, busy),
             action => action,
         },
+        (_, None) => debts.pay(false),
     }
 }
 
-/// The next step towards a unit's debt, lowest wave first.
-fn pay(
-    record: &Record,
-    dependents: &[Dependent],
-    busy: &BTreeSet<UnitName>,
+/// What has expired is not put in the place of what can be used.
+fn publishable(record: &Record, number: GenerationNumber, life: Duration, now: Timestamp) -> bool {
+    let usable = |number| record.usable(number, life, now);
+    let Some(generation) = record.generations.get(&number) else {
+        return false;
+    };
+    !generation.lost
+        && !record.identity_blamed(generation.identity)
+        && (generation.leaf.not_after > now || !record.published.is_some_and(usable))
+}
+
+/// While a unit has a step under way, its condition says nothing.
+fn baseline(target: GenerationNumber, busy: &BTreeSet<UnitName>) -> Action {
+    if busy.is_empty() {
+        Action::Baseline(target)
+    } else {
+        Action::Wait(None)
+    }
+}
+
+fn publish(rollout: &Rollout, debts: &Debts<'_>) -> Action {
+    let Debts {
+        record, life, now, ..
+    } = *debts;
+    let allowed = match rollout.course {
+        Course::Reverting { .. } => record.usable(rollout.generation, life, now),
+        Course::Forward | Course::Again { .. } => {
+            publishable(record, rollout.generation, life, now)
+        }
+    };
+    match rollout.not_before {
+        _ if !allowed => debts.pay(false),
+        // What is published meanwhile is still owed for.
+        Some(at) if !schedule::reached(at, LONGEST_RETRY, now) => match debts.pay(false) {
+            Action::Wait(sooner) => Action::Wait(Some(sooner.map_or(at, |sooner| sooner.min(at)))),
+            action => action,
+        },
+        _ => Action::Publish(rollout.generation),
+    }
+}
+
+/// The debts, and when and in which order they are paid.
+struct Debts<'a> {
+    record: &'a Record,
+    dependents: &'a [Dependent],
+    busy: &'a BTreeSet<UnitName>,
     life: Duration,
     now: Timestamp,
-) -> Action {
-    let debts: Vec<(&Dependent, &Debt, bool)> = dependents
-        .iter()
-        .filter_map(|dependent| {
-            let unit = record.units.get(&dependent.unit)?;
-            let revive = unit.revive && dependent.on_change == OnChange::Restart;
-            Some((dependent, unit.debt.as_ref()?, revive))
-        })
-        .collect();
-    // A wave waits for the one before it, unless what it would go on serving is no longer usable.
-    let may_wait = record
-        .previous
-        .is_some_and(|previous| record.usable(previous, life, now));
-    let wave = debts.iter().map(|(dependent, ..)| dependent.wave).min();
-    let mut soonest: Option<Timestamp> = None;
-    for (dependent, debt, revive) in debts {
-        if busy.contains(&dependent.unit) || (may_wait && Some(dependent.wave) != wave) {
-            continue;
+}
+
+impl Debts<'_> {
+    /// The next step towards a debt, lowest wave first; with `untried_only`, not towards one that
+    /// already failed.
+    fn pay(&self, untried_only: bool) -> Action {
+        let debts: Vec<(&Dependent, &Debt, bool)> = self
+            .dependents
+            .iter()
+            .filter_map(|dependent| {
+                let unit = self.record.units.get(&dependent.unit)?;
+                let revive = unit.revive && dependent.on_change == OnChange::Restart;
+                Some((dependent, unit.debt.as_ref()?, revive))
+            })
+            .collect();
+        // A wave waits for the one before it, unless what it would go on serving is no longer usable.
+        let may_wait = self
+            .record
+            .previous
+            .is_some_and(|previous| self.record.usable(previous, self.life, self.now));
+        let wave = debts.iter().map(|(dependent, ..)| dependent.wave).min();
+        let mut soonest: Option<Timestamp> = None;
+        for (dependent, debt, revive) in debts {
+            if self.busy.contains(&dependent.unit)
+                || (may_wait && Some(dependent.wave) != wave)
+                || (untried_only && debt.tries > 0)
+            {
+                continue;
+            }
+            if schedule::reached(debt.not_before, LONGEST_RETRY, self.now) {
+                let (unit, generation) = (dependent.unit.clone(), debt.generation);
+                return match debt.step {
+                    DebtStep::Act => Action::Act {
+                        unit,
+                        generation,
+                        revive,
+                    },
+                    DebtStep::Probe => Action::Probe { unit, generation },
+                };
+            }
+            soonest = Some(soonest.map_or(debt.not_before, |at| at.min(debt.not_before)));
         }
-        if schedule::reached(debt.not_before, LONGEST_RETRY, now) {
-            let (unit, generation) = (dependent.unit.clone(), debt.generation);
-            return match debt.step {
-                DebtStep::Act => Action::Act {
-                    unit,
-                    generation,
-                    revive,
-                },
-                DebtStep::Probe => Action::Probe { unit, generation },
-            };
-        }
-        soonest = Some(soonest.map_or(debt.not_before, |at| at.min(debt.not_before)));
+        Action::Wait(soonest)
     }
-    Action::Wait(soonest)
 }

@@ -10,14 +10,19 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::activation::Rollout;
-use crate::activation::fold as activation;
-use crate::leaf::{Fingerprint, LeafFacts, Serial};
+use crate::activation::{Rollout, Stage};
+use crate::activation::{fold as activation, units};
+use crate::leaf::{Fingerprint, Serial};
 use crate::names::{CertificateName, UnitName};
-use crate::proof::{ProbeReport, Proof, Reason, Standing};
+use crate::proof::Standing;
 use crate::schedule;
-use crate::supply::{self, Supply};
-use crate::unit::{ActOutcome, Dependent};
+use crate::supply::{Supply, fold as supply};
+
+mod event;
+mod generation;
+
+pub use event::{BaselineFinding, Context, Event, NewIdentity, TrustPart};
+pub use generation::{Cause, Generation, GenerationNumber, Verdict};
 
 /// The version of the record's form. A record of a newer form is never touched.
 pub const SCHEMA: u32 = 1;
@@ -25,72 +30,8 @@ pub const SCHEMA: u32 = 1;
 /// How long a quarantined generation is remembered; its key is wiped afterwards.
 pub const QUARANTINE: Duration = Duration::from_secs(7 * 86_400);
 
-/// Numbers of generations only rise; the first is 1.
-pub type GenerationNumber = u64;
-
-/// An immutable set of an identity part and a trust part.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Generation {
-    /// The generation that this identity (key, leaf, chain) first came in.
-    pub identity: GenerationNumber,
-    /// The digest of the trust bundle.
-    pub trust: Fingerprint,
-    /// What the leaf says.
-    pub leaf: LeafFacts,
-    /// The anchor that the leaf's chain ends in.
-    pub anchor: Fingerprint,
-    /// The digest of the request that the leaf answers.
-    pub request: Fingerprint,
-    /// When the identity was accepted. Its usable life begins here.
-    pub accepted_at: Timestamp,
-    /// What came of it.
-    pub verdict: Option<Verdict>,
-    /// The private copy of the identity is gone: what is published of it stays in use, but it can
-    /// not be published again.
-    #[serde(default)]
-    pub lost: bool,
-}
-
-/// What came of a generation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "is")]
-pub enum Verdict {
-    /// Every dependent acted and was proven, or does not run.
-    Settled,
-    /// It was to blame: with the identity before it everything works again. Quarantined.
-    Blamed {
-        /// What failed.
-        cause: Cause,
-        /// When it was found.
-        at: Timestamp,
-    },
-    /// Something failed, and the identity before it fails too.
-    NotTheCertificate {
-        /// What failed.
-        cause: Cause,
-    },
-    /// Something failed, and there is no usable identity to go back to: it stays published.
-    HeldForward {
-        /// What failed.
-        cause: Cause,
-    },
-    /// Published, and a dependent is still to be proven; going back would not help.
-    Unproven {
-        /// What failed.
-        cause: Cause,
-    },
-}
-
-/// What failed, and where.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cause {
-    /// The dependent.
-    pub unit: UnitName,
-    /// In one word.
-    pub reason: Reason,
-    /// In a sentence.
-    pub detail: String,
-}
+/// A larger number on disk is none of ours; the limit is what JSON readers agree on.
+const LARGEST_NUMBER: GenerationNumber = 1 << 53;
 
 /// What a dependent still owes for a published generation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -175,111 +116,6 @@ pub struct Record {
     pub last_error: Option<ErrorNote>,
 }
 
-/// An identity that passed `accept()`, with the bundle to be published beside it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewIdentity {
-    /// What the leaf says.
-    pub leaf: LeafFacts,
-    /// The anchor that its chain ends in.
-    pub anchor: Fingerprint,
-    /// The digest of the request.
-    pub request: Fingerprint,
-    /// The bundle.
-    pub trust: TrustPart,
-}
-
-/// The digest of a bundle and its anchors.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TrustPart {
-    /// Digest over the bundle.
-    pub digest: Fingerprint,
-    /// SHA-256 of each anchor.
-    pub anchors: Vec<Fingerprint>,
-}
-
-/// A dependent's condition before publishing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BaselineFinding {
-    /// What holds with the generation that is still published.
-    pub proof: Proof,
-    /// In words.
-    pub detail: String,
-}
-
-/// Everything that can happen to a record.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// The daemon started, and found this generation published (`None`: nothing, or not intact).
-    Recovered {
-        /// The intact generation that `current` points to.
-        current: Option<GenerationNumber>,
-        /// The highest number found on disk.
-        highest: GenerationNumber,
-    },
-    /// The configuration's dependents and the life asked for.
-    Configured(Vec<Dependent>),
-    /// The operator asked for a renewal.
-    RenewRequested,
-    /// The clock was set.
-    ClockStepped,
-    /// The clock stands before our own past; nothing is issued for a while.
-    ClockDoubted,
-    /// The issuer is being asked.
-    IssueStarted,
-    /// No certificate came of it.
-    IssueFailed(supply::Failure),
-    /// A certificate was accepted; it is kept under the record's next number.
-    Accepted(NewIdentity),
-    /// Another bundle than the published one is to be published.
-    TrustChanged(TrustPart),
-    /// How the dependents were before publishing.
-    BaselineTaken(BTreeMap<UnitName, BaselineFinding>),
-    /// The generation is current.
-    Published(GenerationNumber),
-    /// It could not be published.
-    PublishFailed(String),
-    /// A unit was told.
-    Acted {
-        /// Which.
-        unit: UnitName,
-        /// For which generation.
-        generation: GenerationNumber,
-        /// What came of it.
-        outcome: ActOutcome,
-    },
-    /// A unit was probed.
-    Probed {
-        /// Which.
-        unit: UnitName,
-        /// For which generation.
-        generation: GenerationNumber,
-        /// What was found.
-        report: ProbeReport,
-    },
-    /// A unit became active.
-    UnitActivated(UnitName),
-    /// What is published belongs to other users than it should: the same identity and trust are to
-    /// go out under a new number.
-    Republish,
-    /// The private copy of the identity that first came in this generation is gone or damaged.
-    IdentityLost(GenerationNumber),
-    /// A chance to forget what no longer matters.
-    Housekeeping,
-}
-
-/// What an event is folded under.
-#[derive(Debug, Clone, Copy)]
-pub struct Context<'a> {
-    /// The wall clock.
-    pub now: Timestamp,
-    /// A random number in 0..1.
-    pub chance: f64,
-    /// The life that is asked for.
-    pub life: Duration,
-    /// The dependents in the configuration.
-    pub dependents: &'a [Dependent],
-}
-
 impl Record {
     /// The record of a certificate that nothing is known of.
     pub fn new(certificate: CertificateName) -> Self {
@@ -308,12 +144,14 @@ impl Record {
     pub fn fold(mut self, event: Event, context: Context<'_>) -> Self {
         match event {
             Event::Recovered { current, highest } => {
-                self.highest = self.highest.max(highest);
+                let known = self.generations.keys().last().copied().unwrap_or(0);
+                self.highest = self.highest.max(highest.min(LARGEST_NUMBER)).max(known);
                 supply::interrupted(&mut self, context);
                 activation::recovered(&mut self, current, context);
             }
             Event::Configured(dependents) => {
-                activation::configured(&mut self, &dependents, context)
+                supply::resumed(&mut self);
+                activation::configured(&mut self, &dependents, context);
             }
             Event::RenewRequested => self.renew_requested = true,
             Event::ClockStepped => {
@@ -325,7 +163,9 @@ impl Record {
             Event::IssueFailed(failure) => supply::failed(&mut self, failure, context),
             Event::Accepted(identity) => supply::accepted(&mut self, identity, context),
             Event::TrustChanged(trust) => activation::trust_changed(&mut self, trust),
-            Event::BaselineTaken(findings) => activation::baseline_taken(&mut self, findings),
+            Event::BaselineTaken(findings) => {
+                activation::baseline_taken(&mut self, findings, context)
+            }
             Event::Published(generation) => activation::published(&mut self, generation, context),
             Event::PublishFailed(text) => activation::publish_failed(&mut self, text, context),
             Event::Acted {
@@ -333,16 +173,16 @@ impl Record {
                 generation,
                 outcome,
             } => {
-                activation::acted(&mut self, &unit, generation, outcome, context);
+                units::acted(&mut self, &unit, generation, outcome, context);
             }
             Event::Probed {
                 unit,
                 generation,
                 report,
             } => {
-                activation::probed(&mut self, &unit, generation, report, context);
+                units::probed(&mut self, &unit, generation, report, context);
             }
-            Event::UnitActivated(unit) => activation::unit_activated(&mut self, &unit, context),
+            Event::UnitActivated(unit) => units::activated(&mut self, &unit, context),
             Event::Republish => activation::republish(&mut self),
             Event::IdentityLost(identity) => {
                 activation::identity_lost(&mut self, identity, context);
@@ -350,6 +190,7 @@ impl Record {
             }
             Event::Housekeeping => self.forget_generations(context.now),
         }
+        activation::reconsider(&mut self, context);
         self
     }
 
@@ -372,8 +213,9 @@ impl Record {
     /// Whether the identity of `number` can still be used: valid for longer than a reload and its
     /// probes take, not blamed, and chaining to today's bundle.
     pub fn usable(&self, number: GenerationNumber, life: Duration, now: Timestamp) -> bool {
-        let margin = (life / 20).min(Duration::from_secs(300));
         self.generations.get(&number).is_some_and(|generation| {
+            let granted = schedule::between(generation.accepted_at, generation.leaf.not_after);
+            let margin = (life.min(granted) / 20).min(Duration::from_secs(300));
             generation.leaf.not_before <= schedule::after(now, schedule::EARLY)
                 && generation.leaf.not_after > schedule::after(now, margin)
                 && !generation.lost
@@ -407,18 +249,27 @@ impl Record {
 
     /// One word for `status`.
     pub fn state(&self) -> &'static str {
+        let verdict = self
+            .published_generation()
+            .and_then(|generation| generation.verdict.as_ref());
         match (&self.supply, &self.rollout) {
+            (_, Some(rollout))
+                if rollout.stage == Stage::Prove && rollout.course.suspect().is_none() =>
+            {
+                match verdict {
+                    Some(Verdict::Unproven { .. } | Verdict::NotTheCertificate { .. }) => {
+                        "unproven"
+                    }
+                    _ => rollout.course.label(),
+                }
+            }
             (_, Some(rollout)) => rollout.course.label(),
             (Supply::Issuing { .. }, None) => "issuing",
             (Supply::Stopped, None) => "stopped",
             (Supply::BackOff { .. } | Supply::Doubt { .. }, None) => "back-off",
             (Supply::Fresh, None) if self.published.is_none() => "new",
             (Supply::Fresh, None) => {
-                let held = matches!(
-                    self.published_generation()
-                        .and_then(|generation| generation.verdict.as_ref()),
-                    Some(Verdict::HeldForward { .. })
-                );
+                let held = matches!(verdict, Some(Verdict::HeldForward { .. }));
                 match (held, self.units.values().any(|unit| unit.debt.is_some())) {
                     (true, true) => "held forward",
                     (_, true) => "unproven",

@@ -1,0 +1,333 @@
+//! What a dependent owes, and what being told and probed change about it. What becomes of a failure
+//! is [`super::verdict`]'s.
+
+use crate::activation::verdict::{conclude, judge};
+use crate::leaf::Serial;
+use crate::names::UnitName;
+use crate::proof::{ProbeReport, Proof, Reason, Standing};
+use crate::record::{Cause, Context, Debt, DebtStep, GenerationNumber, Record, UnitRecord};
+use crate::schedule;
+use crate::unit::{ActOutcome, Dependent, JobResult, OnChange};
+
+pub(crate) fn acted(
+    record: &mut Record,
+    unit: &UnitName,
+    generation: GenerationNumber,
+    outcome: ActOutcome,
+    context: Context<'_>,
+) {
+    if !owes(record, unit, generation) {
+        return;
+    }
+    let probed = context
+        .dependents
+        .iter()
+        .any(|dependent| dependent.unit == *unit && dependent.probed);
+    if matches!(outcome, ActOutcome::Job(_)) {
+        note_restart(record, unit, context);
+    }
+    match outcome {
+        ActOutcome::Job(JobResult::Done) if probed => {
+            if let Some(debt) = record
+                .units
+                .get_mut(unit)
+                .and_then(|unit| unit.debt.as_mut())
+            {
+                debt.step = DebtStep::Probe;
+            }
+        }
+        ActOutcome::Job(JobResult::Done) => paid(record, unit, Proof::Reloaded, None, context),
+        ActOutcome::NotRunning => paid(record, unit, Proof::NotRunning, None, context),
+        ActOutcome::Job(result) => {
+            let reason = Reason::Reload(result);
+            let telling = matches!(result, JobResult::Failed | JobResult::Timeout);
+            let detail = format!("systemd ended the job as {:?}", reason.label());
+            failed(
+                record,
+                unit,
+                Finding {
+                    reason,
+                    detail,
+                    served: None,
+                    step: DebtStep::Act,
+                    telling,
+                },
+                context,
+            );
+        }
+        ActOutcome::NotNow(detail) => {
+            let reason = Reason::NotReloadable;
+            failed(
+                record,
+                unit,
+                Finding {
+                    reason,
+                    detail,
+                    served: None,
+                    step: DebtStep::Act,
+                    telling: false,
+                },
+                context,
+            );
+        }
+    }
+}
+
+pub(crate) fn probed(
+    record: &mut Record,
+    unit: &UnitName,
+    generation: GenerationNumber,
+    report: ProbeReport,
+    context: Context<'_>,
+) {
+    if !owes(record, unit, generation) {
+        return;
+    }
+    let served = report.seen.map(|seen| seen.serial);
+    let Some(reason) = report.failure else {
+        return paid(record, unit, Proof::Served, served, context);
+    };
+    let told = context
+        .dependents
+        .iter()
+        .any(|dependent| dependent.unit == *unit && dependent.on_change != OnChange::None);
+    // What a reload may heal is reloaded again; for the rest, looking again is enough.
+    let reload_heals = matches!(reason, Reason::WrongLeaf | Reason::WrongKey);
+    let step = if told && reload_heals {
+        DebtStep::Act
+    } else {
+        DebtStep::Probe
+    };
+    // A service that goes on with the old leaf did not take the new one up: that says nothing about
+    // the new one, and going back would "work" whatever is wrong (docs/decisions/0003).
+    let telling = reason != Reason::WrongLeaf;
+    failed(
+        record,
+        unit,
+        Finding {
+            reason,
+            detail: report.detail,
+            served,
+            step,
+            telling,
+        },
+        context,
+    );
+}
+
+fn owes(record: &Record, unit: &UnitName, generation: GenerationNumber) -> bool {
+    let debt = record.units.get(unit).and_then(|unit| unit.debt.as_ref());
+    debt.is_some_and(|debt| debt.generation == generation)
+}
+
+fn paid(
+    record: &mut Record,
+    unit: &UnitName,
+    proof: Proof,
+    served: Option<Serial>,
+    context: Context<'_>,
+) {
+    if let Some(unit) = record.units.get_mut(unit) {
+        unit.debt = None;
+        unit.revive = false;
+        unit.standing = Standing {
+            proof,
+            detail: String::new(),
+            served_serial: served,
+            since: context.now,
+        };
+    }
+    conclude(record, context);
+}
+
+/// What went wrong with a unit, and what to try next.
+struct Finding {
+    reason: Reason,
+    detail: String,
+    served: Option<Serial>,
+    step: DebtStep,
+    /// Whether it can be the certificate's fault.
+    telling: bool,
+}
+
+fn failed(record: &mut Record, unit: &UnitName, finding: Finding, context: Context<'_>) {
+    let Some(entry) = record.units.get_mut(unit) else {
+        return;
+    };
+    let proof = Proof::Failed(finding.reason);
+    let since = if entry.standing.proof == proof {
+        entry.standing.since
+    } else {
+        context.now
+    };
+    let served_serial = finding
+        .served
+        .or_else(|| entry.standing.served_serial.take());
+    entry.standing = Standing {
+        proof,
+        detail: finding.detail.clone(),
+        served_serial,
+        since,
+    };
+    let mut tries = 0;
+    if let Some(debt) = &mut entry.debt {
+        let delay = schedule::retry(debt.tries, context.life, context.chance);
+        debt.tries = debt.tries.saturating_add(1);
+        tries = debt.tries;
+        debt.step = finding.step;
+        debt.not_before = schedule::after(context.now, delay);
+    }
+    let cause = Cause {
+        unit: unit.clone(),
+        reason: finding.reason,
+        detail: finding.detail,
+    };
+    record.note_error(
+        context.now,
+        format!("{}: {}: {}", cause.unit, cause.reason, cause.detail),
+    );
+    judge(record, cause, finding.telling, tries, context);
+}
+
+pub(crate) fn activated(record: &mut Record, unit: &UnitName, context: Context<'_>) {
+    let Some(generation) = record.published else {
+        return;
+    };
+    let Some(dependent) = context
+        .dependents
+        .iter()
+        .find(|dependent| dependent.unit == *unit)
+    else {
+        return;
+    };
+    let Some(entry) = record.units.get_mut(unit) else {
+        return;
+    };
+    match &mut entry.debt {
+        // It read what is published when it started: look at once.
+        Some(debt) => {
+            debt.not_before = context.now;
+            if dependent.probed {
+                debt.step = DebtStep::Probe;
+            }
+        }
+        None if dependent.probed => owe(
+            record,
+            dependent,
+            generation,
+            Some(DebtStep::Probe),
+            context,
+        ),
+        None => {
+            let proof = Proof::Reloaded;
+            entry.standing = Standing {
+                proof,
+                detail: "started".into(),
+                served_serial: None,
+                since: context.now,
+            };
+        }
+    }
+}
+
+/// Enters what a dependent owes for a generation, beginning with `first` or what its way of being
+/// told demands.
+pub(super) fn owe(
+    record: &mut Record,
+    dependent: &Dependent,
+    generation: GenerationNumber,
+    first: Option<DebtStep>,
+    context: Context<'_>,
+) {
+    let step = match (dependent.on_change, dependent.probed) {
+        (OnChange::None, false) => None,
+        (OnChange::None, true) => Some(DebtStep::Probe),
+        _ => first.or(Some(DebtStep::Act)),
+    };
+    let proof = if step.is_some() {
+        Proof::Pending
+    } else {
+        Proof::Unobservable
+    };
+    let before = record.units.remove(&dependent.unit);
+    let revive = before.as_ref().is_some_and(|unit| unit.revive);
+    let standing = Standing {
+        proof,
+        detail: String::new(),
+        served_serial: before.and_then(|unit| unit.standing.served_serial),
+        since: context.now,
+    };
+    let debt = step.map(|step| Debt {
+        generation,
+        step,
+        tries: 0,
+        not_before: context.now,
+    });
+    let entry = UnitRecord {
+        standing,
+        debt,
+        revive,
+    };
+    record.units.insert(dependent.unit.clone(), entry);
+}
+
+/// Enters what follows from a dependent's settings, which may have changed.
+pub(super) fn owe_as_configured(
+    record: &mut Record,
+    dependent: &Dependent,
+    generation: GenerationNumber,
+    context: Context<'_>,
+) {
+    let told = dependent.on_change != OnChange::None;
+    // What a unit uses that was only now configured is unknown: look first, where one can.
+    let look = dependent.probed.then_some(DebtStep::Probe);
+    let Some(entry) = record.units.get_mut(&dependent.unit) else {
+        return owe(record, dependent, generation, look, context);
+    };
+    match &mut entry.debt {
+        Some(_) if !told && !dependent.probed => owe(record, dependent, generation, None, context),
+        Some(debt) if !told => debt.step = DebtStep::Probe,
+        Some(debt) if !dependent.probed => debt.step = DebtStep::Act,
+        Some(_) => {}
+        None => {
+            let more_can_be_known = match entry.standing.proof {
+                Proof::Reloaded => dependent.probed,
+                Proof::Unobservable => dependent.probed || told,
+                _ => false,
+            };
+            if more_can_be_known {
+                owe(record, dependent, generation, look, context);
+            }
+        }
+    }
+}
+
+/// A restart that we asked for just before we died may have felled the unit.
+pub(super) fn expect_felled(record: &mut Record, context: Context<'_>) {
+    for dependent in context.dependents {
+        let acting = record
+            .units
+            .get(&dependent.unit)
+            .and_then(|unit| unit.debt.as_ref())
+            .is_some_and(|debt| debt.step == DebtStep::Act);
+        if acting {
+            note_restart(record, &dependent.unit, context);
+        }
+    }
+}
+
+/// Notes that a restart of ours can have felled a unit that was well.
+fn note_restart(record: &mut Record, unit: &UnitName, context: Context<'_>) {
+    let restarts = context
+        .dependents
+        .iter()
+        .any(|dependent| dependent.unit == *unit && dependent.on_change == OnChange::Restart);
+    let was_well = record
+        .rollout
+        .as_ref()
+        .and_then(|rollout| rollout.baseline.get(unit))
+        .is_some_and(|proof| proof.holds());
+    if let Some(entry) = record.units.get_mut(unit) {
+        entry.revive |= restarts && was_well;
+    }
+}

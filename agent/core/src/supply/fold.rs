@@ -1,0 +1,183 @@
+//! How events change the supply machine.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::record::{Context, Generation, NewIdentity, Record};
+use crate::schedule::{self, LONGEST_DOUBT};
+use crate::supply::{Again, Failure, Supply, gap, is_early, remaining};
+
+pub(crate) fn started(record: &mut Record, context: Context<'_>) {
+    let failures = match record.supply {
+        Supply::BackOff { failures, .. } | Supply::Issuing { failures, .. } => failures,
+        _ => 0,
+    };
+    record.supply = Supply::Issuing {
+        since: context.now,
+        failures,
+        trust: record.trust,
+    };
+    record.renew_requested = false;
+}
+
+/// A restart found the issuer being asked: the key is gone with the process, so it is asked again,
+/// after a back-off, lest a crash loop become an issuance loop.
+pub(crate) fn interrupted(record: &mut Record, context: Context<'_>) {
+    if let Supply::Issuing { failures, .. } = record.supply {
+        wait(record, failures.saturating_add(1), context);
+    }
+    resumed(record);
+}
+
+/// A start and a new configuration are the operator's doing, which was waited for.
+pub(crate) fn resumed(record: &mut Record) {
+    if record.supply == Supply::Stopped {
+        record.supply = Supply::Fresh;
+    }
+}
+
+fn wait(record: &mut Record, failures: u32, context: Context<'_>) {
+    let delay = schedule::back_off(
+        failures,
+        context.life,
+        remaining(record, context.now),
+        context.chance,
+    );
+    let until = schedule::after(context.now, delay);
+    record.supply = Supply::BackOff {
+        failures,
+        until: not_too_soon(record, until, context),
+    };
+}
+
+/// Never two issuances within a tenth of the life: a failed try that cost no issuance is not held to
+/// that, one that did is.
+fn not_too_soon(record: &Record, until: Timestamp, context: Context<'_>) -> Timestamp {
+    match record.last_issuance {
+        Some(last) if last <= context.now => until.max(schedule::after(
+            last,
+            gap(record, context.life, context.now),
+        )),
+        _ => until,
+    }
+}
+
+pub(crate) fn failed(record: &mut Record, failure: Failure, context: Context<'_>) {
+    let Supply::Issuing { failures, .. } = record.supply else {
+        return;
+    };
+    if failure.answered {
+        record.issuances += 1;
+        record.last_issuance = Some(context.now);
+    }
+    record.note_error(context.now, failure.text);
+    let tries = failures.saturating_add(1);
+    match failure.again {
+        Again::Operator => record.supply = Supply::Stopped,
+        Again::Now if failures == 0 => {
+            let until = schedule::after(context.now, Duration::from_millis(250));
+            record.supply = Supply::BackOff {
+                failures: tries,
+                until: not_too_soon(record, until, context),
+            };
+        }
+        Again::Now | Again::BackOff => wait(record, tries, context),
+        Again::After(asked) => {
+            let delay =
+                schedule::bounded_after(asked, context.life, remaining(record, context.now));
+            let until = not_too_soon(record, schedule::after(context.now, delay), context);
+            record.supply = Supply::BackOff {
+                failures: tries,
+                until,
+            };
+        }
+    }
+}
+
+/// The identity that should have come into use was blamed: ask for another one, with back-off. An
+/// issuance under way goes on: it is the new try.
+pub(crate) fn blamed(record: &mut Record, context: Context<'_>) {
+    match record.supply {
+        Supply::Issuing { .. } | Supply::Stopped => {}
+        Supply::BackOff { failures, .. } => wait(record, failures.saturating_add(1), context),
+        Supply::Fresh | Supply::Doubt { .. } => wait(record, 1, context),
+    }
+}
+
+/// Without an identity that can be published the issuer is asked anew: with back-off, lest a disk
+/// that loses keys become an issuance loop.
+pub(crate) fn identity_lost(record: &mut Record, context: Context<'_>) {
+    if record.target.is_none() && matches!(record.supply, Supply::Fresh | Supply::Doubt { .. }) {
+        wait(record, 1, context);
+    }
+}
+
+pub(crate) fn accepted(record: &mut Record, identity: NewIdentity, context: Context<'_>) {
+    let Supply::Issuing { trust: asked, .. } = record.supply else {
+        return;
+    };
+    record.issuances += 1;
+    record.last_issuance = Some(context.now);
+    record.supply = Supply::Fresh;
+    if record.units.values().all(|unit| unit.debt.is_none()) {
+        record.last_error = None;
+    }
+    // A bundle that came while the issuer was asked is newer than the one that came with the answer.
+    let overtaken = record.trust != asked && record.anchors.contains(&identity.anchor);
+    if !overtaken {
+        record.trust = Some(identity.trust.digest);
+        record.anchors = identity.trust.anchors;
+    }
+    let number = record.next_number();
+    let number = record.add_generation(Generation {
+        identity: number,
+        trust: record.trust.unwrap_or(identity.trust.digest),
+        leaf: identity.leaf,
+        anchor: identity.anchor,
+        request: identity.request,
+        accepted_at: context.now,
+        verdict: None,
+        lost: false,
+    });
+    record.target = Some(number);
+}
+
+pub(crate) fn clock_doubted(record: &mut Record, context: Context<'_>) {
+    if matches!(
+        record.supply,
+        Supply::Issuing { .. } | Supply::BackOff { .. } | Supply::Stopped
+    ) {
+        return;
+    }
+    let patience = (context.life / 10).min(LONGEST_DOUBT);
+    record.supply = Supply::Doubt {
+        until: schedule::after(context.now, patience),
+    };
+    record.note_error(
+        context.now,
+        "the clock stands before the certificate's beginning; waiting for it to be set (see `timedatectl`)".into(),
+    );
+}
+
+/// The clock was set: waits that were measured on the old one end, and a certificate that is not
+/// valid by the new one is replaced at once.
+pub(crate) fn clock_stepped(record: &mut Record, context: Context<'_>) {
+    let early = record
+        .target_generation()
+        .is_some_and(|target| is_early(target, context.now));
+    match record.supply {
+        Supply::Fresh | Supply::Doubt { .. } if early => {
+            record.supply = Supply::Doubt { until: context.now };
+        }
+        Supply::Doubt { .. } => record.supply = Supply::Fresh,
+        Supply::BackOff { failures, until } => {
+            let until = until.min(schedule::after(context.now, Duration::from_secs(1)));
+            record.supply = Supply::BackOff {
+                failures,
+                until: not_too_soon(record, until, context),
+            };
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,221 @@
+//! The supply machine: when the issuer is asked, and what happens when it does not deliver.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::leaf::Fingerprint;
+use crate::record::{Generation, Record};
+use crate::schedule::{self, LONGEST_BACK_OFF, LONGEST_DOUBT};
+
+pub(crate) mod fold;
+#[cfg(test)]
+mod tests;
+
+/// Where the supply of a certificate stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "is")]
+pub enum Supply {
+    /// Nothing to do until the certificate is due.
+    Fresh,
+    /// The issuer is being asked.
+    Issuing {
+        /// Since when.
+        since: Timestamp,
+        /// Failed tries before this one.
+        failures: u32,
+        /// The newest trust bundle at that time.
+        #[serde(default)]
+        trust: Option<Fingerprint>,
+    },
+    /// A try failed; the next one waits.
+    BackOff {
+        /// Failed tries in a row.
+        failures: u32,
+        /// Until when.
+        until: Timestamp,
+    },
+    /// The clock stands before our own past: wait for it to be set, but not for long.
+    Doubt {
+        /// Until when.
+        until: Timestamp,
+    },
+    /// Only the operator can help.
+    Stopped,
+}
+
+/// Why no certificate came, as decisions need it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// For the operator: what happened and what to do.
+    pub text: String,
+    /// When to ask again.
+    pub again: Again,
+    /// Whether the issuer did issue something (which then was refused): it counts as an issuance.
+    pub answered: bool,
+}
+
+/// When to ask an issuer again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    /// As soon as possible.
+    Now,
+    /// With exponential back-off.
+    BackOff,
+    /// After the time that the issuer named.
+    After(Duration),
+    /// Not before the operator did something.
+    Operator,
+}
+
+/// Why the issuer is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// There is no certificate yet.
+    First,
+    /// The schedule says so.
+    Due,
+    /// The operator asked.
+    Operator,
+    /// Names, usages, key type or issuer changed.
+    Changed,
+    /// The clock was set, and the certificate is not valid by it.
+    Clock,
+    /// A try failed before, or the last certificate was blamed.
+    Again,
+}
+
+impl Cause {
+    /// In a few words, for people.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::First => "the first certificate",
+            Self::Due => "due",
+            Self::Operator => "asked for by the operator",
+            Self::Changed => "the configuration changed",
+            Self::Clock => "not valid by the clock",
+            Self::Again => "a new try",
+        }
+    }
+}
+
+/// What the supply machine wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Ask the issuer.
+    Issue(Cause),
+    /// Fold [`crate::record::Event::ClockDoubted`].
+    Doubt,
+    /// Nothing before this instant; `None`: nothing until something happens.
+    Wait(Option<Timestamp>, Cause),
+}
+
+/// Decides what the supply machine does at `now`; `request` is the digest of what is configured.
+pub fn next(record: &Record, request: &Fingerprint, life: Duration, now: Timestamp) -> Action {
+    if let Supply::Issuing { .. } = record.supply {
+        return Action::Wait(None, Cause::Again);
+    }
+    if record.renew_requested {
+        return Action::Issue(Cause::Operator);
+    }
+    let early = record
+        .target_generation()
+        .is_some_and(|target| is_early(target, now));
+    match record.supply {
+        Supply::Stopped => return Action::Wait(None, Cause::Operator),
+        Supply::BackOff { until, .. } => {
+            return if schedule::reached(until, longest_wait(record, life), now) {
+                Action::Issue(Cause::Again)
+            } else {
+                Action::Wait(Some(until), Cause::Again)
+            };
+        }
+        // A clock that was set meanwhile leaves nothing to doubt.
+        Supply::Doubt { until } if early => {
+            return if schedule::reached(until, LONGEST_DOUBT, now) {
+                Action::Issue(Cause::Clock)
+            } else {
+                Action::Wait(Some(until), Cause::Clock)
+            };
+        }
+        Supply::Doubt { .. } | Supply::Fresh | Supply::Issuing { .. } => {}
+    }
+    let Some(target) = record.target_generation() else {
+        return Action::Issue(Cause::First);
+    };
+    if early {
+        return Action::Doubt;
+    }
+    let (wanted, cause, gap) = if target.request == *request {
+        let renewed = in_question(record).unwrap_or(target);
+        let due = schedule::due(
+            renewed.accepted_at,
+            renewed.leaf.not_after,
+            &renewed.leaf.fingerprint,
+        );
+        (due, Cause::Due, gap(record, life, now))
+    } else {
+        // A changed configuration is the operator's doing: only a flapping one is held back.
+        let gap = gap(record, life, now).min(Duration::from_secs(60));
+        (now, Cause::Changed, gap)
+    };
+    let at = match record.last_issuance {
+        // An issuance "in the future" was made under another clock.
+        Some(last) if last <= now => wanted.max(schedule::after(last, gap)),
+        _ => wanted,
+    };
+    if at <= now {
+        Action::Issue(cause)
+    } else {
+        Action::Wait(Some(at), cause)
+    }
+}
+
+/// Whether a generation is not valid yet, which says that the clock is wrong: it was valid when it
+/// was accepted.
+fn is_early(generation: &Generation, now: Timestamp) -> bool {
+    generation.leaf.not_before > schedule::after(now, schedule::EARLY)
+}
+
+/// While going back, the identity before is the target, and it may well be due. Another one is not
+/// asked for because of that: the verdict on the one in question is still to come.
+fn in_question(record: &Record) -> Option<&Generation> {
+    let suspect = record.rollout.as_ref()?.course.suspect()?;
+    record.generations.get(&suspect)
+}
+
+fn usable_life(generation: &Generation) -> Duration {
+    schedule::between(generation.accepted_at, generation.leaf.not_after)
+}
+
+/// The shortest time from one automatic issuance to the next. An issuer may give a shorter life than
+/// was asked for; and without any valid certificate an outage weighs more than the issuer's burden.
+fn gap(record: &Record, life: Duration, now: Timestamp) -> Duration {
+    let life = record
+        .target_generation()
+        .map(usable_life)
+        .filter(|granted| !granted.is_zero())
+        .map_or(life, |granted| granted.min(life));
+    let gap = schedule::shortest_gap(life);
+    match remaining(record, now) {
+        Some(_) => gap,
+        None => gap.min(LONGEST_BACK_OFF),
+    }
+}
+
+/// No stored back-off can be longer: anything beyond was written under another clock.
+fn longest_wait(record: &Record, life: Duration) -> Duration {
+    let life = record
+        .target_generation()
+        .map_or(life, usable_life)
+        .max(life);
+    LONGEST_BACK_OFF.max(life)
+}
+
+/// What remains of the certificate in use; `None` when there is none that is valid.
+fn remaining(record: &Record, now: Timestamp) -> Option<Duration> {
+    let remaining = schedule::between(now, record.published_generation()?.leaf.not_after);
+    (!remaining.is_zero()).then_some(remaining)
+}
