@@ -8,7 +8,8 @@
 //! act --rule USER UNIT=VERB…                                the polkit rule for these
 //! act --journal                                             one event in the journal
 //! ```
-//! `--bus ADDRESS` in front of anything takes another bus than the system's.
+//! `--bus ADDRESS` in front of anything takes another bus than the system's. With
+//! `RENEWD_LOG=renewd=debug` it says on stderr when systemd took the request.
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
@@ -31,6 +32,10 @@ async fn main() -> ExitCode {
         words.remove(0);
     }
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let filter = std::env::var("RENEWD_LOG").ok();
+    if let Err(error) = journal::init("act", filter.as_deref()) {
+        eprintln!("act: RENEWD_LOG: {error}");
+    }
     match run(&Systemd::new(bus), &words).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -62,7 +67,6 @@ async fn run(systemd: &Systemd, words: &[&str]) -> Result<(), Failure> {
             print!("{}", polkit::rule(user, &grants));
         }
         ["--journal"] => {
-            journal::init("renewd", None)?;
             journal::emit(&Event::ReloadDone {
                 certificates: vec!["api".parse()?, "web".parse()?],
                 unit: "nginx.service".parse()?,

@@ -240,6 +240,7 @@ impl Request {
                 // A signal has no job.
                 return Ok(ActOutcome::Job(JobResult::Done));
             };
+            tracing::debug!(unit = %self.unit, job = %job.as_str(), "waiting for the job");
             outcome = match timeout_at(until, self.result_of(&job)).await {
                 Ok(word) => self.judge(&word?).await?,
                 Err(_) if self.is_under_way(&job).await => ActOutcome::Job(JobResult::Timeout),
