@@ -9,7 +9,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use super::{Finding, Findings, Patient};
-use crate::config::{ProbeText, Settings};
+use crate::config::Settings;
 use crate::ctl::dependents::judge;
 use crate::probe::{Address, ProbeTarget};
 
@@ -70,7 +70,7 @@ pub(super) fn addresses(patient: &Patient<'_>) -> Vec<Finding> {
 
 /// Connects to every address once. The handshake is the daemon's business; here it is only asked
 /// whether anybody listens.
-pub(super) async fn connect_all(settings: &Settings) -> BTreeMap<ProbeText, Result<(), String>> {
+pub(super) async fn connect_all(settings: &Settings) -> BTreeMap<ProbeTarget, Result<(), String>> {
     let probes = settings.units().flat_map(|(_, own)| &own.probes);
     let tries = probes.map(|probe| async {
         let answer = timeout(PATIENCE, connect(probe)).await;
@@ -81,9 +81,8 @@ pub(super) async fn connect_all(settings: &Settings) -> BTreeMap<ProbeText, Resu
     join_all(tries).await.into_iter().collect()
 }
 
-async fn connect(probe: &ProbeText) -> Result<(), String> {
-    let target: ProbeTarget = probe.as_str().parse().map_err(text)?;
-    match target.address() {
+async fn connect(probe: &ProbeTarget) -> Result<(), String> {
+    match probe.address() {
         Address::Tcp { host, port } => TcpStream::connect((host.as_str(), *port))
             .await
             .map(drop)

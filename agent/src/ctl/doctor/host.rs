@@ -42,7 +42,9 @@ pub(super) fn daemon(patient: &Patient<'_>) -> Vec<Finding> {
             ClientError::Garbled { .. } => "\"systemctl restart renewd\" after an upgrade",
             _ => "see \"systemctl status renewd\"",
         };
-        findings.error("renewd", chain(error), remedy);
+        let what = chain(error);
+        let what = what.strip_prefix("renewd ").unwrap_or(&what);
+        findings.error("renewd", what, remedy);
     }
     findings.found
 }

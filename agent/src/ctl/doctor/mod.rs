@@ -21,10 +21,11 @@ use super::Places;
 use super::dependents::{Seen, Severity, look};
 use super::failure::{Code, Failure};
 use super::output::{Output, Tone};
-use crate::config::{self, Environment, Loaded, ProbeText};
+use crate::config::{self, Environment, Loaded};
 use crate::control::client::{ClientError, StatusClient};
 use crate::control::report::StatusReport;
 use crate::polkit;
+use crate::probe::ProbeTarget;
 use crate::units::Units;
 
 /// Where the host's own facts are found; another place in tests.
@@ -66,7 +67,7 @@ struct Patient<'a> {
     loaded: Loaded,
     seen: Seen,
     /// What came of connecting to each probed address.
-    addresses: BTreeMap<ProbeText, Result<(), String>>,
+    addresses: BTreeMap<ProbeTarget, Result<(), String>>,
     status: Result<StatusReport, ClientError>,
     /// The user that the daemon runs as: the owner of what it keeps.
     daemon: Option<User>,

@@ -2,6 +2,7 @@
 
 mod apply;
 mod check;
+mod docs;
 mod doctor;
 
 use std::collections::BTreeMap;
