@@ -11,7 +11,7 @@ use renewd_core::names::UnitName;
 use renewd_core::unit::OnChange;
 
 /// Where the rule belongs.
-pub const RULE_FILE: &str = "/etc/polkit-1/rules.d/60-renewd.rules";
+pub const RULE_FILE: &str = "/etc/polkit-1/rules.d/50-renewd.rules";
 
 /// Leave to do one thing to one unit.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -3,11 +3,18 @@
 //! Owns: commands, what they print, and how they end. Never changes anything by itself except in
 //! `apply`, which is root's part. Neighbours: [`crate::control::client`] asks the daemon.
 
+mod apply;
+mod check;
+mod dependents;
+mod doctor;
 mod failure;
 mod output;
 mod renew;
 mod status;
 mod wait;
+
+#[cfg(test)]
+mod tests;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -19,10 +26,12 @@ use clap::{Args, Parser, Subcommand};
 use jiff::Timestamp;
 use renewd_core::names::CertificateName;
 
+pub use apply::{DIGEST_FILE, stale_rule};
 pub use failure::{Code, Failure};
 pub use output::Output;
 
 use crate::control::client::{ControlClient, StatusClient};
+use crate::units::{Systemd, Units};
 
 /// Keeps short-lived TLS certificates fresh, and proves that they are in use: the command line.
 #[derive(Debug, Parser)]
@@ -89,6 +98,18 @@ enum Command {
         #[arg(long, value_name = "DURATION", default_value = "90s", value_parser = humantime::parse_duration)]
         timeout: Duration,
     },
+    /// Judge the configuration, or single files of it, as the daemon would
+    Check {
+        /// Files or directories; without any the whole configuration
+        files: Vec<PathBuf>,
+        /// Do not ask systemd what the units can do: for files of other hosts
+        #[arg(long)]
+        offline: bool,
+    },
+    /// Look at the host as a whole, and say what to do about what is found
+    Doctor(doctor::Options),
+    /// Allow the daemon, as root, to tell exactly the configured units what is configured
+    Apply(apply::Options),
     /// The local certification authority
     Ca {
         #[command(subcommand)]
@@ -182,6 +203,17 @@ pub async fn run(cli: Cli, out: &mut Output<'_>) -> Result<(), Failure> {
             renew::renew(&places, names, all, wait, out).await?;
         }
         Command::Wait { name, timeout } => wait::wait(&places, &name, timeout, out).await?,
+        Command::Check { files, offline } => {
+            let systemd = (!offline).then(|| Systemd::new(None));
+            let units = systemd.as_ref().map(|units| units as &dyn Units);
+            check::check(&places, &files, units, out).await?;
+        }
+        Command::Doctor(options) => {
+            doctor::doctor(&places, &options, &Systemd::new(None), out).await?;
+        }
+        Command::Apply(options) => {
+            apply::apply(&places, &options, &Systemd::new(None), out).await?;
+        }
         Command::Ca {
             command: CaCommand::Root { issuer },
         } => {
