@@ -15,9 +15,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::LocalSet;
 
 use crate::clock::SystemClock;
-use crate::config::{
-    self, Environment, Held, IssuerKind, IssuerSettings, Loaded, Texts,
-};
+use crate::config::{self, Environment, Held, IssuerKind, IssuerSettings, Loaded, Texts};
 use crate::control::{self, BindError, Daemon, Listeners};
 use crate::driver::{Driver, Issuers, World};
 use crate::issuer::Issuer;

@@ -47,7 +47,7 @@ pub(crate) enum Command {
 /// What a step brought.
 enum Outcome {
     Issued(Box<Result<Issued, Failure>>),
-    Folded(Event),
+    Folded(Box<Event>),
 }
 
 struct Done {
@@ -163,15 +163,15 @@ impl Lane {
             .borrow()
             .get(&self.settings.request.issuer)
             .cloned();
-        if let (Some(issuer), Some(_)) = (issuer, self.record.target) {
-            if let Some((trust, pem)) = work::offered_trust(issuer.as_ref()).await {
-                let saved = self
-                    .world
-                    .store
-                    .save_trust(&self.settings.name, &trust.digest, &pem);
-                if self.reported(saved) && self.record.trust != Some(trust.digest) {
-                    self.fold(Event::TrustChanged(trust), Duration::ZERO);
-                }
+        if let (Some(issuer), Some(_)) = (issuer, self.record.target)
+            && let Some((trust, pem)) = work::offered_trust(issuer.as_ref()).await
+        {
+            let saved = self
+                .world
+                .store
+                .save_trust(&self.settings.name, &trust.digest, &pem);
+            if self.reported(saved) && self.record.trust != Some(trust.digest) {
+                self.fold(Event::TrustChanged(trust), Duration::ZERO);
             }
         }
         let settled = self.record.rollout.is_none() && self.record.published == self.record.target;
@@ -244,7 +244,9 @@ impl Lane {
                 self.baselining = true;
                 let published = self.record.published_generation().cloned();
                 let baseline = work::baseline(self.world.clone(), self.settings.clone(), published);
-                self.begin(async move { Outcome::Folded(Event::BaselineTaken(baseline.await)) });
+                self.begin(async move {
+                    Outcome::Folded(Box::new(Event::BaselineTaken(baseline.await)))
+                });
                 Next::Again
             }
             activation::Action::Publish(generation) => {
@@ -312,11 +314,11 @@ impl Lane {
                 .unit_lanes
                 .act(certificate, unit.clone(), verb, deadline)
                 .await;
-            Outcome::Folded(Event::Acted {
+            Outcome::Folded(Box::new(Event::Acted {
                 unit,
                 generation,
                 outcome,
-            })
+            }))
         });
     }
 
@@ -330,22 +332,22 @@ impl Lane {
                 .iter()
                 .find(|dependent| dependent.dependent.unit == unit);
             let (Some(dependent), Some(generation)) = (dependent, generation) else {
-                return Outcome::Folded(Event::Housekeeping);
+                return Outcome::Folded(Box::new(Event::Housekeeping));
             };
             let deadline = dependent.probe_timeout;
             let report =
                 work::probe_unit(&world, &settings.name, dependent, &generation, deadline).await;
-            Outcome::Folded(Event::Probed {
+            Outcome::Folded(Box::new(Event::Probed {
                 unit,
                 generation: number,
                 report,
-            })
+            }))
         });
     }
 
     fn done(&mut self, done: Done) {
         let event = match done.outcome {
-            Outcome::Folded(event) => event,
+            Outcome::Folded(event) => *event,
             Outcome::Issued(result) => match *result {
                 Ok(issued) => self.keep(issued),
                 Err(failure) => Event::IssueFailed(failure),

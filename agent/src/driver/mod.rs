@@ -174,10 +174,10 @@ impl Driver {
                 None => {
                     report.added.push(name.to_string());
                     let handle = self.open(certificate);
-                    if self.running.get() {
-                        if let Some(lane) = self.make_lane(&handle) {
-                            spawn(&handle, lane);
-                        }
+                    if self.running.get()
+                        && let Some(lane) = self.make_lane(&handle)
+                    {
+                        spawn(&handle, lane);
                     }
                     lanes.insert(name.clone(), handle);
                 }
