@@ -93,9 +93,10 @@ impl From<Timestamp> for UtcTime {
     }
 }
 
+/// For people: to the second.
 impl fmt::Display for UtcTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.0.strftime("%Y-%m-%dT%H:%M:%SZ").fmt(f)
     }
 }
 
