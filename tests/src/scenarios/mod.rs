@@ -8,6 +8,7 @@ mod harness;
 mod nginx;
 mod packages;
 mod rotation;
+mod sample_api;
 mod verdict;
 
 use crate::scenario::Scenario;
@@ -21,6 +22,7 @@ pub fn all() -> Vec<Scenario> {
         rotation::ALL,
         files::ALL,
         configuration::ALL,
+        sample_api::ALL,
         verdict::ALL,
     ]
     .concat()

@@ -1,0 +1,134 @@
+//! The sample API as its package installs it: mutual TLS with certificates of renewd, and the refusal of a bad pair.
+
+use crate::agent::published;
+use crate::failure::{Result, expect, expect_equal};
+use crate::scenario::{Disk, Scenario, Trial};
+
+pub(super) const ALL: &[Scenario] = &[MUTUAL, REFUSES];
+
+/// The unit.
+pub(super) const SAMPLE_API: &str = "renewd-sample-api.service";
+/// Where it listens.
+pub(super) const ADDRESS: &str = "127.0.0.1:8443";
+/// The name on its certificate.
+pub(super) const NAME: &str = "api.test";
+
+/// Configures the server's certificate and a client's, and waits until the server is proven.
+pub(super) fn serve(trial: &Trial) -> Result<()> {
+    let server = format!(
+        "names = [\"{NAME}\", \"127.0.0.1\"]\ngroup = \"renewd-sample-api\"\n[unit.\"{SAMPLE_API}\"]\nprobe = [\"tls://{ADDRESS}\"]\n"
+    );
+    trial.configure("api", &server)?;
+    trial.configure("client", "names = [\"spiffe://example.internal/client\"]\n")?;
+    trial.reload_renewd()?;
+    trial.run(&["renewctl", "wait", "client"])?;
+    // Its unit waits for its certificate by itself.
+    trial.systemctl(&["start", SAMPLE_API])?;
+    trial.expect_unit(SAMPLE_API, "active")?;
+    trial.await_proof("api", SAMPLE_API, "served").map(drop)
+}
+
+const MUTUAL: Scenario = Scenario {
+    name: "the_sample_api_knows_its_callers_by_certificates_of_renewd",
+    disk: Disk::Installed,
+    fault: "the client presents nothing",
+    red: "the caller's identity",
+    run: mutual,
+};
+
+fn mutual(trial: &mut Trial) -> Result<()> {
+    serve(trial)?;
+    let (trust, identity) = (
+        published("client", "ca.pem"),
+        published("client", "combined.pem"),
+    );
+    let curl = [
+        "curl",
+        "--silent",
+        "--show-error",
+        "--cacert",
+        &trust,
+        "https://127.0.0.1:8443/whoami",
+    ];
+    let presented = ["--cert", &identity];
+    let known = trial.attempt(&[&curl[..], trial.choose(&presented, &[])].concat())?;
+    expect(
+        known.stdout.contains("spiffe://example.internal/client"),
+        "the caller's identity",
+        known.output(),
+    )?;
+    let anonymous = trial.attempt(&curl)?;
+    expect(
+        !anonymous.succeeded(),
+        "a caller without a certificate refused",
+        anonymous.output(),
+    )?;
+    let health = trial.run(&[
+        "curl",
+        "--silent",
+        "--fail",
+        "http://127.0.0.1:8081/healthz",
+    ])?;
+    expect(
+        !health.is_empty(),
+        "an answer of the health listener",
+        "nothing",
+    )
+}
+
+const REFUSES: Scenario = Scenario {
+    name: "the_sample_api_refuses_a_pair_that_does_not_match_and_serves_on",
+    disk: Disk::Installed,
+    fault: "the pair matches",
+    red: "a refused reload",
+    run: refuses,
+};
+
+/// An authority, and generations below it, as renewd would publish them. Arguments: the generation, and the one whose
+/// key is put into it.
+const PAIRS: &str = r#"
+cd /srv
+pair() {
+    openssl req -x509 -CA ca.pem -CAkey ca.key -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 \
+        -subj /CN=api.test -addext subjectAltName=DNS:api.test -addext basicConstraints=CA:FALSE -keyout "$1.key" -out "$1.pem"
+}
+publish() {
+    mkdir -p "pair/.$1"
+    cp "$1.pem" "pair/.$1/fullchain.pem"; cp "$2.key" "pair/.$1/key.pem"; cp ca.pem "pair/.$1/ca.pem"
+    chown -R :renewd-sample-api pair; chmod -R u=rwX,g=rX,o= pair
+    ln -s ".$1" pair/next; mv -T pair/next pair/current
+}
+"#;
+
+fn refuses(trial: &mut Trial) -> Result<()> {
+    trial.write("/srv/pairs.sh", PAIRS)?;
+    trial.shell(
+        "cd /srv; . ./pairs.sh; openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=ca \
+         -keyout ca.key -out ca.pem; pair 1; pair 2; pair 3; publish 1 1",
+    )?;
+    trial.shell("sed -i 's|^certificate = .*|certificate = \"/srv/pair\"|' /etc/renewd-sample-api/config.toml")?;
+    trial.drop_in(SAMPLE_API, "[Unit]\nConditionPathExists=\n")?;
+    trial.systemctl(&["start", SAMPLE_API])?;
+    let first = trial.served_serial(ADDRESS)?;
+
+    trial.shell(trial.choose(
+        ". /srv/pairs.sh; publish 2 1",
+        ". /srv/pairs.sh; publish 2 2",
+    ))?;
+    let reload = trial.attempt(&["systemctl", "reload", SAMPLE_API])?;
+    expect(!reload.succeeded(), "a refused reload", "an accepted one")?;
+    trial.expect_unit(SAMPLE_API, "active")?;
+    expect_equal(
+        "the serial served after the refusal",
+        &first,
+        &trial.served_serial(ADDRESS)?,
+    )?;
+
+    trial.shell(". /srv/pairs.sh; publish 3 3")?;
+    trial.systemctl(&["reload", SAMPLE_API])?;
+    expect(
+        trial.served_serial(ADDRESS)? != first,
+        "a sound pair taken up",
+        &first,
+    )
+}
