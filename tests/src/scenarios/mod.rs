@@ -5,6 +5,7 @@
 mod configuration;
 mod files;
 mod harness;
+mod jobs;
 mod nginx;
 mod packages;
 mod rotation;
@@ -18,6 +19,7 @@ use crate::scenario::Scenario;
 pub fn all() -> Vec<Scenario> {
     [
         harness::ALL,
+        jobs::ALL,
         packages::ALL,
         rotation::ALL,
         files::ALL,
