@@ -8,6 +8,8 @@ mod bus;
 mod error;
 #[cfg(test)]
 pub(crate) mod fake;
+mod link;
+mod request;
 pub mod systemd;
 mod watch;
 

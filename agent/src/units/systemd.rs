@@ -7,23 +7,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
-use nix::sys::signal::Signal;
 use renewd_core::names::UnitName;
-use renewd_core::unit::{ActOutcome, Activity, JobResult, OnChange};
-use tokio::sync::{Mutex, mpsc};
-use tokio::time::{Instant, timeout, timeout_at};
-use zbus::connection::Builder;
-use zbus::{Connection, MatchRule, MessageStream, OwnedObjectPath, message};
+use renewd_core::unit::{ActOutcome, OnChange};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
 
-use super::bus::{self, FAIL, JobRemoved, MANAGER, ManagerProxy, SYSTEMD, ServiceProxy, UnitProxy};
+use super::link::{Link, is_stopping};
+use super::request::{Prepared, Request};
 use super::{UnitFacts, Units, UnitsError, watch};
-
-/// dbus.socket takes connections while the bus restarts; this bounds the wait for its greeting.
-const CONNECT: Duration = Duration::from_secs(10);
-/// Bounds each call; polkit may have to be started to answer.
-const CALL: Duration = Duration::from_secs(25);
 
 /// The service manager on a D-Bus system bus.
 pub struct Systemd {
@@ -34,10 +26,7 @@ impl Systemd {
     /// On the system bus, or on the bus at this D-Bus address. Connects when first needed.
     pub fn new(address: Option<String>) -> Self {
         Self {
-            link: Arc::new(Link {
-                address,
-                connection: Mutex::new(None),
-            }),
+            link: Arc::new(Link::new(address)),
         }
     }
 
@@ -63,12 +52,8 @@ impl Systemd {
 impl Units for Systemd {
     fn facts<'a>(&'a self, unit: &'a UnitName) -> BoxFuture<'a, Result<UnitFacts, UnitsError>> {
         Box::pin(async move {
-            match self.link.facts(unit).await {
-                // The connection may have died since it was last used; asking again changes nothing.
-                Err(UnitsError::NoBus(_)) => self.link.facts(unit).await,
-                answer => answer,
-            }
-            .map(|(_, facts)| facts)
+            let (_, facts) = self.link.facts(unit).await?;
+            Ok(facts)
         })
     }
 
@@ -97,286 +82,6 @@ impl Units for Systemd {
             }
         })
     }
-}
-
-/// The connection to the bus, there or to be made.
-pub(super) struct Link {
-    address: Option<String>,
-    connection: Mutex<Option<Connection>>,
-}
-
-impl Link {
-    /// The live connection, or a new one.
-    pub(super) async fn connect(&self) -> Result<Connection, UnitsError> {
-        // Held while connecting: who comes second shares the connection instead of making one more.
-        let mut kept = self.connection.lock().await;
-        if let Some(connection) = kept.as_ref().filter(|connection| !connection.is_closed()) {
-            return Ok(connection.clone());
-        }
-        *kept = None;
-        let builder = match &self.address {
-            Some(address) => Builder::address(address.as_str()),
-            None => Builder::system(),
-        };
-        let connection = timeout(CONNECT, builder.method_timeout(CALL).build())
-            .await
-            .map_err(|_| UnitsError::BusSilent(CONNECT))?
-            .map_err(UnitsError::NoBus)?;
-        Ok(kept.insert(connection).clone())
-    }
-
-    /// The unit's facts, and its object.
-    pub(super) async fn facts(
-        &self,
-        unit: &UnitName,
-    ) -> Result<(OwnedObjectPath, UnitFacts), UnitsError> {
-        let connection = self.connect().await?;
-        let read = async {
-            let path = manager(&connection).await?.load_unit(unit.as_str()).await?;
-            let facts = bus::facts(&connection, &path).await?;
-            Ok((path, facts))
-        };
-        read.await
-            .map_err(|error| bus::classify(error, unit.as_str(), "reading"))
-    }
-}
-
-/// The manager's proxy on this connection.
-pub(super) async fn manager(connection: &Connection) -> zbus::Result<ManagerProxy<'static>> {
-    ManagerProxy::new(connection).await
-}
-
-/// Asks systemd to send signals to this connection. Idempotent, and asked each time: after
-/// systemd re-executed itself it may have forgotten who had subscribed.
-pub(super) async fn subscribe(connection: &Connection) -> zbus::Result<()> {
-    match manager(connection).await?.subscribe().await {
-        Err(zbus::Error::MethodError(name, ..)) if name.ends_with(".AlreadySubscribed") => Ok(()),
-        answer => answer,
-    }
-}
-
-async fn is_stopping(connection: &Connection) -> bool {
-    let state = async { manager(connection).await?.system_state().await };
-    state.await.is_ok_and(|state| state == "stopping")
-}
-
-/// What is left to do once the unit's state is known.
-enum Prepared {
-    /// Nothing: this is the outcome.
-    Settled(ActOutcome),
-    /// To be asked for and waited for.
-    Request(Box<Request>),
-}
-
-/// One request for a job of a unit, with everything in place to hear of its end.
-struct Request {
-    connection: Connection,
-    unit: UnitName,
-    object: OwnedObjectPath,
-    facts: UnitFacts,
-    verb: OnChange,
-    /// `JobRemoved` of this unit, subscribed before the job is asked for.
-    removed: MessageStream,
-}
-
-impl Request {
-    async fn prepare(link: &Link, unit: &UnitName, verb: OnChange) -> Result<Prepared, UnitsError> {
-        let (object, facts) = match link.facts(unit).await {
-            Err(UnitsError::NoBus(_)) => link.facts(unit).await?,
-            answer => answer?,
-        };
-        let connection = link.connect().await?;
-        if is_stopping(&connection).await {
-            return Err(UnitsError::Stopping);
-        }
-        if let Some(outcome) = settled(unit.as_str(), verb, &facts)? {
-            return Ok(Prepared::Settled(outcome));
-        }
-        let listen = async {
-            let rule = MatchRule::builder()
-                .msg_type(message::Type::Signal)
-                .sender(SYSTEMD)
-                .interface(MANAGER)
-                .member("JobRemoved")
-                .arg(2, facts.canonical.as_str())
-                .build()?;
-            let removed = MessageStream::for_match_rule(rule, &connection, None).await?;
-            subscribe(&connection).await?;
-            Ok(removed)
-        };
-        let removed = listen
-            .await
-            .map_err(|error| bus::classify(error, unit.as_str(), polkit_verb(verb)))?;
-        Ok(Prepared::Request(Box::new(Self {
-            connection,
-            unit: unit.clone(),
-            object,
-            facts,
-            verb,
-            removed,
-        })))
-    }
-
-    async fn carry_out(
-        mut self,
-        until: Instant,
-        deadline: Duration,
-    ) -> Result<ActOutcome, UnitsError> {
-        // A start merges into the run that is under way, which may have read the files before the
-        // new ones were published: that run ends first, and ours follows. (A reload that meets a
-        // reload is run again by systemd itself.)
-        let rounds = match self.verb {
-            OnChange::Start if self.facts.active_state == "activating" => 2,
-            _ => 1,
-        };
-        let mut outcome = ActOutcome::Job(JobResult::Unknown);
-        for _ in 0..rounds {
-            let asked = timeout_at(until, self.ask()).await;
-            let Ok(asked) = asked else {
-                let unit = self.unit.to_string();
-                return Err(UnitsError::NoAnswer { unit, deadline });
-            };
-            let Some(job) = asked.map_err(|error| self.classify(error))? else {
-                // A signal has no job.
-                return Ok(ActOutcome::Job(JobResult::Done));
-            };
-            tracing::debug!(unit = %self.unit, job = %job.as_str(), "waiting for the job");
-            outcome = match timeout_at(until, self.result_of(&job)).await {
-                Ok(word) => self.judge(&word?).await?,
-                Err(_) if self.is_under_way(&job).await => ActOutcome::Job(JobResult::Timeout),
-                Err(_) => return Err(self.lost()),
-            };
-            if outcome == ActOutcome::Job(JobResult::Canceled) {
-                // Somebody stopped the run on purpose; it is not started again against him.
-                break;
-            }
-        }
-        Ok(outcome)
-    }
-
-    /// Asks for the job; `None` for a signal.
-    async fn ask(&self) -> zbus::Result<Option<OwnedObjectPath>> {
-        let manager = manager(&self.connection).await?;
-        let name = self.facts.canonical.as_str();
-        match self.verb {
-            OnChange::Reload => manager.reload_unit(name, FAIL).await.map(Some),
-            OnChange::Restart => manager.try_restart_unit(name, FAIL).await.map(Some),
-            OnChange::Start => manager.start_unit(name, FAIL).await.map(Some),
-            OnChange::SignalHup => {
-                let hangup = Signal::SIGHUP as i32;
-                manager.kill_unit(name, "main", hangup).await.map(|()| None)
-            }
-            OnChange::None => Ok(None),
-        }
-    }
-
-    /// Waits for the result of this job, and of no other on the same unit.
-    async fn result_of(&mut self, job: &OwnedObjectPath) -> Result<String, UnitsError> {
-        while let Some(Ok(signal)) = self.removed.next().await {
-            let (_, path, _, word): JobRemoved = signal
-                .body()
-                .deserialize()
-                .map_err(|error| self.classify(error))?;
-            if path == *job {
-                return Ok(word);
-            }
-        }
-        Err(self.lost())
-    }
-
-    /// What a result means, where the word alone does not say it.
-    async fn judge(&self, word: &str) -> Result<ActOutcome, UnitsError> {
-        let result = bus::job_result(word);
-        if result == Some(JobResult::Done) {
-            return Ok(ActOutcome::Job(JobResult::Done));
-        }
-        // A system that stops cancels and fails jobs of its own accord.
-        if is_stopping(&self.connection).await {
-            return Err(UnitsError::Stopping);
-        }
-        if result == Some(JobResult::Failed)
-            && self.verb != OnChange::Reload
-            && self.service_result().await.as_deref() == Ok("start-limit-hit")
-        {
-            return Err(UnitsError::StartLimit(self.unit.to_string()));
-        }
-        Ok(match result {
-            Some(result) => ActOutcome::Job(result),
-            // The unit stopped between our look at it and the job's turn.
-            None if self.verb == OnChange::Reload => ActOutcome::NotRunning,
-            None => ActOutcome::Job(JobResult::Unknown),
-        })
-    }
-
-    async fn service_result(&self) -> zbus::Result<String> {
-        ServiceProxy::new(&self.connection, &self.object)
-            .await?
-            .result()
-            .await
-    }
-
-    /// Whether systemd still has this job: if not, its end was missed (systemd leaves the bus for a
-    /// moment when it re-executes itself).
-    async fn is_under_way(&self, job: &OwnedObjectPath) -> bool {
-        let current = async {
-            UnitProxy::new(&self.connection, &self.object)
-                .await?
-                .job()
-                .await
-        };
-        current.await.is_ok_and(|(_, path)| path == *job)
-    }
-
-    fn classify(&self, error: zbus::Error) -> UnitsError {
-        if matches!(error, zbus::Error::InputOutput(_)) {
-            // The request may have been read before the connection broke.
-            return self.lost();
-        }
-        bus::classify(error, self.unit.as_str(), polkit_verb(self.verb))
-    }
-
-    fn lost(&self) -> UnitsError {
-        UnitsError::ResultLost {
-            unit: self.unit.to_string(),
-        }
-    }
-}
-
-/// What needs no job, and what must not be asked for in the unit's state.
-fn settled(
-    unit: &str,
-    verb: OnChange,
-    facts: &UnitFacts,
-) -> Result<Option<ActOutcome>, UnitsError> {
-    let name = || unit.to_owned();
-    match facts.load_state.as_str() {
-        "not-found" => return Err(UnitsError::NoSuchUnit(name())),
-        "masked" => return Err(UnitsError::Masked(name())),
-        _ => {}
-    }
-    if verb == OnChange::Start {
-        return match facts.active_state.as_str() {
-            _ if facts.service_type != "oneshot" => Err(UnitsError::NotOneshot(name())),
-            "active" => Err(UnitsError::StillActive(name())),
-            _ => Ok(None),
-        };
-    }
-    if facts.activity != Activity::Running {
-        return Ok(Some(ActOutcome::NotRunning));
-    }
-    match verb {
-        OnChange::Reload if !facts.can_reload => Err(UnitsError::CannotReload(name())),
-        OnChange::SignalHup if facts.active_state == "activating" => {
-            Err(UnitsError::StillStarting(name()))
-        }
-        OnChange::None => Ok(Some(ActOutcome::Job(JobResult::Done))),
-        _ => Ok(None),
-    }
-}
-
-/// The word that polkit is told.
-fn polkit_verb(verb: OnChange) -> &'static str {
-    crate::polkit::verb(verb).unwrap_or("nothing")
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use zbus::{MatchRule, MessageStream, message};
 
 use super::UnitsError;
 use super::bus::{self, PropertiesChanged, SYSTEMD, UNIT};
-use super::systemd::{Link, manager, subscribe};
+use super::link::{Link, manager, subscribe};
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);

@@ -8,6 +8,7 @@ mod harness;
 mod jobs;
 mod nginx;
 mod packages;
+mod refusals;
 mod rotation;
 mod sample_api;
 mod verdict;
@@ -20,6 +21,7 @@ pub fn all() -> Vec<Scenario> {
     [
         harness::ALL,
         jobs::ALL,
+        refusals::ALL,
         packages::ALL,
         rotation::ALL,
         files::ALL,
