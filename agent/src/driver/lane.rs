@@ -27,7 +27,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::config::CertificateSettings;
 use crate::control::report::Step;
 use crate::driver::narrate::{self, Watchers};
-use crate::driver::unit_lane::Transit;
+use crate::driver::unit_lane::{Telling, Transit};
 use crate::driver::work::{self, Issued};
 use crate::driver::world::World;
 
@@ -259,9 +259,11 @@ impl Lane {
                 Next::Again
             }
             activation::Action::Act {
-                unit, generation, ..
+                unit,
+                generation,
+                revive,
             } => {
-                self.act(unit, generation);
+                self.act(unit, generation, revive);
                 Next::Again
             }
             activation::Action::Probe { unit, generation } => {
@@ -297,7 +299,7 @@ impl Lane {
         (&self.settings.ownership).into()
     }
 
-    fn act(&mut self, unit: UnitName, generation: GenerationNumber) {
+    fn act(&mut self, unit: UnitName, generation: GenerationNumber, revive: bool) {
         let Some(dependent) = self
             .settings
             .dependents
@@ -306,14 +308,17 @@ impl Lane {
         else {
             return;
         };
-        let (verb, deadline) = (dependent.dependent.on_change, dependent.reload_timeout);
-        let (world, certificate) = (self.world.clone(), self.settings.name.clone());
+        let telling = Telling {
+            certificate: self.settings.name.clone(),
+            unit: unit.clone(),
+            verb: dependent.dependent.on_change,
+            revive,
+            deadline: dependent.reload_timeout,
+        };
+        let world = self.world.clone();
         self.busy.insert(unit.clone());
         self.begin(async move {
-            let outcome = world
-                .unit_lanes
-                .act(certificate, unit.clone(), verb, deadline)
-                .await;
+            let outcome = world.unit_lanes.act(telling).await;
             Outcome::Folded(Box::new(Event::Acted {
                 unit,
                 generation,
