@@ -5,6 +5,7 @@
 mod configuration;
 mod files;
 mod harness;
+mod load;
 mod nginx;
 mod packages;
 mod rotation;
@@ -23,6 +24,7 @@ pub fn all() -> Vec<Scenario> {
         files::ALL,
         configuration::ALL,
         sample_api::ALL,
+        load::ALL,
         verdict::ALL,
     ]
     .concat()
