@@ -8,7 +8,7 @@ mod inside;
 
 use std::fs::{self, File};
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -148,6 +148,13 @@ impl Machine {
     pub fn network(&self) -> Result<File> {
         let path = format!("/proc/{}/ns/net", self.process.init);
         File::open(&path).map_err(Failure::io("open", &path))
+    }
+
+    /// Where a file of the machine's disk is for a program of the host; not for `/run` and `/tmp`, which are no part of
+    /// the disk.
+    #[must_use]
+    pub fn on_disk(&self, path: &str) -> PathBuf {
+        self.overlay.root().join(path.trim_start_matches('/'))
     }
 
     fn shut_down(&mut self, verb: &str) -> Result<ExitStatus> {

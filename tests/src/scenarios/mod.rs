@@ -6,6 +6,7 @@ mod configuration;
 mod files;
 mod harness;
 mod jobs;
+mod load;
 mod nginx;
 mod packages;
 mod refusals;
@@ -27,6 +28,7 @@ pub fn all() -> Vec<Scenario> {
         files::ALL,
         configuration::ALL,
         sample_api::ALL,
+        load::ALL,
         verdict::ALL,
     ]
     .concat()
