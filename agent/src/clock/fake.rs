@@ -64,6 +64,13 @@ impl FakeClock {
         }
     }
 
+    /// Somebody sets the clock back, and it was wrong for everyone.
+    pub(crate) fn rewind(&self, by: Duration) {
+        let truth = self.truth();
+        *self.truth.lock().unwrap() = truth - by;
+        self.step(SignedDuration::ZERO);
+    }
+
     /// Somebody sets the wall clock.
     pub(crate) fn step(&self, by: SignedDuration) {
         self.offset.set(self.offset.get() + by);

@@ -23,6 +23,7 @@ struct State {
     outcomes: HashMap<UnitName, VecDeque<ActOutcome>>,
     acts: Vec<(UnitName, OnChange)>,
     revivals: Vec<UnitName>,
+    without_reload: Vec<UnitName>,
     watchers: Vec<(Vec<UnitName>, mpsc::Sender<UnitName>)>,
     stopping: bool,
 }
@@ -50,6 +51,11 @@ impl Fake {
     pub(crate) fn set_running(&self, unit: &UnitName, running: bool) {
         let state = if running { "active" } else { "inactive" };
         self.state().enter(unit, state);
+    }
+
+    /// It has no `ExecReload=` any more.
+    pub(crate) fn forbid_reload(&self, unit: &UnitName) {
+        self.state().without_reload.push(unit.clone());
     }
 
     /// Whether it runs.
@@ -120,7 +126,7 @@ impl Units for Fake {
             load_state: load_state.into(),
             active_state: active_state.into(),
             sub_state: String::new(),
-            can_reload: true,
+            can_reload: !self.state().without_reload.contains(unit),
             canonical: unit.to_string(),
             unit_file_state: "enabled".into(),
             service_type: "simple".into(),

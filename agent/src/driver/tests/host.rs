@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::{Future, ready};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -48,6 +49,15 @@ struct Service {
     watches: bool,
 }
 
+/// A unit of the configuration: reloaded and probed.
+pub(super) const NGINX: &str = "[unit.\"nginx.service\"]\nprobe = \"tls://127.0.0.1:443\"\n";
+
+/// A host with the unit of [`NGINX`], which runs and serves certificate `c0`.
+pub(super) fn nginx(host: Host, certificates: &Path) -> Host {
+    let c0 = certificates.join("c0");
+    host.install("nginx.service", c0, "tls://127.0.0.1:443", true)
+}
+
 /// All services of a host.
 #[derive(Default)]
 pub(super) struct Host {
@@ -55,6 +65,7 @@ pub(super) struct Host {
     services: Mutex<BTreeMap<UnitName, Service>>,
     /// Ports of units, as the probes of the configuration name them.
     ports: Mutex<BTreeMap<String, UnitName>>,
+    asked: AtomicUsize,
 }
 
 impl Host {
@@ -108,6 +119,16 @@ impl Host {
         acts.into_iter()
             .map(|(unit, verb)| (unit.to_string(), verb))
             .collect()
+    }
+
+    /// A service goes on running, and nobody can reach it until it loads anew.
+    pub(super) fn lose_port(&self, unit: &str) {
+        self.services().get_mut(&name(unit)).unwrap().loaded = None;
+    }
+
+    /// How often anything was asked of a unit or an address.
+    pub(super) fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
     }
 
     pub(super) fn units(&self) -> &Fake {
@@ -170,7 +191,7 @@ fn name(unit: &str) -> UnitName {
     unit.parse().unwrap()
 }
 
-fn published(directory: &std::path::Path) -> Option<(Fingerprint, Serial)> {
+fn published(directory: &Path) -> Option<(Fingerprint, Serial)> {
     let snapshot = reader::read(directory).ok()?;
     let leaf = CertificateDer::from_pem_slice(&snapshot.fullchain_pem).ok()?;
     let facts = LeafFacts::from_der(&leaf).ok()?;
@@ -179,6 +200,7 @@ fn published(directory: &std::path::Path) -> Option<(Fingerprint, Serial)> {
 
 impl Units for Host {
     fn facts<'a>(&'a self, unit: &'a UnitName) -> BoxFuture<'a, Result<UnitFacts, UnitsError>> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
         self.units.facts(unit)
     }
 
@@ -189,6 +211,7 @@ impl Units for Host {
         deadline: Duration,
     ) -> BoxFuture<'a, ActOutcome> {
         Box::pin(async move {
+            self.asked.fetch_add(1, Ordering::Relaxed);
             let temper = self.prepare(unit);
             let outcome = self.units.act(unit, verb, deadline).await;
             match temper {
@@ -225,6 +248,7 @@ impl Probe for Host {
         expected: &'a Expected,
         _limits: Limits,
     ) -> Pin<Box<dyn Future<Output = ProbeReport> + Send + 'a>> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
         let units: BTreeSet<_> = targets
             .iter()
             .map(|target| self.ports()[&target.to_string()].clone())

@@ -1,9 +1,14 @@
 //! The driver over the real store and fakes for the rest of the world: whole lives of a daemon, in
 //! simulated time.
 
+mod configuration;
+mod disk;
 mod host;
 mod lanes;
+mod manners;
 mod site;
+mod time;
+mod verdicts;
 
 use host::Host;
 use site::{Life, Site};

@@ -173,6 +173,11 @@ impl Site {
         serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
     }
 
+    /// The generation that is published.
+    pub(super) fn read_generation(&self, name: &str) -> u64 {
+        reader::read(self.published(name)).unwrap().generation
+    }
+
     /// What a service finds published: the generation and its leaf's serial.
     pub(super) fn read(&self, name: &str) -> (u64, String) {
         let snapshot = reader::read(self.published(name)).unwrap();
@@ -291,6 +296,17 @@ impl Life<'_> {
             }
             // A key is made on a thread of its own: its end is a change.
             let _ = timeout(Duration::from_millis(20), self.driver.changes().changed()).await;
+        }
+    }
+
+    /// Lets the daemon take so many small steps.
+    pub(super) async fn work_for(&self, steps: usize) {
+        for _ in 0..steps {
+            tokio::task::yield_now().await;
+            if self.makes_a_key() {
+                let mut changes = self.driver.changes();
+                let _ = timeout(Duration::from_millis(5), changes.changed()).await;
+            }
         }
     }
 
