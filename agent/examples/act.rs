@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! act UNIT reload|restart|start|signal-hup|none DEADLINE    one outcome
+//! act UNIT revive DEADLINE                                  the same, of a restart that may bring up
 //! act --facts UNIT                                          what systemd says of the unit
 //! act --watch UNIT…                                         each activation, until killed
 //! act --rule USER UNIT=VERB…                                the polkit rule for these
@@ -62,7 +63,7 @@ async fn run(systemd: &Systemd, words: &[&str]) -> Result<(), Failure> {
             let mut grants = BTreeSet::new();
             for pair in pairs {
                 let (unit, verb) = pair.split_once('=').ok_or("expected UNIT=VERB")?;
-                grants.extend(Grant::new(&unit.parse()?, word(verb)?));
+                grants.extend(Grant::needed(&unit.parse()?, word(verb)?));
             }
             print!("{}", polkit::rule(user, &grants));
         }
@@ -71,6 +72,11 @@ async fn run(systemd: &Systemd, words: &[&str]) -> Result<(), Failure> {
                 certificates: vec!["api".parse()?, "web".parse()?],
                 unit: "nginx.service".parse()?,
             });
+        }
+        [unit, "revive", deadline] => {
+            let deadline: Duration = humantime::parse_duration(deadline)?;
+            let outcome = systemd.revive(&unit.parse()?, deadline).await;
+            println!("{}", serde_json::to_string(&outcome)?);
         }
         [unit, verb, deadline] => {
             let deadline: Duration = humantime::parse_duration(deadline)?;

@@ -15,9 +15,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::LocalSet;
 
 use crate::clock::SystemClock;
-use crate::config::{self, Environment, Held, IssuerKind, IssuerSettings, Loaded, Texts};
+use crate::config::{self, Environment, Held, IssuerKind, IssuerSettings, Loaded, Settings, Texts};
 use crate::control::{self, BindError, Daemon, Listeners};
-use crate::driver::{Driver, Issuers, World};
+use crate::ctl;
+use crate::driver::{Driver, Issuers, Setup, World};
 use crate::issuer::Issuer;
 use crate::issuer::local::{LocalIssuer, LocalSettings};
 use crate::journal::{self, Event};
@@ -134,13 +135,13 @@ fn bind(places: &Places) -> Result<Bound, StartError> {
         SystemClock::start()?,
         chance,
     );
-    let driver = Driver::recover(
-        world,
-        places.configuration.clone(),
+    let setup = Setup {
+        configuration: places.configuration.clone(),
         environment,
         issuers,
-        loaded.settings,
-    );
+        stale_rule: Box::new(stale_rule),
+    };
+    let driver = Driver::recover(world, setup, loaded.settings);
     Ok(Bound {
         listeners,
         driver,
@@ -257,6 +258,17 @@ async fn feed_watchdog(driver: Rc<Driver>) {
         driver.progress().await;
         notify::watchdog();
     }
+}
+
+/// Why units may refuse what these settings ask of them; root needs no rule.
+fn stale_rule(settings: &Settings) -> Option<String> {
+    let uid = nix::unistd::geteuid();
+    if uid.is_root() {
+        return None;
+    }
+    let user = nix::unistd::User::from_uid(uid).ok().flatten();
+    let name = user.map_or_else(|| uid.to_string(), |user| user.name);
+    ctl::stale_rule(settings, &name, Path::new(ctl::DIGEST_FILE))
 }
 
 /// A random number in 0..1, from the operating system.

@@ -25,22 +25,46 @@ impl Grant {
     /// ([`UnitFacts::canonical`]) have an effect in the rule: polkit is never told an alias.
     ///
     /// [`UnitFacts::canonical`]: crate::units::UnitFacts::canonical
-    pub fn new(unit: &UnitName, on_change: OnChange) -> Option<Self> {
+    pub fn needed(unit: &UnitName, on_change: OnChange) -> impl Iterator<Item = Self> + use<> {
+        let unit = unit.to_string();
+        verbs(on_change).iter().map(move |verb| Self {
+            unit: unit.clone(),
+            verb,
+        })
+    }
+
+    /// Reads what a rule says: the unit and the verb. `None` when we never ask for that verb.
+    pub fn read(pair: &str) -> Option<Self> {
+        let (unit, word) = pair.split_once(' ')?;
+        let known = ALL
+            .into_iter()
+            .flat_map(verbs)
+            .find(|verb| **verb == word)?;
+        let unit: UnitName = unit.parse().ok()?;
         Some(Self {
             unit: unit.to_string(),
-            verb: verb(on_change)?,
+            verb: known,
         })
     }
 }
 
-/// systemd's word for a request, as polkit sees it in `action.lookup("verb")`.
-pub fn verb(on_change: OnChange) -> Option<&'static str> {
+const ALL: [OnChange; 5] = [
+    OnChange::Reload,
+    OnChange::Restart,
+    OnChange::Start,
+    OnChange::SignalHup,
+    OnChange::None,
+];
+
+/// systemd's words for the requests that it takes, as polkit sees them in `action.lookup("verb")`.
+pub fn verbs(on_change: OnChange) -> &'static [&'static str] {
     match on_change {
-        OnChange::Reload => Some("reload"),
-        OnChange::Restart => Some("try-restart"),
-        OnChange::Start => Some("start"),
-        OnChange::SignalHup => Some("kill"),
-        OnChange::None => None,
+        OnChange::Reload => &["reload"],
+        // The second one is for a unit that our own restart felled.
+        OnChange::Restart => &["try-restart", "restart"],
+        OnChange::Start => &["start"],
+        OnChange::SignalHup => &["kill"],
+        OnChange::None => &[],
     }
 }
 
@@ -101,7 +125,7 @@ mod tests {
     fn set(units: &[(&str, OnChange)]) -> BTreeSet<Grant> {
         units
             .iter()
-            .filter_map(|(unit, on_change)| Grant::new(&unit.parse().unwrap(), *on_change))
+            .flat_map(|(unit, on_change)| Grant::needed(&unit.parse().unwrap(), *on_change))
             .collect()
     }
 
@@ -127,6 +151,28 @@ mod tests {
         assert!(!text.contains("restart"), "{text}");
         assert!(text.contains("org.freedesktop.systemd1.manage-units"));
         assert!(!text.contains("manage-unit-files"));
+    }
+
+    #[test]
+    fn a_unit_that_is_restarted_may_also_be_brought_up_again_after_our_restart_felled_it() {
+        let text = rule("renewd", &set(&[("api.service", OnChange::Restart)]));
+        for pair in ["\"api.service try-restart\"", "\"api.service restart\""] {
+            assert!(text.contains(pair), "{pair} in\n{text}");
+        }
+        assert!(!text.contains("api.service start\""), "{text}");
+    }
+
+    #[test]
+    fn what_a_rule_says_is_read_again_as_the_same_grant() {
+        for on_change in ALL {
+            for grant in Grant::needed(&"a@b.service".parse().unwrap(), on_change) {
+                let pair = format!("{} {}", grant.unit, grant.verb);
+                assert_eq!(Grant::read(&pair), Some(grant));
+            }
+        }
+        for pair in ["a.service stop", "a.service", "nounit reload", ""] {
+            assert_eq!(Grant::read(pair), None, "{pair:?}");
+        }
     }
 
     #[test]

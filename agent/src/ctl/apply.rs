@@ -14,7 +14,6 @@ use std::time::Duration;
 use clap::Args;
 use nix::unistd::geteuid;
 use renewd_core::names::UnitName;
-use renewd_core::unit::OnChange;
 use tokio::time::timeout;
 
 use super::Places;
@@ -153,11 +152,9 @@ pub fn stale_rule(settings: &Settings, user: &str, digest_file: &Path) -> Option
 
 /// What the configuration asks for, in its own names.
 pub(super) fn configured(settings: &Settings) -> BTreeSet<Grant> {
-    let grant =
-        |dependent: &renewd_core::unit::Dependent| Grant::new(&dependent.unit, dependent.on_change);
     settings
         .units()
-        .filter_map(|(_, own)| grant(&own.dependent))
+        .flat_map(|(_, own)| Grant::needed(&own.dependent.unit, own.dependent.on_change))
         .collect()
 }
 
@@ -172,7 +169,7 @@ fn canonical(settings: &Settings, seen: &Seen) -> BTreeSet<Grant> {
     };
     settings
         .units()
-        .filter_map(|(_, own)| Grant::new(&name(&own.dependent.unit), own.dependent.on_change))
+        .flat_map(|(_, own)| Grant::needed(&name(&own.dependent.unit), own.dependent.on_change))
         .collect()
 }
 
@@ -180,17 +177,8 @@ fn canonical(settings: &Settings, seen: &Seen) -> BTreeSet<Grant> {
 fn granted(rule: &str) -> BTreeSet<Grant> {
     let grant = |line: &str| {
         // A JavaScript literal of only ASCII and \u escapes is one of JSON, too.
-        let text: String = serde_json::from_str(line.trim().strip_suffix(',')?).ok()?;
-        let (unit, word) = text.split_once(' ')?;
-        let on_change = [
-            OnChange::Reload,
-            OnChange::Restart,
-            OnChange::Start,
-            OnChange::SignalHup,
-        ]
-        .into_iter()
-        .find(|on_change| polkit::verb(*on_change) == Some(word))?;
-        Grant::new(&unit.parse().ok()?, on_change)
+        let pair: String = serde_json::from_str(line.trim().strip_suffix(',')?).ok()?;
+        Grant::read(&pair)
     };
     rule.lines().filter_map(grant).collect()
 }

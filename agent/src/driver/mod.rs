@@ -1,15 +1,21 @@
 //! The driver: carries out what the pure core decides. One lane per certificate ([`lane`]), one per unit
-//! ([`unit_lane`]), and this: the lanes' life, what operators see of them, and what they may ask.
+//! ([`unit_lane`]), and this: the lanes' life.
 //!
-//! One certificate's way from due to served is in [`lane`]; the steps that take time are in [`work`]. The
-//! driver never decides what follows from what: that is `renewd_core`'s.
+//! One certificate's way from due to served is in [`lane`]. The driver never decides what follows from
+//! what: that is `renewd_core`'s. What operators may ask is in [`daemon`].
 
-pub mod lane;
+mod daemon;
+mod issue;
+mod lane;
+mod look;
 mod narrate;
 mod recover;
 mod report;
-pub mod unit_lane;
-pub mod work;
+mod sound;
+#[cfg(test)]
+mod tests;
+mod unit_lane;
+mod watchers;
 mod world;
 
 use std::cell::{Cell, RefCell};
@@ -18,18 +24,15 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use futures_util::future::{LocalBoxFuture, join_all};
+use futures_util::future::join_all;
 use renewd_core::names::{CertificateName, IssuerName};
-use renewd_core::record::Record;
-use renewd_core::unit::OnChange;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::AbortHandle;
-use tokio::time::timeout;
 
-use crate::config::{self, CertificateSettings, Environment, IssuerSettings, Settings};
-use crate::control::report::{CertificateDetail, ReloadReport, StatusReport, Step};
-use crate::control::{ControlError, Daemon};
-use crate::driver::lane::{Command, Lane};
+use crate::config::{CertificateSettings, Environment, IssuerSettings, Settings};
+use crate::control::Daemon;
+use crate::control::report::ReloadReport;
+use crate::driver::lane::{Command, Lane, View};
 use crate::issuer::Issuer;
 use crate::journal::{self, Event};
 
@@ -50,26 +53,45 @@ pub trait Issuers {
     fn root_pem(&self, settings: &IssuerSettings) -> Result<String, String>;
 }
 
+/// Says why units may refuse what these settings ask of them, if they may.
+pub type StaleRule = Box<dyn Fn(&Settings) -> Option<String>>;
+
+/// What a driver works with besides the world.
+pub struct Setup {
+    /// Where the configuration is.
+    pub configuration: PathBuf,
+    /// What it is read under.
+    pub environment: Environment,
+    /// What makes issuers.
+    pub issuers: Box<dyn Issuers>,
+    /// Looks whether the polkit rule is that of the settings.
+    pub stale_rule: StaleRule,
+}
+
 /// All certificates.
 pub struct Driver {
     world: Rc<World>,
-    configuration: PathBuf,
-    environment: Environment,
-    issuers: Box<dyn Issuers>,
+    setup: Setup,
     settings: RefCell<Settings>,
     lanes: RefCell<BTreeMap<CertificateName, LaneHandle>>,
     running: Cell<bool>,
+    reloading: Mutex<()>,
 }
 
-/// A lane, seen from outside.
+/// A lane, seen from outside. Dropped, it takes the lane with it.
 struct LaneHandle {
     settings: Rc<CertificateSettings>,
-    view: Rc<RefCell<Record>>,
+    view: Rc<View>,
     commands: mpsc::UnboundedSender<Command>,
-    /// Why the certificate is left alone, if it is.
-    held: Rc<RefCell<Option<String>>>,
     waiting: RefCell<Option<mpsc::UnboundedReceiver<Command>>>,
     task: RefCell<Option<AbortHandle>>,
+}
+
+impl LaneHandle {
+    fn tell(&self, command: Command) {
+        // A lane that panicked hears nothing any more; its view says so.
+        let _ = self.commands.send(command);
+    }
 }
 
 impl Drop for LaneHandle {
@@ -83,23 +105,17 @@ impl Drop for LaneHandle {
 impl Driver {
     /// Brings every certificate's record into agreement with what is published. Asks nobody anything:
     /// afterwards the daemon is ready.
-    pub fn recover(
-        world: Rc<World>,
-        configuration: PathBuf,
-        environment: Environment,
-        issuers: Box<dyn Issuers>,
-        settings: Settings,
-    ) -> Rc<Self> {
+    pub fn recover(world: Rc<World>, setup: Setup, settings: Settings) -> Rc<Self> {
         let driver = Rc::new(Self {
             world,
-            configuration,
-            environment,
-            issuers,
+            setup,
             settings: RefCell::default(),
             lanes: RefCell::default(),
             running: Cell::new(false),
+            reloading: Mutex::default(),
         });
         driver.put_in_force(settings);
+        driver.stale_rule();
         driver
     }
 
@@ -113,8 +129,9 @@ impl Driver {
             .filter_map(|handle| Some((handle, self.make_lane(handle)?)))
             .collect();
         for (handle, lane) in made {
-            spawn(handle, lane);
+            self.spawn(handle, lane);
         }
+        tokio::task::spawn_local(tell_of_clock_steps(self.world.clone()));
     }
 
     /// Begins no further step. What is under way is in the records.
@@ -123,36 +140,10 @@ impl Driver {
         self.lanes.borrow_mut().clear();
     }
 
-    fn make_lane(&self, handle: &LaneHandle) -> Option<Lane> {
-        if handle.held.borrow().is_some() {
-            return None;
-        }
-        let record = handle.view.borrow().clone();
-        Some(Lane::new(
-            self.world.clone(),
-            handle.settings.clone(),
-            record,
-            handle.view.clone(),
-        ))
-    }
-
     /// Makes lanes of new settings, tells the others, and lets go of those that left.
     fn put_in_force(&self, settings: Settings) -> ReloadReport {
         let mut report = ReloadReport::default();
-        let mut issuers: BTreeMap<IssuerName, Rc<dyn Issuer>> = BTreeMap::new();
-        for (name, issuer) in &settings.issuers {
-            let unchanged = self.settings.borrow().issuers.get(name) == Some(issuer);
-            let held = self
-                .world
-                .issuers
-                .borrow()
-                .get(name)
-                .cloned()
-                .filter(|_| unchanged);
-            let made = held.unwrap_or_else(|| self.issuers.make(issuer));
-            issuers.insert(name.clone(), made);
-        }
-        *self.world.issuers.borrow_mut() = issuers;
+        self.make_issuers(&settings);
         let mut lanes = self.lanes.borrow_mut();
         lanes.retain(|name, _| {
             let stays = settings.certificates.contains_key(name);
@@ -161,25 +152,33 @@ impl Driver {
             }
             stays
         });
+        let mut made = Vec::new();
         for (name, certificate) in &settings.certificates {
             let certificate = Rc::new(certificate.clone());
-            match lanes.get_mut(name) {
-                Some(handle) => {
-                    if *handle.settings != *certificate {
-                        report.changed.push(name.to_string());
-                    }
-                    handle.settings = certificate.clone();
-                    let _ = handle.commands.send(Command::Configure(certificate));
+            let known = lanes.get_mut(name);
+            match &known {
+                None => report.added.push(name.to_string()),
+                Some(handle) if *handle.settings != *certificate => {
+                    report.changed.push(name.to_string());
                 }
+                Some(_) => {}
+            }
+            match known.filter(|handle| handle.view.held().is_none()) {
+                Some(handle) => {
+                    handle.settings = certificate.clone();
+                    handle.tell(Command::Configure(certificate));
+                }
+                // New, or held: the reason may have gone.
                 None => {
-                    report.added.push(name.to_string());
-                    let handle = self.open(certificate);
-                    if self.running.get()
-                        && let Some(lane) = self.make_lane(&handle)
-                    {
-                        spawn(&handle, lane);
-                    }
-                    lanes.insert(name.clone(), handle);
+                    lanes.insert(name.clone(), self.open(certificate));
+                    made.push(name.clone());
+                }
+            }
+        }
+        if self.running.get() {
+            for handle in made.iter().filter_map(|name| lanes.get(name)) {
+                if let Some(lane) = self.make_lane(handle) {
+                    self.spawn(handle, lane);
                 }
             }
         }
@@ -190,23 +189,65 @@ impl Driver {
         report
     }
 
+    /// Issuers whose settings did not change stay as they are.
+    fn make_issuers(&self, settings: &Settings) {
+        let mut held = self.world.issuers.borrow_mut();
+        let mut issuers: BTreeMap<IssuerName, Rc<dyn Issuer>> = BTreeMap::new();
+        for (name, issuer) in &settings.issuers {
+            let unchanged = self.settings.borrow().issuers.get(name) == Some(issuer);
+            let made = held.remove(name).filter(|_| unchanged);
+            let made = made.unwrap_or_else(|| self.setup.issuers.make(issuer));
+            issuers.insert(name.clone(), made);
+        }
+        *held = issuers;
+    }
+
     fn open(&self, settings: Rc<CertificateSettings>) -> LaneHandle {
-        let (record, held) = recover::record(&self.world, &settings);
-        if let Some(why) = &held {
+        let view = recover::view(&self.world, &settings);
+        if let Some(why) = view.held() {
             journal::emit(&Event::CertificateHeld {
                 certificate: settings.name.clone(),
-                why: why.clone(),
+                why,
             });
         }
         let (commands, waiting) = mpsc::unbounded_channel();
         LaneHandle {
             settings,
-            view: Rc::new(RefCell::new(record)),
+            view: Rc::new(view),
             commands,
-            held: Rc::new(RefCell::new(held)),
             waiting: RefCell::new(Some(waiting)),
             task: RefCell::new(None),
         }
+    }
+
+    fn make_lane(&self, handle: &LaneHandle) -> Option<Lane> {
+        if handle.view.held().is_some() {
+            return None;
+        }
+        let (settings, view) = (handle.settings.clone(), handle.view.clone());
+        Some(Lane::new(self.world.clone(), settings, view))
+    }
+
+    /// Runs a lane; a panic in it holds its certificate and nothing else.
+    fn spawn(&self, handle: &LaneHandle, lane: Lane) {
+        let Some(waiting) = handle.waiting.borrow_mut().take() else {
+            return;
+        };
+        let task = tokio::task::spawn_local(lane.run(waiting));
+        *handle.task.borrow_mut() = Some(task.abort_handle());
+        let (world, view) = (self.world.clone(), handle.view.clone());
+        let certificate = handle.settings.name.clone();
+        tokio::task::spawn_local(async move {
+            if task.await.is_err_and(|error| error.is_panic()) {
+                let why =
+                    "an internal error (a panic, see the journal); what is published stays, and \
+                           a reload or restart of renewd tries again"
+                        .to_owned();
+                view.hold(why.clone());
+                world.changed();
+                journal::emit(&Event::CertificateHeld { certificate, why });
+            }
+        });
     }
 
     /// The next start falls back to these texts where a file has become bad.
@@ -229,20 +270,25 @@ impl Driver {
         }
     }
 
+    /// Says so when units may refuse to reload.
+    fn stale_rule(&self) -> Option<String> {
+        let why = (self.setup.stale_rule)(&self.settings.borrow())?;
+        journal::emit(&Event::PolkitStale);
+        Some(format!("{why}; run \"renewctl apply\" as root"))
+    }
+
     /// Resolves when every lane has answered: the watchdog is fed by progress.
     pub async fn progress(&self) {
         let answers: Vec<_> = self
             .lanes
             .borrow()
             .values()
-            .filter(|handle| handle.held.borrow().is_none())
-            .filter_map(|handle| {
+            // A held one has no lane.
+            .filter(|handle| handle.view.held().is_none())
+            .map(|handle| {
                 let (reply, answer) = oneshot::channel();
-                handle
-                    .commands
-                    .send(Command::Ping(reply))
-                    .ok()
-                    .map(|()| answer)
+                handle.tell(Command::Ping(reply));
+                answer
             })
             .collect();
         join_all(answers).await;
@@ -252,176 +298,12 @@ impl Driver {
     pub fn status_line(&self) -> String {
         report::status_line(&self.status(), self.world.now())
     }
-
-    /// What only systemd can tell about a configuration: units that cannot do what is asked.
-    async fn unit_errors(&self, settings: &Settings) -> Vec<String> {
-        let mut errors = Vec::new();
-        for (_, dependent) in settings.units() {
-            let unit = &dependent.dependent.unit;
-            if dependent.dependent.on_change != OnChange::Reload {
-                continue;
-            }
-            let Ok(Ok(facts)) = timeout(ASK_SYSTEMD, self.world.units.facts(unit)).await else {
-                continue;
-            };
-            if facts.load_state == "loaded" && !facts.can_reload {
-                errors.push(report::cannot_reload(dependent));
-            }
-        }
-        errors
-    }
 }
 
-/// Runs a lane; a panic in it holds its certificate and nothing else.
-fn spawn(handle: &LaneHandle, lane: Lane) {
-    let Some(waiting) = handle.waiting.borrow_mut().take() else {
-        return;
-    };
-    let task = tokio::task::spawn_local(lane.run(waiting));
-    *handle.task.borrow_mut() = Some(task.abort_handle());
-    let (held, certificate) = (handle.held.clone(), handle.settings.name.clone());
-    tokio::task::spawn_local(async move {
-        if task.await.is_err_and(|error| error.is_panic()) {
-            let why =
-                "an internal error; what is published stays, and a restart of renewd tries again"
-                    .to_owned();
-            journal::emit(&Event::CertificateHeld {
-                certificate,
-                why: why.clone(),
-            });
-            *held.borrow_mut() = Some(why);
-        }
-    });
-}
-
-impl Daemon for Driver {
-    fn status(&self) -> StatusReport {
-        let now = self.world.now();
-        let lanes = self.lanes.borrow();
-        let certificates = lanes
-            .values()
-            .map(|lane| {
-                report::status(
-                    &lane.settings,
-                    &lane.view.borrow(),
-                    lane.held.borrow().as_deref(),
-                    now,
-                )
-            })
-            .collect();
-        StatusReport { certificates }
-    }
-
-    fn show(&self, name: &CertificateName) -> Option<CertificateDetail> {
-        let lanes = self.lanes.borrow();
-        let lane = lanes.get(name)?;
-        let directory = self.world.store.certificates().join(name.as_str());
-        let held = lane.held.borrow();
-        Some(report::detail(
-            &lane.settings,
-            &lane.view.borrow(),
-            held.as_deref(),
-            &directory,
-            self.world.now(),
-        ))
-    }
-
-    fn changes(&self) -> watch::Receiver<u64> {
-        self.world.changes.subscribe()
-    }
-
-    fn renew(
-        &self,
-        names: Vec<CertificateName>,
-    ) -> Result<mpsc::UnboundedReceiver<Step>, ControlError> {
-        if self.world.stopping.get() {
-            return Err(ControlError::Stopping);
-        }
-        let lanes = self.lanes.borrow();
-        let (watcher, steps) = mpsc::unbounded_channel();
-        let chosen = names
-            .iter()
-            .map(|name| {
-                lanes
-                    .get(name)
-                    .ok_or_else(|| ControlError::NoSuchCertificate(name.to_string()))
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        for lane in chosen {
-            if let Some(why) = lane.held.borrow().as_ref() {
-                return Err(ControlError::Failed(format!(
-                    "{} is held: {why}",
-                    lane.settings.name
-                )));
-            }
-            let _ = lane.commands.send(Command::Renew(watcher.clone()));
-        }
-        Ok(steps)
-    }
-
-    fn reload(&self) -> LocalBoxFuture<'_, Result<ReloadReport, Vec<String>>> {
-        Box::pin(async {
-            let loaded = config::load(&self.configuration, &self.environment);
-            let mut errors: Vec<String> = loaded.errors.iter().map(ToString::to_string).collect();
-            if errors.is_empty() {
-                errors = self.unit_errors(&loaded.settings).await;
-            }
-            if !errors.is_empty() {
-                journal::emit(&Event::ConfigurationRefused {
-                    errors: errors.clone(),
-                });
-                return Err(errors);
-            }
-            let mut report = self.put_in_force(loaded.settings);
-            report
-                .warnings
-                .extend(loaded.warnings.iter().map(ToString::to_string));
-            journal::emit(&Event::ConfigurationReloaded {
-                certificates: self.lanes.borrow().len(),
-            });
-            Ok(report)
-        })
-    }
-
-    fn forget(&self, name: CertificateName) -> LocalBoxFuture<'_, Result<(), ControlError>> {
-        Box::pin(async move {
-            if self.lanes.borrow().contains_key(&name) {
-                return Err(ControlError::StillConfigured(name.to_string()));
-            }
-            let known = self
-                .world
-                .store
-                .record_names()
-                .map_err(|error| ControlError::Failed(error.to_string()))?;
-            let published = self.world.store.certificates().join(name.as_str());
-            if !known.contains(&name) && !published.exists() {
-                return Err(ControlError::NoSuchCertificate(name.to_string()));
-            }
-            self.world
-                .store
-                .forget(&name)
-                .map_err(|error| ControlError::Failed(error.to_string()))
-        })
-    }
-
-    fn ca_root(&self, issuer: Option<&IssuerName>) -> Result<String, ControlError> {
-        let settings = self.settings.borrow();
-        let issuers = &settings.issuers;
-        let chosen = match issuer {
-            Some(name) => issuers
-                .get(name)
-                .ok_or_else(|| format!("there is no issuer named {name}")),
-            None if issuers.len() > 1 => {
-                let names: Vec<_> = issuers.keys().map(IssuerName::as_str).collect();
-                Err(format!("say which issuer: {}", names.join(", ")))
-            }
-            None => issuers
-                .values()
-                .next()
-                .ok_or_else(|| "no issuer is configured".to_owned()),
-        };
-        chosen
-            .and_then(|settings| self.issuers.root_pem(settings))
-            .map_err(ControlError::NoSuchIssuer)
+async fn tell_of_clock_steps(world: Rc<World>) {
+    let mut steps = world.clock.steps();
+    while steps.changed().await.is_ok() {
+        let detail = format!("it stands at {} now", world.now().strftime("%FT%TZ"));
+        journal::emit(&Event::ClockStepped { detail });
     }
 }

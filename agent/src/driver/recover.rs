@@ -1,5 +1,8 @@
 //! What a start finds: the record says what was meant, `current` says what is. Here they are brought to
-//! agree, before anything else happens.
+//! agree, before anything else happens. Changes nothing that is published, and saves nothing: the lane
+//! does, before its first step.
+
+use std::collections::BTreeMap;
 
 use renewd_core::names::CertificateName;
 use renewd_core::record::{Context, Event, Record};
@@ -7,15 +10,17 @@ use renewd_store::StoreError;
 use renewd_store::publish::Current;
 
 use crate::config::CertificateSettings;
+use crate::driver::lane::View;
+use crate::driver::sound;
 use crate::driver::world::World;
 
-/// The record of a certificate, in agreement with what is published; and why the certificate must be
-/// left alone, if so.
-pub(super) fn record(world: &World, settings: &CertificateSettings) -> (Record, Option<String>) {
+/// The record of a certificate, in agreement with what is published; held where the certificate must
+/// be left alone.
+pub(super) fn view(world: &World, settings: &CertificateSettings) -> View {
     let name = &settings.name;
     match load(world, name).and_then(|record| agree(world, settings, record)) {
-        Ok(record) => (record, None),
-        Err(error) => (Record::new(name.clone()), Some(error.to_string())),
+        Ok(record) => View::new(record, None),
+        Err(error) => View::new(Record::new(name.clone()), Some(error.to_string())),
     }
 }
 
@@ -42,38 +47,46 @@ fn agree(
     mut record: Record,
 ) -> Result<Record, StoreError> {
     let name = &settings.name;
+    let dependents: Vec<_> = settings
+        .dependents
+        .iter()
+        .map(|dependent| dependent.dependent.clone())
+        .collect();
     let context = Context {
         now: world.now(),
         chance: world.chance(),
         life: settings.request.lifetime,
-        dependents: &settings
-            .dependents
-            .iter()
-            .map(|dependent| dependent.dependent.clone())
-            .collect::<Vec<_>>(),
+        dependents: &dependents,
     };
-    let mut identities: Vec<_> = record
+    let identities: BTreeMap<_, _> = record
         .generations
         .values()
-        .map(|generation| generation.identity)
+        .map(|generation| (generation.identity, generation.clone()))
         .collect();
-    identities.dedup();
-    for identity in identities {
-        if let Err(error) = world.store.load_identity(name, identity) {
-            tracing::error!("RENEWD_CERT" = %name, "{error}; this identity can no longer be published");
-            record = record.fold(Event::IdentityLost(identity), context);
+    for (identity, generation) in identities {
+        match sound::identity(&world.store, name, &generation) {
+            Err(error) if error.is_lasting() => {
+                tracing::error!(
+                    "RENEWD_CERT" = %name,
+                    "{name}: {error}; this identity can no longer be published"
+                );
+                record = record.fold(Event::IdentityLost(identity), context);
+            }
+            // What cannot be read just now is read again when it is to be published.
+            _ => {}
         }
     }
     let current = match world.store.current(name) {
         Current::Nothing => None,
         Current::Intact(number) => Some(number),
         Current::Damaged(why) => {
-            tracing::error!("RENEWD_CERT" = %name, "what is published is not as it was written: {why}");
+            tracing::error!(
+                "RENEWD_CERT" = %name,
+                "{name}: what is published is not as it was written: {why}; it is published anew"
+            );
             None
         }
     };
     let highest = world.store.highest_number(name)?;
-    record = record.fold(Event::Recovered { current, highest }, context);
-    world.store.save_record(&record)?;
-    Ok(record)
+    Ok(record.fold(Event::Recovered { current, highest }, context))
 }

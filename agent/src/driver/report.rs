@@ -1,4 +1,4 @@
-//! What operators see of a record: pure translations, no state.
+//! What operators see of a lane: pure translations, no state.
 
 use std::path::Path;
 
@@ -11,31 +11,38 @@ use crate::config::{CertificateSettings, DependentSettings};
 use crate::control::report::{
     CertificateDetail, CertificateStatus, GenerationVerdict, StatusReport, UnitDetail, UnitStatus,
 };
+use crate::driver::lane::View;
 
 /// One certificate in `status`.
 pub(super) fn status(
     settings: &CertificateSettings,
-    record: &Record,
-    held: Option<&str>,
+    view: &View,
     now: Timestamp,
 ) -> CertificateStatus {
+    view.with_record(|record| {
+        let mut status = of_record(settings, record, now);
+        let held = view.held();
+        if held.is_some() {
+            "held".clone_into(&mut status.state);
+        }
+        status.last_error = held.or_else(|| view.trouble()).or(status.last_error);
+        status
+    })
+}
+
+fn of_record(settings: &CertificateSettings, record: &Record, now: Timestamp) -> CertificateStatus {
     let published = record.published_generation();
     let (next_renewal, _) = next_renewal(settings, record, now);
-    let error = record.last_error.as_ref().map(|error| error.text.clone());
+    let error = record.last_error.as_ref();
     CertificateStatus {
         name: settings.name.to_string(),
-        state: if held.is_some() {
-            "held"
-        } else {
-            record.state()
-        }
-        .to_owned(),
+        state: record.state().to_owned(),
         generation: record.published,
         serial: published.map(|generation| generation.leaf.serial.to_string()),
         not_before: published.map(|generation| generation.leaf.not_before.into()),
         not_after: published.map(|generation| generation.leaf.not_after.into()),
         next_renewal: next_renewal.map(Into::into),
-        last_error: held.map(ToOwned::to_owned).or(error),
+        last_error: error.map(|error| error.text.clone()),
         units: settings
             .dependents
             .iter()
@@ -79,12 +86,21 @@ fn next_renewal(
 /// One certificate in `show`.
 pub(super) fn detail(
     settings: &CertificateSettings,
-    record: &Record,
-    held: Option<&str>,
+    view: &View,
     directory: &Path,
     now: Timestamp,
 ) -> CertificateDetail {
-    let status = status(settings, record, held, now);
+    let status = status(settings, view, now);
+    view.with_record(|record| of_status(status, settings, record, directory, now))
+}
+
+fn of_status(
+    status: CertificateStatus,
+    settings: &CertificateSettings,
+    record: &Record,
+    directory: &Path,
+    now: Timestamp,
+) -> CertificateDetail {
     let published = record.published_generation();
     let since = match (&record.supply, &record.last_error) {
         (Supply::Issuing { since, .. }, _) => Some(*since),
@@ -167,15 +183,6 @@ fn unit_detail(dependent: &DependentSettings, record: &Record) -> UnitDetail {
         served_serial: status.served_serial,
         since: status.since,
     }
-}
-
-/// The error for a unit that systemd cannot reload.
-pub(super) fn cannot_reload(dependent: &DependentSettings) -> String {
-    format!(
-        "{}: unit {:?} cannot reload (it has no ExecReload=); set on_change = \"restart\", or give the unit a reload",
-        dependent.location,
-        dependent.dependent.unit.as_str()
-    )
 }
 
 /// The line that `systemctl status` shows.

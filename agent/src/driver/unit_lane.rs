@@ -36,10 +36,18 @@ struct UnitLane {
     last_restart: RefCell<Option<Instant>>,
 }
 
+/// What a certificate asks of a unit.
+pub(crate) struct Telling {
+    pub(crate) certificate: CertificateName,
+    pub(crate) unit: UnitName,
+    pub(crate) verb: OnChange,
+    /// A restart of ours may have felled it: then it is brought up.
+    pub(crate) revive: bool,
+    pub(crate) deadline: Duration,
+}
+
 struct Request {
-    certificate: CertificateName,
-    verb: OnChange,
-    deadline: Duration,
+    telling: Telling,
     reply: oneshot::Sender<ActOutcome>,
 }
 
@@ -81,21 +89,11 @@ impl UnitLanes {
     }
 
     /// Has the unit told, together with whoever asks at the same time.
-    pub(crate) async fn act(
-        &self,
-        certificate: CertificateName,
-        unit: UnitName,
-        verb: OnChange,
-        deadline: Duration,
-    ) -> ActOutcome {
+    pub(crate) async fn act(&self, telling: Telling) -> ActOutcome {
+        let unit = telling.unit.clone();
         let lane = self.lane(&unit);
         let (reply, outcome) = oneshot::channel();
-        lane.requests.borrow_mut().push(Request {
-            certificate,
-            verb,
-            deadline,
-            reply,
-        });
+        lane.requests.borrow_mut().push(Request { telling, reply });
         if !lane.working.replace(true) {
             tokio::task::spawn_local(work(lane, unit, self.units.clone()));
         }
@@ -106,12 +104,61 @@ impl UnitLanes {
     }
 }
 
-/// Marks the lane idle even when a job panics.
+impl UnitLane {
+    fn next_verb(&self) -> Option<OnChange> {
+        let requests = self.requests.borrow();
+        requests.first().map(|request| request.telling.verb)
+    }
+
+    /// The first request, and all that ask for the same.
+    fn take_batch(&self) -> Option<Batch> {
+        let verb = self.next_verb()?;
+        let mut requests = self.requests.borrow_mut();
+        let (batch, rest) = requests
+            .drain(..)
+            .partition(|request| request.telling.verb == verb);
+        *requests = rest;
+        Some(Batch {
+            verb,
+            requests: batch,
+        })
+    }
+}
+
+/// Requests that one job serves.
+struct Batch {
+    verb: OnChange,
+    requests: Vec<Request>,
+}
+
+impl Batch {
+    fn certificates(&self) -> Vec<CertificateName> {
+        let tellings = self.requests.iter().map(|request| &request.telling);
+        tellings
+            .map(|telling| telling.certificate.clone())
+            .collect()
+    }
+
+    async fn carry_out(&self, unit: &UnitName, units: &dyn Units) -> ActOutcome {
+        let tellings = || self.requests.iter().map(|request| &request.telling);
+        let deadline = tellings().map(|telling| telling.deadline).max();
+        let deadline = deadline.unwrap_or(GATHER);
+        if tellings().any(|telling| telling.revive) {
+            units.revive(unit, deadline).await
+        } else {
+            units.act(unit, self.verb, deadline).await
+        }
+    }
+}
+
+/// Marks the lane idle even when a job panics. Whoever still waits then is answered by the end of his
+/// channel, and asks again.
 struct Working(Rc<UnitLane>);
 
 impl Drop for Working {
     fn drop(&mut self) {
         self.0.working.replace(false);
+        self.0.requests.borrow_mut().clear();
     }
 }
 
@@ -120,36 +167,20 @@ async fn work(lane: Rc<UnitLane>, unit: UnitName, units: Rc<dyn Units>) {
     let lane = &working.0;
     loop {
         let _ = timeout(GATHER, everyone_arrived(lane)).await;
-        let (verb, batch) = {
-            let mut requests = lane.requests.borrow_mut();
-            let Some(verb) = requests.first().map(|request| request.verb) else {
-                return;
-            };
-            let (batch, rest) = requests.drain(..).partition(|request| request.verb == verb);
-            *requests = rest;
-            (verb, batch)
-        };
-        let batch: Vec<Request> = batch;
-        if verb == OnChange::Restart {
+        if lane.next_verb() == Some(OnChange::Restart) {
             space_restarts(lane, &unit, units.as_ref()).await;
         }
-        let deadline = batch
-            .iter()
-            .map(|request| request.deadline)
-            .max()
-            .unwrap_or(GATHER);
-        let certificates: Vec<_> = batch
-            .iter()
-            .map(|request| request.certificate.clone())
-            .collect();
+        let Some(batch) = lane.take_batch() else {
+            return;
+        };
         journal::emit(&Event::ReloadStarted {
-            certificates: certificates.clone(),
+            certificates: batch.certificates(),
             unit: unit.clone(),
-            verb,
+            verb: batch.verb,
         });
-        let outcome = units.act(&unit, verb, deadline).await;
-        narrate(certificates, &unit, &outcome);
-        for request in batch {
+        let outcome = batch.carry_out(&unit, units.as_ref()).await;
+        narrate(batch.certificates(), &unit, &outcome);
+        for request in batch.requests {
             let _ = request.reply.send(outcome.clone());
         }
     }

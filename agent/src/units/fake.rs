@@ -18,9 +18,11 @@ pub(crate) struct Fake(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    running: HashMap<UnitName, bool>,
+    /// `ActiveState` of the units that exist.
+    states: HashMap<UnitName, &'static str>,
     outcomes: HashMap<UnitName, VecDeque<ActOutcome>>,
     acts: Vec<(UnitName, OnChange)>,
+    revivals: Vec<UnitName>,
     watchers: Vec<(Vec<UnitName>, mpsc::Sender<UnitName>)>,
     stopping: bool,
 }
@@ -29,7 +31,8 @@ impl Fake {
     /// A unit that exists; it can reload, and its jobs end well unless [`Self::next_outcome`] says
     /// otherwise.
     pub(crate) fn with(self, unit: &UnitName, running: bool) -> Self {
-        self.state().running.insert(unit.clone(), running);
+        let state = if running { "active" } else { "inactive" };
+        self.state().states.insert(unit.clone(), state);
         self
     }
 
@@ -45,21 +48,18 @@ impl Fake {
 
     /// Starts or stops a unit, as an administrator would.
     pub(crate) fn set_running(&self, unit: &UnitName, running: bool) {
-        let mut state = self.state();
-        let before = state.running.insert(unit.clone(), running);
-        if running && before != Some(true) {
-            for (units, told) in &state.watchers {
-                if units.contains(unit) {
-                    // Full means that it was told already and has not looked yet.
-                    let _ = told.try_send(unit.clone());
-                }
-            }
-        }
+        let state = if running { "active" } else { "inactive" };
+        self.state().enter(unit, state);
     }
 
     /// Lets the system shut down.
     pub(crate) fn stop_system(&self) {
         self.state().stopping = true;
+    }
+
+    /// What was brought up because our own restart had felled it, in order.
+    pub(crate) fn revivals(&self) -> Vec<UnitName> {
+        self.state().revivals.clone()
     }
 
     /// What was asked for, in order.
@@ -72,12 +72,42 @@ impl Fake {
     }
 }
 
+impl State {
+    fn enter(&mut self, unit: &UnitName, state: &'static str) {
+        let before = self.states.insert(unit.clone(), state);
+        if state != "active" || before == Some("active") {
+            return;
+        }
+        for (units, told) in &self.watchers {
+            if units.contains(unit) {
+                // Full means that it was told already and has not looked yet.
+                let _ = told.try_send(unit.clone());
+            }
+        }
+    }
+
+    /// A job of a unit that exists, or what stands against it.
+    fn job(&mut self, unit: &UnitName, verb: OnChange) -> ActOutcome {
+        self.acts.push((unit.clone(), verb));
+        let scripted = self.outcomes.get_mut(unit).and_then(VecDeque::pop_front);
+        let outcome = match (self.stopping, self.states.get(unit).copied()) {
+            (true, _) => UnitsError::Stopping.into(),
+            (_, None) => UnitsError::NoSuchUnit(unit.to_string()).into(),
+            (_, Some("inactive" | "failed")) if verb != OnChange::Start => ActOutcome::NotRunning,
+            _ => scripted.unwrap_or(ActOutcome::Job(JobResult::Done)),
+        };
+        if verb == OnChange::Restart && outcome == ActOutcome::Job(JobResult::Failed) {
+            self.states.insert(unit.clone(), "failed");
+        }
+        outcome
+    }
+}
+
 impl Units for Fake {
     fn facts<'a>(&'a self, unit: &'a UnitName) -> BoxFuture<'a, Result<UnitFacts, UnitsError>> {
-        let running = self.state().running.get(unit).copied();
-        let (activity, load_state, active_state) = match running {
-            Some(true) => (Activity::Running, "loaded", "active"),
-            Some(false) => (Activity::NotRunning, "loaded", "inactive"),
+        let (activity, load_state, active_state) = match self.state().states.get(unit) {
+            Some(state @ &"active") => (Activity::Running, "loaded", *state),
+            Some(state) => (Activity::NotRunning, "loaded", *state),
             None => (Activity::Missing, "not-found", "inactive"),
         };
         let facts = UnitFacts {
@@ -103,15 +133,17 @@ impl Units for Fake {
         verb: OnChange,
         _deadline: Duration,
     ) -> BoxFuture<'a, ActOutcome> {
+        let outcome = self.state().job(unit, verb);
+        Box::pin(async move { outcome })
+    }
+
+    fn revive<'a>(&'a self, unit: &'a UnitName, _deadline: Duration) -> BoxFuture<'a, ActOutcome> {
         let mut state = self.state();
-        state.acts.push((unit.clone(), verb));
-        let scripted = state.outcomes.get_mut(unit).and_then(VecDeque::pop_front);
-        let outcome = match (state.stopping, state.running.get(unit)) {
-            (true, _) => UnitsError::Stopping.into(),
-            (_, None) => UnitsError::NoSuchUnit(unit.to_string()).into(),
-            (_, Some(false)) if verb != OnChange::Start => ActOutcome::NotRunning,
-            _ => scripted.unwrap_or(ActOutcome::Job(JobResult::Done)),
-        };
+        if state.states.get(unit) == Some(&"failed") {
+            state.revivals.push(unit.clone());
+            state.enter(unit, "active");
+        }
+        let outcome = state.job(unit, OnChange::Restart);
         Box::pin(async move { outcome })
     }
 
@@ -119,7 +151,7 @@ impl Units for Fake {
         let (told, receiver) = mpsc::channel(units.len().max(1));
         let mut state = self.state();
         for unit in units {
-            if state.running.get(unit) == Some(&true) {
+            if state.states.get(unit) == Some(&"active") {
                 let _ = told.try_send(unit.clone());
             }
         }
@@ -151,8 +183,15 @@ async fn the_fake_keeps_the_contract_of_the_trait() {
     assert_eq!(started.recv().await, Some(a.clone()));
     fake.set_running(&b, true);
     assert_eq!(started.recv().await, Some(b.clone()));
+    fake.next_outcome(&b, ActOutcome::Job(JobResult::Failed));
+    let restart = fake.act(&b, OnChange::Restart, deadline).await;
+    assert_eq!(restart, ActOutcome::Job(JobResult::Failed));
+    assert_eq!(reload(&b).await, ActOutcome::NotRunning);
+    let revived = fake.revive(&b, deadline).await;
+    assert_eq!(revived, ActOutcome::Job(JobResult::Done));
+    assert_eq!(fake.revivals(), std::slice::from_ref(&b));
     fake.stop_system();
     assert!(fake.system_is_stopping().await);
     assert!(matches!(reload(&a).await, ActOutcome::NotNow(_)));
-    assert_eq!(fake.acts().len(), 5);
+    assert_eq!(fake.acts().len(), 8);
 }

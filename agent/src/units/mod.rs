@@ -47,6 +47,11 @@ pub trait Units: Send + Sync {
         deadline: Duration,
     ) -> BoxFuture<'a, ActOutcome>;
 
+    /// As [`Units::act`] with [`OnChange::Restart`], for a unit that an earlier restart of ours may have
+    /// felled: found *failed* it is brought up. One that a person stopped is *inactive*, and is left
+    /// alone.
+    fn revive<'a>(&'a self, unit: &'a UnitName, deadline: Duration) -> BoxFuture<'a, ActOutcome>;
+
     /// The names of these units as they become active, for as long as the receiver lives. A unit
     /// that is active already is named at once, and again whenever the bus had been away: whoever
     /// listens looks for himself, and nothing is missed in between.

@@ -13,6 +13,14 @@ use super::bus::{self, FAIL, JobRemoved, MANAGER, SYSTEMD, ServiceProxy, UnitPro
 use super::link::{Link, is_stopping, manager, subscribe};
 use super::{UnitFacts, UnitsError};
 
+/// What is wanted of a unit.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wish {
+    pub(super) verb: OnChange,
+    /// With [`OnChange::Restart`]: found failed, it is brought up.
+    pub(super) revive: bool,
+}
+
 /// What is left to do once the unit's state is known.
 pub(super) enum Prepared {
     /// Nothing: this is the outcome.
@@ -27,7 +35,7 @@ pub(super) struct Request {
     unit: UnitName,
     object: OwnedObjectPath,
     facts: UnitFacts,
-    verb: OnChange,
+    wish: Wish,
     /// `JobRemoved` of this unit, subscribed before the job is asked for.
     removed: MessageStream,
 }
@@ -37,14 +45,14 @@ impl Request {
     pub(super) async fn prepare(
         link: &Link,
         unit: &UnitName,
-        verb: OnChange,
+        wish: Wish,
     ) -> Result<Prepared, UnitsError> {
         let (object, facts) = link.facts(unit).await?;
         let connection = link.connect().await?;
         if is_stopping(&connection).await {
             return Err(UnitsError::Stopping);
         }
-        if let Some(outcome) = settled(unit.as_str(), verb, &facts)? {
+        if let Some(outcome) = settled(unit.as_str(), wish, &facts)? {
             return Ok(Prepared::Settled(outcome));
         }
         let listen = async {
@@ -61,13 +69,13 @@ impl Request {
         };
         let removed = listen
             .await
-            .map_err(|error| bus::classify(error, unit.as_str(), polkit_verb(verb)))?;
+            .map_err(|error| bus::classify(error, unit.as_str(), polkit_verb(wish, &facts)))?;
         Ok(Prepared::Request(Box::new(Self {
             connection,
             unit: unit.clone(),
             object,
             facts,
-            verb,
+            wish,
             removed,
         })))
     }
@@ -81,7 +89,7 @@ impl Request {
         // A start merges into the run that is under way, which may have read the files before the
         // new ones were published: that run ends first, and ours follows. (A reload that meets a
         // reload is run again by systemd itself.)
-        let rounds = match self.verb {
+        let rounds = match self.wish.verb {
             OnChange::Start if self.facts.active_state == "activating" => 2,
             _ => 1,
         };
@@ -114,8 +122,12 @@ impl Request {
     async fn ask(&self) -> zbus::Result<Option<OwnedObjectPath>> {
         let manager = manager(&self.connection).await?;
         let name = self.facts.canonical.as_str();
-        match self.verb {
+        match self.wish.verb {
             OnChange::Reload => manager.reload_unit(name, FAIL).await.map(Some),
+            // What does not run, TryRestartUnit leaves alone, and ends "done".
+            OnChange::Restart if brings_up(self.wish, &self.facts) => {
+                manager.restart_unit(name, FAIL).await.map(Some)
+            }
             OnChange::Restart => manager.try_restart_unit(name, FAIL).await.map(Some),
             OnChange::Start => manager.start_unit(name, FAIL).await.map(Some),
             OnChange::SignalHup => {
@@ -151,7 +163,7 @@ impl Request {
             return Err(UnitsError::Stopping);
         }
         if result == Some(JobResult::Failed)
-            && self.verb != OnChange::Reload
+            && self.wish.verb != OnChange::Reload
             && self.service_result().await.as_deref() == Ok("start-limit-hit")
         {
             return Err(UnitsError::StartLimit(self.unit.to_string()));
@@ -159,7 +171,7 @@ impl Request {
         Ok(match result {
             Some(result) => ActOutcome::Job(result),
             // The unit stopped between our look at it and the job's turn.
-            None if self.verb == OnChange::Reload => ActOutcome::NotRunning,
+            None if self.wish.verb == OnChange::Reload => ActOutcome::NotRunning,
             None => ActOutcome::Job(JobResult::Unknown),
         })
     }
@@ -188,7 +200,11 @@ impl Request {
             // The request may have been read before the connection broke.
             return self.lost();
         }
-        bus::classify(error, self.unit.as_str(), polkit_verb(self.verb))
+        bus::classify(
+            error,
+            self.unit.as_str(),
+            polkit_verb(self.wish, &self.facts),
+        )
     }
 
     fn lost(&self) -> UnitsError {
@@ -199,12 +215,8 @@ impl Request {
 }
 
 /// What needs no job, and what must not be asked for in the unit's state.
-fn settled(
-    unit: &str,
-    verb: OnChange,
-    facts: &UnitFacts,
-) -> Result<Option<ActOutcome>, UnitsError> {
-    let name = || unit.to_owned();
+fn settled(unit: &str, wish: Wish, facts: &UnitFacts) -> Result<Option<ActOutcome>, UnitsError> {
+    let (name, verb) = (|| unit.to_owned(), wish.verb);
     match facts.load_state.as_str() {
         "not-found" => return Err(UnitsError::NoSuchUnit(name())),
         "masked" => return Err(UnitsError::Masked(name())),
@@ -216,6 +228,9 @@ fn settled(
             "active" => Err(UnitsError::StillActive(name())),
             _ => Ok(None),
         };
+    }
+    if brings_up(wish, facts) {
+        return Ok(None);
     }
     if facts.activity != Activity::Running {
         return Ok(Some(ActOutcome::NotRunning));
@@ -230,9 +245,18 @@ fn settled(
     }
 }
 
+/// Whether the unit does not run because a restart of ours felled it. `inactive` is what a person's stop
+/// leaves, who is not acted against.
+fn brings_up(wish: Wish, facts: &UnitFacts) -> bool {
+    wish.revive && matches!(facts.active_state.as_str(), "failed" | "activating")
+}
+
 /// The word that polkit is told.
-fn polkit_verb(verb: OnChange) -> &'static str {
-    crate::polkit::verb(verb).unwrap_or("nothing")
+fn polkit_verb(wish: Wish, facts: &UnitFacts) -> &'static str {
+    match wish.verb {
+        OnChange::Restart if brings_up(wish, facts) => "restart",
+        verb => crate::polkit::verbs(verb).first().unwrap_or(&"nothing"),
+    }
 }
 
 #[cfg(test)]

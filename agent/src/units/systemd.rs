@@ -2,7 +2,7 @@
 //!
 //! Owns the connection, which is made when first needed and made again after the bus went away.
 //! Between requests nothing is subscribed but what [`Units::activations`] asked for, so an idle
-//! daemon is not woken. Never cancels a job, never starts a service.
+//! daemon is not woken. Never cancels a job, and starts no service but one that its own restart felled.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use super::link::{Link, is_stopping};
-use super::request::{Prepared, Request};
+use super::request::{Prepared, Request, Wish};
 use super::{UnitFacts, Units, UnitsError, watch};
 
 /// The service manager on a D-Bus system bus.
@@ -33,11 +33,11 @@ impl Systemd {
     async fn perform(
         &self,
         unit: &UnitName,
-        verb: OnChange,
+        wish: Wish,
         deadline: Duration,
     ) -> Result<ActOutcome, UnitsError> {
         let until = Instant::now() + deadline;
-        let asked = timeout_at(until, Request::prepare(&self.link, unit, verb)).await;
+        let asked = timeout_at(until, Request::prepare(&self.link, unit, wish)).await;
         let Ok(prepared) = asked else {
             let unit = unit.to_string();
             return Err(UnitsError::NoAnswer { unit, deadline });
@@ -64,7 +64,23 @@ impl Units for Systemd {
         deadline: Duration,
     ) -> BoxFuture<'a, ActOutcome> {
         Box::pin(async move {
-            self.perform(unit, verb, deadline)
+            let wish = Wish {
+                verb,
+                revive: false,
+            };
+            self.perform(unit, wish, deadline)
+                .await
+                .unwrap_or_else(ActOutcome::from)
+        })
+    }
+
+    fn revive<'a>(&'a self, unit: &'a UnitName, deadline: Duration) -> BoxFuture<'a, ActOutcome> {
+        Box::pin(async move {
+            let wish = Wish {
+                verb: OnChange::Restart,
+                revive: true,
+            };
+            self.perform(unit, wish, deadline)
                 .await
                 .unwrap_or_else(ActOutcome::from)
         })

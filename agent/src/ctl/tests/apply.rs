@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
+use renewd_core::unit::OnChange;
+
 use super::{Host, mode};
 use crate::ctl::apply::{Options, apply};
 use crate::ctl::{Code, Failure, Output};
@@ -37,10 +39,10 @@ impl Host {
 }
 
 fn digest_of(units: &[&str]) -> String {
-    let grant = |unit: &&str| {
-        Grant::new(&unit.parse().unwrap(), renewd_core::unit::OnChange::Reload).unwrap()
-    };
-    let grants = units.iter().map(grant).collect();
+    let grants = units
+        .iter()
+        .flat_map(|unit| Grant::needed(&unit.parse().unwrap(), OnChange::Reload))
+        .collect();
     format!("{}\n", polkit::digest("renewd", &grants))
 }
 

@@ -124,6 +124,10 @@ impl Units for Listed {
         unreachable!("renewctl never acts on a unit")
     }
 
+    fn revive<'a>(&'a self, _: &'a UnitName, _: Duration) -> BoxFuture<'a, ActOutcome> {
+        unreachable!("renewctl never acts on a unit")
+    }
+
     fn activations(&self, _: &[UnitName]) -> mpsc::Receiver<UnitName> {
         unreachable!("renewctl never waits for a unit")
     }

@@ -20,6 +20,38 @@ fn facts(load: &str, active: &str, service_type: &str) -> UnitFacts {
     }
 }
 
+fn plainly(verb: OnChange) -> Wish {
+    Wish {
+        verb,
+        revive: false,
+    }
+}
+
+#[test]
+fn a_unit_that_our_own_restart_felled_is_brought_up_and_one_that_was_stopped_is_not() {
+    let wish = Wish {
+        verb: OnChange::Restart,
+        revive: true,
+    };
+    for (state, verb) in [
+        ("failed", "restart"),
+        ("activating", "restart"),
+        ("active", "try-restart"),
+    ] {
+        let facts = facts("loaded", state, "simple");
+        assert!(matches!(settled("a.service", wish, &facts), Ok(None)));
+        assert_eq!(polkit_verb(wish, &facts), verb, "{state}");
+    }
+    for state in ["inactive", "deactivating"] {
+        let settled = settled("a.service", wish, &facts("loaded", state, "simple"));
+        assert!(matches!(settled, Ok(Some(ActOutcome::NotRunning))));
+    }
+    assert!(matches!(
+        settled("a.service", wish, &facts("masked", "failed", "simple")),
+        Err(UnitsError::Masked(_))
+    ));
+}
+
 #[test]
 fn a_unit_that_is_not_running_is_left_alone_by_every_verb_but_start() {
     for verb in [
@@ -29,7 +61,11 @@ fn a_unit_that_is_not_running_is_left_alone_by_every_verb_but_start() {
         OnChange::None,
     ] {
         for state in ["inactive", "failed", "deactivating"] {
-            let settled = settled("a.service", verb, &facts("loaded", state, "simple"));
+            let settled = settled(
+                "a.service",
+                plainly(verb),
+                &facts("loaded", state, "simple"),
+            );
             assert!(
                 matches!(settled, Ok(Some(ActOutcome::NotRunning))),
                 "{verb:?} of a unit that is {state}: {settled:?}"
@@ -40,8 +76,13 @@ fn a_unit_that_is_not_running_is_left_alone_by_every_verb_but_start() {
 
 #[test]
 fn start_is_for_oneshot_units_that_are_not_active() {
-    let start =
-        |active, kind| settled("a.service", OnChange::Start, &facts("loaded", active, kind));
+    let start = |active, kind| {
+        settled(
+            "a.service",
+            plainly(OnChange::Start),
+            &facts("loaded", active, kind),
+        )
+    };
     assert!(matches!(start("inactive", "oneshot"), Ok(None)));
     assert!(matches!(start("failed", "oneshot"), Ok(None)));
     assert!(matches!(start("activating", "oneshot"), Ok(None)));
@@ -59,11 +100,19 @@ fn start_is_for_oneshot_units_that_are_not_active() {
 fn masked_and_missing_units_are_named_before_anything_is_asked_for() {
     for verb in [OnChange::Reload, OnChange::Start] {
         assert!(matches!(
-            settled("a.service", verb, &facts("masked", "active", "simple")),
+            settled(
+                "a.service",
+                plainly(verb),
+                &facts("masked", "active", "simple")
+            ),
             Err(UnitsError::Masked(_))
         ));
         assert!(matches!(
-            settled("a.service", verb, &facts("not-found", "inactive", "")),
+            settled(
+                "a.service",
+                plainly(verb),
+                &facts("not-found", "inactive", "")
+            ),
             Err(UnitsError::NoSuchUnit(_))
         ));
     }
@@ -74,7 +123,7 @@ fn a_signal_waits_until_the_service_has_started() {
     assert!(matches!(
         settled(
             "a.service",
-            OnChange::SignalHup,
+            plainly(OnChange::SignalHup),
             &facts("loaded", "activating", "notify")
         ),
         Err(UnitsError::StillStarting(_))

@@ -1,0 +1,164 @@
+//! What operators may ask of the driver, and what they see: the control sockets' side of it.
+
+use std::path::Path;
+
+use futures_util::future::{LocalBoxFuture, join_all};
+use renewd_core::names::{CertificateName, IssuerName};
+use renewd_core::unit::OnChange;
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+
+use crate::config::{self, DependentSettings, Settings};
+use crate::control::report::{CertificateDetail, ReloadReport, StatusReport, Step};
+use crate::control::{ControlError, Daemon};
+use crate::driver::lane::Command;
+use crate::driver::{ASK_SYSTEMD, Driver, report};
+use crate::journal::{self, Event};
+
+impl Daemon for Driver {
+    fn status(&self) -> StatusReport {
+        let now = self.world.now();
+        let lanes = self.lanes.borrow();
+        let certificates = lanes
+            .values()
+            .map(|lane| report::status(&lane.settings, &lane.view, now))
+            .collect();
+        StatusReport { certificates }
+    }
+
+    fn show(&self, name: &CertificateName) -> Option<CertificateDetail> {
+        let lanes = self.lanes.borrow();
+        let lane = lanes.get(name)?;
+        let directory = self.published(name);
+        let now = self.world.now();
+        Some(report::detail(&lane.settings, &lane.view, &directory, now))
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.world.changes.subscribe()
+    }
+
+    fn renew(
+        &self,
+        names: Vec<CertificateName>,
+    ) -> Result<mpsc::UnboundedReceiver<Step>, ControlError> {
+        if self.world.stopping.get() {
+            return Err(ControlError::Stopping);
+        }
+        let lanes = self.lanes.borrow();
+        let (watcher, steps) = mpsc::unbounded_channel();
+        let unknown = |name: &CertificateName| ControlError::NoSuchCertificate(name.to_string());
+        let chosen = names
+            .iter()
+            .map(|name| lanes.get(name).ok_or_else(|| unknown(name)))
+            .collect::<Result<Vec<_>, _>>()?;
+        if let Some((lane, why)) = chosen
+            .iter()
+            .find_map(|lane| Some((lane, lane.view.held()?)))
+        {
+            let name = &lane.settings.name;
+            return Err(ControlError::Failed(format!("{name} is held: {why}")));
+        }
+        for lane in chosen {
+            lane.tell(Command::Renew(watcher.clone()));
+        }
+        Ok(steps)
+    }
+
+    fn reload(&self) -> LocalBoxFuture<'_, Result<ReloadReport, Vec<String>>> {
+        Box::pin(async {
+            // One after the other: the text that was read last is the one in force.
+            let _turn = self.reloading.lock().await;
+            let loaded = config::load(&self.setup.configuration, &self.setup.environment);
+            let mut errors: Vec<String> = loaded.errors.iter().map(ToString::to_string).collect();
+            if errors.is_empty() {
+                errors = self.unit_errors(&loaded.settings).await;
+            }
+            if !errors.is_empty() {
+                journal::emit(&Event::ConfigurationRefused {
+                    errors: errors.clone(),
+                });
+                return Err(errors);
+            }
+            let mut report = self.put_in_force(loaded.settings);
+            report
+                .warnings
+                .extend(loaded.warnings.iter().map(ToString::to_string));
+            report.warnings.extend(self.stale_rule());
+            journal::emit(&Event::ConfigurationReloaded {
+                certificates: self.lanes.borrow().len(),
+            });
+            Ok(report)
+        })
+    }
+
+    fn forget(&self, name: CertificateName) -> LocalBoxFuture<'_, Result<(), ControlError>> {
+        Box::pin(async move {
+            if self.lanes.borrow().contains_key(&name) {
+                return Err(ControlError::StillConfigured(name.to_string()));
+            }
+            let store = &self.world.store;
+            let failed = |error: renewd_store::StoreError| ControlError::Failed(error.to_string());
+            let known = store.record_names().map_err(failed)?.contains(&name);
+            if !known && !self.published(&name).exists() {
+                return Err(ControlError::NoSuchCertificate(name.to_string()));
+            }
+            store.forget(&name).map_err(failed)
+        })
+    }
+
+    fn ca_root(&self, issuer: Option<&IssuerName>) -> Result<String, ControlError> {
+        let settings = self.settings.borrow();
+        let issuers = &settings.issuers;
+        let chosen = match issuer {
+            Some(name) => issuers
+                .get(name)
+                .ok_or_else(|| format!("there is no issuer named {name}")),
+            None if issuers.len() > 1 => {
+                let names: Vec<_> = issuers.keys().map(IssuerName::as_str).collect();
+                Err(format!("say which issuer: {}", names.join(", ")))
+            }
+            None => issuers
+                .values()
+                .next()
+                .ok_or_else(|| "no issuer is configured".to_owned()),
+        };
+        chosen
+            .and_then(|settings| self.setup.issuers.root_pem(settings))
+            .map_err(ControlError::NoSuchIssuer)
+    }
+}
+
+impl Driver {
+    fn published(&self, name: &CertificateName) -> std::path::PathBuf {
+        Path::new(&self.world.store.certificates()).join(name.as_str())
+    }
+
+    /// What only systemd can tell about a configuration: units that cannot do what is asked. Reads, and
+    /// waits for no job.
+    async fn unit_errors(&self, settings: &Settings) -> Vec<String> {
+        let reloaded = settings
+            .units()
+            .map(|(_, own)| own)
+            .filter(|own| own.dependent.on_change == OnChange::Reload);
+        let errors = join_all(reloaded.map(|own| self.cannot_reload(own))).await;
+        errors.into_iter().flatten().collect()
+    }
+
+    async fn cannot_reload(&self, own: &DependentSettings) -> Option<String> {
+        let unit = &own.dependent.unit;
+        // Where systemd does not answer, the first reload will tell.
+        let facts = timeout(ASK_SYSTEMD, self.world.units.facts(unit)).await;
+        let facts = facts.ok()?.ok()?;
+        if facts.load_state != "loaded" || facts.can_reload {
+            return None;
+        }
+        let error = own.error(
+            "on_change",
+            "\"reload\", and the unit has no ExecReload=",
+            "something that the unit can do",
+            "set on_change = \"restart\", or give the unit a reload",
+        );
+        Some(error.to_string())
+    }
+}

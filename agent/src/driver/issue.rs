@@ -1,0 +1,139 @@
+//! From "ask the issuer" to an accepted identity: a fresh key, a request, the answer, and the gate that
+//! it must pass. Touches no record and no disk; what it returns is kept by the lane.
+
+use std::rc::Rc;
+
+use renewd_core::accept::{Accepted, accept};
+use renewd_core::leaf::Fingerprint;
+use renewd_core::pem;
+use renewd_core::record::{NewIdentity, TrustPart};
+use renewd_core::request::Request;
+use renewd_core::supply::{Again, Failure};
+use renewd_store::Identity;
+use rustls_pki_types::CertificateDer;
+
+use crate::config::CertificateSettings;
+use crate::driver::world::World;
+use crate::issuer::{IssueError, Issuer, Order, Retry};
+use crate::keys::{KeyError, PrivateKey};
+
+/// An identity that was accepted, and the bundle to go with it.
+pub(crate) struct Issued {
+    pub(crate) identity: Identity,
+    pub(crate) new: NewIdentity,
+    pub(crate) bundle_pem: String,
+}
+
+/// Makes a key, asks the issuer, and accepts or refuses the answer.
+pub(crate) async fn issue(
+    world: Rc<World>,
+    settings: Rc<CertificateSettings>,
+) -> Result<Issued, Failure> {
+    let request = &settings.request;
+    let issuer = world.issuers.borrow().get(&request.issuer).cloned();
+    let issuer = issuer.ok_or_else(|| Failure {
+        text: format!("issuer {:?} is not configured", request.issuer.as_str()),
+        again: Again::Operator,
+        answered: false,
+    })?;
+    // Held before the answer comes: an answer never makes itself an anchor.
+    let anchors = issuer.anchors().await.map_err(|error| failure(&error))?;
+    let (key, csr) = fresh_key(request).await?;
+    let order = Order {
+        certificate: &settings.name,
+        request,
+        csr: &csr,
+    };
+    let answer = issuer.issue(order).await.map_err(|error| failure(&error))?;
+    let accepted =
+        accept(request, &key.fingerprint(), &answer, &anchors, world.now()).map_err(|refusal| {
+            Failure {
+                text: format!("the issuer's answer was refused: {refusal}"),
+                again: Again::BackOff,
+                answered: true,
+            }
+        })?;
+    wait_until_usable(&world, &accepted).await;
+    let bundle_pem = pem::certificates(&anchors);
+    let new = NewIdentity {
+        leaf: accepted.facts.clone(),
+        anchor: accepted.anchor,
+        request: request.digest(),
+        trust: trust_part(&anchors),
+    };
+    let identity = Identity {
+        key_pem: key.pem(),
+        leaf_pem: pem::certificates(std::slice::from_ref(&accepted.leaf)),
+        chain_pem: pem::certificates(&accepted.chain),
+    };
+    for warning in &accepted.warnings {
+        let name = &settings.name;
+        tracing::warn!("RENEWD_CERT" = %name, "{name}: {warning}");
+    }
+    Ok(Issued {
+        identity,
+        new,
+        bundle_pem,
+    })
+}
+
+/// A key for this certificate alone, and the request that it signs.
+async fn fresh_key(request: &Request) -> Result<(PrivateKey, Vec<u8>), Failure> {
+    let request = request.clone();
+    // RSA takes seconds; the thread goes when it is done.
+    let made = tokio::task::spawn_blocking(move || {
+        let key = PrivateKey::generate(request.key_type)?;
+        let csr = key.request(&request)?;
+        Ok::<_, KeyError>((key, csr))
+    });
+    let failed = |why: String| Failure {
+        text: format!("cannot make a key: {why}"),
+        again: Again::BackOff,
+        answered: false,
+    };
+    match made.await {
+        Ok(Ok(made)) => Ok(made),
+        Ok(Err(error)) => Err(failed(error.to_string())),
+        Err(error) => Err(failed(error.to_string())),
+    }
+}
+
+/// A leaf may begin up to a minute from now; a service that checks would refuse it until then.
+async fn wait_until_usable(world: &World, accepted: &Accepted) {
+    while world.now() < accepted.usable_from {
+        world.clock.sleep_until(accepted.usable_from).await;
+    }
+}
+
+fn failure(error: &IssueError) -> Failure {
+    let again = match error.retry() {
+        Retry::Now => Again::Now,
+        Retry::BackOff => Again::BackOff,
+        Retry::After(delay) => Again::After(delay),
+        Retry::Operator => Again::Operator,
+    };
+    Failure {
+        text: error.operator_text(),
+        again,
+        answered: false,
+    }
+}
+
+/// The digest of a bundle and its anchors.
+pub(crate) fn trust_part(anchors: &[CertificateDer<'_>]) -> TrustPart {
+    let prints: Vec<Fingerprint> = anchors
+        .iter()
+        .map(|anchor| Fingerprint::of(anchor))
+        .collect();
+    let digest = Fingerprint::of(pem::certificates(anchors).as_bytes());
+    TrustPart {
+        digest,
+        anchors: prints,
+    }
+}
+
+/// What an issuer stands for now, as PEM and digest; `None` when it cannot say.
+pub(crate) async fn offered_trust(issuer: &dyn Issuer) -> Option<(TrustPart, String)> {
+    let anchors = issuer.anchors().await.ok()?;
+    Some((trust_part(&anchors), pem::certificates(&anchors)))
+}

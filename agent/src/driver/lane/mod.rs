@@ -1,0 +1,289 @@
+//! One lane per certificate: its way from due to served, from top to bottom.
+//!
+//! ```text
+//! supply      due ─▶ IssueStarted ─▶ the issuer is asked ─▶ accept() ─▶ kept ─▶ Accepted: a new target
+//! activation  target ─▶ baseline ─▶ publish ─▶ each unit: told ─▶ probed ─▶ settled
+//! ```
+//!
+//! The two machines of `renewd_core` say what is next ([`Lane::supply`], [`Lane::activation`]); [`steps`]
+//! carries it out; what came of it is folded into the record and the machines are asked again. The order
+//! is always the same: something happened → [`Lane::fold`] → the record is on disk ([`disk`]) → the next
+//! step. What is not in the record must not be in the world, so nothing begins while a record could not be
+//! saved. Every step can be repeated: a lane may be dropped at any await, and a start goes on from the
+//! record.
+
+mod disk;
+mod steps;
+mod upkeep;
+mod view;
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use futures_util::future::LocalBoxFuture;
+use futures_util::stream::FuturesUnordered;
+use jiff::Timestamp;
+use renewd_core::activation;
+use renewd_core::names::UnitName;
+use renewd_core::record::{Context, Event, GenerationNumber, Record};
+use renewd_core::supply::{self, Supply};
+use renewd_core::unit::Dependent;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::config::CertificateSettings;
+use crate::control::report::Step;
+use crate::driver::narrate;
+use crate::driver::unit_lane::Transit;
+use crate::driver::watchers::Watchers;
+use crate::driver::world::World;
+
+pub(crate) use view::View;
+
+use disk::Unkept;
+use steps::{Done, Outcome};
+
+/// What a lane can be asked.
+pub(crate) enum Command {
+    /// Renew now; tell each step.
+    Renew(mpsc::UnboundedSender<Step>),
+    /// New settings are in force.
+    Configure(Rc<CertificateSettings>),
+    /// Say that you are alive.
+    Ping(oneshot::Sender<()>),
+}
+
+/// What a machine's answer came to.
+enum Next {
+    /// Something was begun or folded: the machines may want more.
+    Again,
+    /// Nothing before this instant; `None`: nothing until something happens.
+    Wait(Option<Timestamp>),
+}
+
+/// One certificate's way.
+pub(crate) struct Lane {
+    world: Rc<World>,
+    settings: Rc<CertificateSettings>,
+    dependents: Vec<Dependent>,
+    record: Record,
+    view: Rc<View>,
+    /// What is not on disk yet, though it must be before anything else begins.
+    unkept: Unkept,
+    works: FuturesUnordered<LocalBoxFuture<'static, Done>>,
+    /// The issuer is being asked.
+    asking: bool,
+    /// The baseline is being taken.
+    baselining: bool,
+    /// Units with a step under way.
+    busy: BTreeSet<UnitName>,
+    /// Units that became active while they had a step under way, which may have begun before.
+    activated: BTreeSet<UnitName>,
+    transit: Option<Transit>,
+    watchers: Watchers,
+    housekeep_at: Option<Timestamp>,
+    warned_of_expiry: Option<GenerationNumber>,
+}
+
+impl Lane {
+    /// A lane over a record that agrees with what is published.
+    pub(crate) fn new(world: Rc<World>, settings: Rc<CertificateSettings>, view: Rc<View>) -> Self {
+        let mut lane = Self {
+            housekeep_at: Some(world.now()),
+            dependents: dependents(&settings),
+            record: view.record(),
+            world,
+            settings,
+            view,
+            unkept: Unkept::a_record(),
+            works: FuturesUnordered::new(),
+            asking: false,
+            baselining: false,
+            busy: BTreeSet::new(),
+            activated: BTreeSet::new(),
+            transit: None,
+            watchers: Watchers::default(),
+            warned_of_expiry: None,
+        };
+        // Before any lane runs: a unit's lane knows whom to wait for.
+        lane.announce_transit();
+        lane
+    }
+
+    /// Runs until it is dropped.
+    pub(crate) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
+        let mut clock_steps = self.world.clock.steps();
+        let mut activations = self.settings_in_force();
+        loop {
+            let wake_at = self.begin_what_is_next();
+            let world = self.world.clone();
+            let sleep = async {
+                match wake_at {
+                    Some(at) => world.clock.sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                Some(done) = self.works.next() => self.done(done),
+                command = commands.recv() => match command {
+                    Some(Command::Ping(reply)) => drop(reply.send(())),
+                    Some(Command::Renew(watcher)) => {
+                        self.watchers.add(watcher);
+                        self.fold(Event::RenewRequested);
+                    }
+                    Some(Command::Configure(settings)) => {
+                        self.dependents = dependents(&settings);
+                        self.settings = settings;
+                        activations = self.settings_in_force();
+                    }
+                    None => return,
+                },
+                Some(unit) = activations.recv() => self.unit_activated(unit),
+                Ok(()) = clock_steps.changed() => self.clock_stepped(),
+                () = sleep => {}
+            }
+        }
+    }
+
+    /// What the configuration says now is compared with what is published.
+    fn settings_in_force(&mut self) -> mpsc::Receiver<UnitName> {
+        self.fold(Event::Configured(self.dependents.clone()));
+        self.look_at_trust();
+        self.look_at_owners();
+        self.watch_units()
+    }
+
+    /// Begins every step that the machines want now; returns when to look again.
+    fn begin_what_is_next(&mut self) -> Option<Timestamp> {
+        loop {
+            let now = self.world.now();
+            if self.world.stopping.get() {
+                return None;
+            }
+            if let Some(later) = self.put_on_disk(now) {
+                return Some(later);
+            }
+            let Next::Wait(supply) = self.supply(now) else {
+                continue;
+            };
+            let Next::Wait(activation) = self.activation(now) else {
+                continue;
+            };
+            let upkeep = self.upkeep(now);
+            self.announce_transit();
+            self.watchers.settle(&self.record, self.works.is_empty());
+            return [supply, activation, upkeep].into_iter().flatten().min();
+        }
+    }
+
+    /// From due to a new target. Ends in [`Lane::done`] with the issuer's answer.
+    fn supply(&mut self, now: Timestamp) -> Next {
+        if let (Supply::Issuing { .. }, false) = (&self.record.supply, self.asking) {
+            // It is on disk that the issuer is asked: now it may hear of it.
+            return self.ask_issuer();
+        }
+        let request = self.settings.request.digest();
+        match supply::next(&self.record, &request, self.settings.request.lifetime, now) {
+            supply::Action::Issue(cause) => {
+                self.watchers.cause = Some(cause);
+                self.fold(Event::IssueStarted);
+            }
+            supply::Action::Doubt => self.fold(Event::ClockDoubted),
+            supply::Action::Wait(at, _) => return Next::Wait(at),
+        }
+        Next::Again
+    }
+
+    /// From a new target to a settled one: baseline, publish, and for each unit reload and probe.
+    fn activation(&mut self, now: Timestamp) -> Next {
+        if self.baselining {
+            return Next::Wait(None);
+        }
+        let life = self.settings.request.lifetime;
+        match activation::next(&self.record, &self.dependents, &self.busy, life, now) {
+            activation::Action::Baseline(_) => self.take_baseline(),
+            activation::Action::Publish(generation) => self.publish(generation),
+            activation::Action::Act {
+                unit,
+                generation,
+                revive,
+            } => self.act(unit, generation, revive),
+            activation::Action::Probe { unit, generation } => self.probe(unit, generation),
+            activation::Action::Wait(at) => Next::Wait(at),
+        }
+    }
+
+    /// A step has ended: what came of it goes into the record.
+    fn done(&mut self, done: Done) {
+        match done.outcome {
+            Outcome::Issued(answer) => {
+                self.asking = false;
+                match *answer {
+                    Ok(issued) => self.keep(issued, done.took),
+                    Err(failure) => self.fold_after(Event::IssueFailed(failure), done.took),
+                }
+            }
+            Outcome::Trust(offered) => self.trust_offered(offered),
+            Outcome::Baseline(findings) => {
+                self.baselining = false;
+                self.fold_after(Event::BaselineTaken(findings), done.took);
+            }
+            Outcome::Unit(unit, event) => {
+                self.busy.remove(&unit);
+                self.fold_after(*event, done.took);
+                if self.activated.remove(&unit) {
+                    self.fold(Event::UnitActivated(unit));
+                }
+            }
+        }
+    }
+
+    fn unit_activated(&mut self, unit: UnitName) {
+        if self.busy.contains(&unit) {
+            // What is under way may have looked before it was active.
+            self.activated.insert(unit.clone());
+        }
+        self.fold(Event::UnitActivated(unit));
+    }
+
+    fn fold(&mut self, event: Event) {
+        self.fold_after(event, Duration::ZERO);
+    }
+
+    /// Folds what a step brought that took so long.
+    fn fold_after(&mut self, event: Event, took: Duration) {
+        let context = Context {
+            now: self.world.now(),
+            chance: self.world.chance(),
+            life: self.settings.request.lifetime,
+            dependents: &self.dependents,
+        };
+        let after = self.record.clone().fold(event.clone(), context);
+        narrate::journal(&self.record, &event, &after, self.watchers.cause);
+        let now = context.now;
+        self.watchers.tell(&self.record, &event, &after, took, now);
+        if after != self.record {
+            self.record = after;
+            self.view.show(&self.record);
+            self.save(now);
+            self.world.changed();
+        }
+    }
+
+    /// Begins a step that takes time; its outcome comes to [`Lane::done`].
+    fn begin(&mut self, step: impl Future<Output = Outcome> + 'static) {
+        let begun = Instant::now();
+        self.works.push(Box::pin(async move {
+            let outcome = step.await;
+            let took = begun.elapsed();
+            Done { outcome, took }
+        }));
+    }
+}
+
+fn dependents(settings: &CertificateSettings) -> Vec<Dependent> {
+    let each = settings.dependents.iter();
+    each.map(|settings| settings.dependent.clone()).collect()
+}

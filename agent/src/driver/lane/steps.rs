@@ -1,0 +1,164 @@
+//! The steps of one certificate's way, in their order. Each is begun here and takes what it needs with
+//! it; what it brings comes back to [`Lane::done`]. Only publishing is done on the spot: it is short, and
+//! nothing may come between.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use renewd_core::names::UnitName;
+use renewd_core::record::{BaselineFinding, Event, GenerationNumber, TrustPart};
+use renewd_core::supply::Failure;
+
+use crate::config::{CertificateSettings, DependentSettings};
+use crate::driver::issue::{self, Issued};
+use crate::driver::lane::{Lane, Next};
+use crate::driver::look;
+use crate::driver::sound::{self, Unsound};
+use crate::driver::unit_lane::Telling;
+
+/// What a step brought.
+pub(super) enum Outcome {
+    /// The issuer's answer, accepted or not.
+    Issued(Box<Result<Issued, Failure>>),
+    /// What the issuer stands for, where it could say.
+    Trust(Option<(TrustPart, String)>),
+    /// How the dependents are.
+    Baseline(BTreeMap<UnitName, BaselineFinding>),
+    /// A unit was told or probed.
+    Unit(UnitName, Box<Event>),
+}
+
+/// A step that has ended.
+pub(super) struct Done {
+    pub(super) outcome: Outcome,
+    pub(super) took: Duration,
+}
+
+impl Lane {
+    pub(super) fn ask_issuer(&mut self) -> Next {
+        self.asking = true;
+        let answer = issue::issue(self.world.clone(), self.settings.clone());
+        self.begin(async move { Outcome::Issued(Box::new(answer.await)) });
+        Next::Again
+    }
+
+    pub(super) fn take_baseline(&mut self) -> Next {
+        self.baselining = true;
+        let published = self.record.published_generation().cloned();
+        let baseline = look::baseline(self.world.clone(), self.settings.clone(), published);
+        self.begin(async move { Outcome::Baseline(baseline.await) });
+        Next::Again
+    }
+
+    pub(super) fn publish(&mut self, number: GenerationNumber) -> Next {
+        let begun = Instant::now();
+        let event = match self.try_to_publish(number) {
+            Ok(()) => Event::Published(number),
+            Err(Unpublished::Lost(identity, error)) => {
+                let name = &self.settings.name;
+                tracing::error!("RENEWD_CERT" = %name, "{name}: {error}");
+                Event::IdentityLost(identity)
+            }
+            Err(Unpublished::Refused(error)) => Event::PublishFailed(error.to_string()),
+        };
+        if let Event::Published(_) = event {
+            // The one before last may go soon.
+            self.housekeep_soon();
+        }
+        self.fold_after(event, begun.elapsed());
+        Next::Again
+    }
+
+    fn try_to_publish(&mut self, number: GenerationNumber) -> Result<(), Unpublished> {
+        let (store, name) = (&self.world.store, &self.settings.name);
+        let Some(generation) = self.record.generations.get(&number) else {
+            return Ok(());
+        };
+        let lost = |error: Unsound| {
+            if error.is_lasting() {
+                Unpublished::Lost(generation.identity, error)
+            } else {
+                Unpublished::Refused(error)
+            }
+        };
+        let identity = sound::identity(store, name, generation).map_err(lost)?;
+        let bundle = match sound::bundle(store, name, &generation.trust) {
+            Ok(bundle) => bundle,
+            Err(error) => {
+                // The issuer may have it still.
+                self.look_at_trust();
+                return Err(Unpublished::Refused(error));
+            }
+        };
+        let ownership = (&self.settings.ownership).into();
+        let published = store.publish(name, number, &identity, &bundle, &ownership);
+        published.map_err(|error| Unpublished::Refused(error.into()))
+    }
+
+    pub(super) fn act(
+        &mut self,
+        unit: UnitName,
+        generation: GenerationNumber,
+        revive: bool,
+    ) -> Next {
+        let settings = self.settings.clone();
+        let Some(dependent) = dependent(&settings, &unit) else {
+            return Next::Wait(None);
+        };
+        let telling = Telling {
+            certificate: settings.name.clone(),
+            unit: unit.clone(),
+            verb: dependent.dependent.on_change,
+            revive,
+            deadline: dependent.reload_timeout,
+        };
+        let world = self.world.clone();
+        self.busy.insert(unit.clone());
+        self.begin(async move {
+            let outcome = world.unit_lanes.act(telling).await;
+            let acted = Event::Acted {
+                unit: unit.clone(),
+                generation,
+                outcome,
+            };
+            Outcome::Unit(unit, Box::new(acted))
+        });
+        Next::Again
+    }
+
+    pub(super) fn probe(&mut self, unit: UnitName, number: GenerationNumber) -> Next {
+        let (world, name) = (self.world.clone(), self.settings.name.clone());
+        let dependent = dependent(&self.settings, &unit).cloned();
+        let generation = self.record.generations.get(&number).cloned();
+        let (Some(dependent), Some(generation)) = (dependent, generation) else {
+            return Next::Wait(None);
+        };
+        self.busy.insert(unit.clone());
+        self.begin(async move {
+            let report = look::probe(&world, &name, &dependent, &generation).await;
+            let probed = Event::Probed {
+                unit: unit.clone(),
+                generation: number,
+                report,
+            };
+            Outcome::Unit(unit, Box::new(probed))
+        });
+        Next::Again
+    }
+}
+
+fn dependent<'a>(
+    settings: &'a CertificateSettings,
+    unit: &UnitName,
+) -> Option<&'a DependentSettings> {
+    let mut each = settings.dependents.iter();
+    each.find(|settings| settings.dependent.unit == *unit)
+}
+
+/// Why a generation could not be published.
+enum Unpublished {
+    /// Its identity is gone or damaged.
+    Lost(GenerationNumber, Unsound),
+    /// The disk refused, or the bundle is gone.
+    Refused(Unsound),
+}

@@ -1,0 +1,150 @@
+//! What a lane does beside its certificate's way: looks at the issuer's bundle and at the owners, watches
+//! its units, removes what no longer matters, warns of the end, and says who is on the way.
+
+use jiff::Timestamp;
+use renewd_core::activation::Stage;
+use renewd_core::names::UnitName;
+use renewd_core::record::{Event, QUARANTINE, TrustPart, Verdict};
+use renewd_core::schedule;
+use renewd_core::supply::Supply;
+use renewd_core::unit::OnChange;
+use renewd_store::StoreError;
+use renewd_store::publish::LINGER;
+use tokio::sync::mpsc;
+
+use crate::driver::issue;
+use crate::driver::lane::Lane;
+use crate::driver::lane::steps::Outcome;
+use crate::driver::narrate;
+
+impl Lane {
+    /// Asks the issuer what it stands for now.
+    pub(super) fn look_at_trust(&mut self) {
+        let issuers = self.world.issuers.borrow();
+        let issuer = issuers.get(&self.settings.request.issuer).cloned();
+        drop(issuers);
+        // Before the first certificate there is nothing that it could go with.
+        if let (Some(issuer), Some(_)) = (issuer, self.record.target) {
+            self.begin(async move { Outcome::Trust(issue::offered_trust(issuer.as_ref()).await) });
+        }
+    }
+
+    pub(super) fn trust_offered(&mut self, offered: Option<(TrustPart, String)>) {
+        let Some((trust, pem)) = offered else { return };
+        let (store, name) = (&self.world.store, &self.settings.name);
+        if self.done_or_said(store.save_trust(name, &trust.digest, &pem))
+            && self.record.trust != Some(trust.digest)
+        {
+            self.fold(Event::TrustChanged(trust));
+        }
+    }
+
+    /// What is published goes out anew when it shall belong to others.
+    pub(super) fn look_at_owners(&mut self) {
+        let settled = self.record.rollout.is_none() && self.record.published == self.record.target;
+        let (store, name) = (&self.world.store, &self.settings.name);
+        if settled && store.ownership_differs(name, &(&self.settings.ownership).into()) {
+            self.fold(Event::Republish);
+        }
+    }
+
+    /// Hears of the units that systemd can tell something new of.
+    pub(super) fn watch_units(&self) -> mpsc::Receiver<UnitName> {
+        let units: Vec<_> = self
+            .dependents
+            .iter()
+            .filter(|dependent| dependent.probed || dependent.on_change != OnChange::None)
+            .map(|dependent| dependent.unit.clone())
+            .collect();
+        self.world.units.activations(&units)
+    }
+
+    pub(super) fn clock_stepped(&mut self) {
+        self.unkept.try_now();
+        self.housekeep_soon();
+        self.fold(Event::ClockStepped);
+    }
+
+    /// Does what is due; returns when to look again.
+    pub(super) fn upkeep(&mut self, now: Timestamp) -> Option<Timestamp> {
+        let expiry = self.warn_of_expiry(now);
+        let housekeeping = self.housekeep(now);
+        [expiry, housekeeping].into_iter().flatten().min()
+    }
+
+    /// An alarm when the published certificate is close to its end: by then a renewal should have come.
+    fn warn_of_expiry(&mut self, now: Timestamp) -> Option<Timestamp> {
+        let number = self.record.published?;
+        let generation = self.record.published_generation()?;
+        let end = generation.leaf.not_after;
+        let life = schedule::between(generation.accepted_at, end);
+        let at = schedule::after(generation.accepted_at, life - life / 6);
+        if self.warned_of_expiry == Some(number) {
+            return None;
+        }
+        if at > now {
+            return Some(at);
+        }
+        self.warned_of_expiry = Some(number);
+        narrate::expiring(&self.record.certificate, end);
+        None
+    }
+
+    /// Something may become superfluous after a while.
+    pub(super) fn housekeep_soon(&mut self) {
+        self.housekeep_at = Some(schedule::after(self.world.now(), LINGER));
+    }
+
+    fn housekeep(&mut self, now: Timestamp) -> Option<Timestamp> {
+        if let Some(at) = self.housekeep_at.filter(|at| *at > now) {
+            return Some(at);
+        }
+        self.housekeep_at.take()?;
+        self.fold(Event::Housekeeping);
+        let (store, name) = (&self.world.store, &self.settings.name);
+        let generations = &self.record.generations;
+        let keep: Vec<_> = generations.keys().copied().collect();
+        let mut identities: Vec<_> = generations.values().map(|kept| kept.identity).collect();
+        // One that is being kept, whose generation is still to come.
+        identities.push(self.record.next_number());
+        self.done_or_said(store.remove_generations(name, &keep, now.into()));
+        self.done_or_said(store.forget_identities(name, &identities));
+        let leftovers = store.has_leftovers(name, &keep);
+        let quarantined = generations.values().filter_map(|kept| match kept.verdict {
+            Some(Verdict::Blamed { at, .. }) => Some(schedule::after(at, QUARANTINE)),
+            _ => None,
+        });
+        self.housekeep_at = quarantined
+            .chain(leftovers.then(|| schedule::after(now, LINGER)))
+            .filter(|at| *at > now)
+            .min();
+        self.housekeep_at
+    }
+
+    /// Whether it was done; if not, it is said, and it is tried again another time.
+    fn done_or_said(&self, result: Result<(), StoreError>) -> bool {
+        if let Err(error) = &result {
+            let name = &self.settings.name;
+            tracing::error!("RENEWD_CERT" = %name, "{name}: {error}");
+        }
+        result.is_ok()
+    }
+
+    /// Whether this certificate will soon be published: its units' lanes wait for it.
+    pub(super) fn announce_transit(&mut self) {
+        let under_way = match &self.record.rollout {
+            None => self.record.target != self.record.published,
+            Some(rollout) => rollout.stage == Stage::Publish,
+        };
+        let first = self.record.target.is_none() && self.record.supply == Supply::Fresh;
+        let coming = under_way || first || matches!(self.record.supply, Supply::Issuing { .. });
+        match (coming, self.transit.is_some()) {
+            (true, false) => {
+                let units = self.dependents.iter().map(|dependent| &dependent.unit);
+                self.transit = Some(self.world.unit_lanes.transit(units));
+            }
+            (false, true) => self.transit = None,
+            _ => {}
+        }
+    }
+}
