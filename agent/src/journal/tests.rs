@@ -13,6 +13,8 @@ use tracing_subscriber::layer::Context;
 
 use super::*;
 
+mod document;
+
 /// One of each.
 fn samples() -> Vec<Event> {
     let certificate = || "api".parse().unwrap();
