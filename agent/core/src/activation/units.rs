@@ -218,6 +218,7 @@ pub(crate) fn activated(record: &mut Record, unit: &UnitName, context: Context<'
             Some(DebtStep::Probe),
             context,
         ),
+        None if dependent.on_change == OnChange::None => {}
         None => {
             let proof = Proof::Reloaded;
             entry.standing = Standing {
