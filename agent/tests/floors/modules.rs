@@ -17,8 +17,8 @@ const FLOORS: [(&str, &[&str]); 13] = [
     ("notify", &[]),
     ("probe", &[]),
     ("issuer", &["keys"]),
-    // The word by which polkit knows a request stands where the rule is rendered.
-    ("units", &["polkit::verb"]),
+    // The words by which polkit knows requests stand where the rule is rendered.
+    ("units", &["polkit::verbs"]),
     // Of the adapters it knows two types that a setting becomes: a wrong one is refused when it is read,
     // with file and line, and not when it is used.
     (
