@@ -5,6 +5,9 @@
 //! `TFD_TIMER_CANCEL_ON_SET` (timerfd_create(2)), tells when somebody set the clock. Never decides what
 //! a deadline means: sleepers look again at the wall.
 
+#[cfg(test)]
+pub(crate) mod fake;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;

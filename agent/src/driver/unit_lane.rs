@@ -4,16 +4,18 @@
 //! but not for long, so that one slow CA holds nobody up. A request that comes while a job runs is
 //! served by the next one, because the job may have begun before the request's generation was current.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use renewd_core::names::{CertificateName, UnitName};
+use renewd_core::schedule;
 use renewd_core::unit::{ActOutcome, JobResult, OnChange};
 use tokio::sync::{Notify, oneshot};
-use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::clock::Clock;
 use crate::journal::{self, Event};
 use crate::units::Units;
 
@@ -22,18 +24,25 @@ const GATHER: Duration = Duration::from_secs(2);
 
 /// All units' lanes.
 pub(crate) struct UnitLanes {
-    units: Rc<dyn Units>,
+    outside: Outside,
     lanes: RefCell<BTreeMap<UnitName, Rc<UnitLane>>>,
+}
+
+/// What unit lanes know of the world.
+#[derive(Clone)]
+struct Outside {
+    units: Rc<dyn Units>,
+    clock: Rc<dyn Clock>,
 }
 
 #[derive(Default)]
 struct UnitLane {
     requests: RefCell<Vec<Request>>,
-    working: RefCell<bool>,
+    working: Cell<bool>,
     /// Certificates of this unit that are on their way to be published.
-    in_transit: RefCell<usize>,
+    in_transit: Cell<usize>,
     arrived: Notify,
-    last_restart: RefCell<Option<Instant>>,
+    last_restart: Cell<Option<Timestamp>>,
 }
 
 /// What a certificate asks of a unit.
@@ -57,16 +66,16 @@ pub(crate) struct Transit(Vec<Rc<UnitLane>>);
 impl Drop for Transit {
     fn drop(&mut self) {
         for lane in &self.0 {
-            *lane.in_transit.borrow_mut() -= 1;
+            lane.in_transit.update(|count| count - 1);
             lane.arrived.notify_waiters();
         }
     }
 }
 
 impl UnitLanes {
-    pub(crate) fn new(units: Rc<dyn Units>) -> Self {
+    pub(crate) fn new(units: Rc<dyn Units>, clock: Rc<dyn Clock>) -> Self {
         Self {
-            units,
+            outside: Outside { units, clock },
             lanes: RefCell::default(),
         }
     }
@@ -83,7 +92,7 @@ impl UnitLanes {
     pub(crate) fn transit<'a>(&self, units: impl Iterator<Item = &'a UnitName>) -> Transit {
         let lanes: Vec<_> = units.map(|unit| self.lane(unit)).collect();
         for lane in &lanes {
-            *lane.in_transit.borrow_mut() += 1;
+            lane.in_transit.update(|count| count + 1);
         }
         Transit(lanes)
     }
@@ -95,7 +104,7 @@ impl UnitLanes {
         let (reply, outcome) = oneshot::channel();
         lane.requests.borrow_mut().push(Request { telling, reply });
         if !lane.working.replace(true) {
-            tokio::task::spawn_local(work(lane, unit, self.units.clone()));
+            tokio::task::spawn_local(work(lane, unit, self.outside.clone()));
         }
         // A lane that panicked answers nobody; the debt stays.
         outcome
@@ -162,13 +171,18 @@ impl Drop for Working {
     }
 }
 
-async fn work(lane: Rc<UnitLane>, unit: UnitName, units: Rc<dyn Units>) {
+async fn work(lane: Rc<UnitLane>, unit: UnitName, outside: Outside) {
     let working = Working(lane);
     let lane = &working.0;
     loop {
-        let _ = timeout(GATHER, everyone_arrived(lane)).await;
+        let long_enough = schedule::after(outside.clock.now(), GATHER);
+        tokio::select! {
+            biased;
+            () = everyone_arrived(lane) => {}
+            () = outside.clock.sleep_until(long_enough) => {}
+        }
         if lane.next_verb() == Some(OnChange::Restart) {
-            space_restarts(lane, &unit, units.as_ref()).await;
+            space_restarts(lane, &unit, &outside).await;
         }
         let Some(batch) = lane.take_batch() else {
             return;
@@ -178,7 +192,7 @@ async fn work(lane: Rc<UnitLane>, unit: UnitName, units: Rc<dyn Units>) {
             unit: unit.clone(),
             verb: batch.verb,
         });
-        let outcome = batch.carry_out(&unit, units.as_ref()).await;
+        let outcome = batch.carry_out(&unit, outside.units.as_ref()).await;
         narrate(batch.certificates(), &unit, &outcome);
         for request in batch.requests {
             let _ = request.reply.send(outcome.clone());
@@ -189,7 +203,7 @@ async fn work(lane: Rc<UnitLane>, unit: UnitName, units: Rc<dyn Units>) {
 async fn everyone_arrived(lane: &UnitLane) {
     loop {
         let arrived = lane.arrived.notified();
-        if *lane.in_transit.borrow() == 0 {
+        if lane.in_transit.get() == 0 {
             return;
         }
         arrived.await;
@@ -197,19 +211,19 @@ async fn everyone_arrived(lane: &UnitLane) {
 }
 
 /// Restarts stay below the unit's own start limit, or systemd would refuse to start it at all.
-async fn space_restarts(lane: &UnitLane, unit: &UnitName, units: &dyn Units) {
-    let last = *lane.last_restart.borrow();
-    if let Some(last) = last {
-        let limit = units
-            .facts(unit)
-            .await
-            .ok()
-            .and_then(|facts| facts.start_limit);
-        if let Some(limit) = limit {
-            sleep_until(last + limit.interval / limit.burst.max(1)).await;
+async fn space_restarts(lane: &UnitLane, unit: &UnitName, outside: &Outside) {
+    if let Some(last) = lane.last_restart.get() {
+        let facts = outside.units.facts(unit).await.ok();
+        if let Some(limit) = facts.and_then(|facts| facts.start_limit) {
+            let space = limit.interval / limit.burst.max(1);
+            let at = schedule::after(last, space);
+            // A clock that was set back meanwhile must not make this a long wait.
+            if !schedule::reached(at, space, outside.clock.now()) {
+                outside.clock.sleep_until(at).await;
+            }
         }
     }
-    *lane.last_restart.borrow_mut() = Some(Instant::now());
+    lane.last_restart.set(Some(outside.clock.now()));
 }
 
 fn narrate(certificates: Vec<CertificateName>, unit: &UnitName, outcome: &ActOutcome) {

@@ -55,7 +55,7 @@ impl World {
     ) -> Rc<Self> {
         Rc::new(Self {
             store,
-            unit_lanes: UnitLanes::new(units.clone()),
+            unit_lanes: UnitLanes::new(units.clone(), clock.clone()),
             units,
             probe,
             clock,

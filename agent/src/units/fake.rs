@@ -52,6 +52,11 @@ impl Fake {
         self.state().enter(unit, state);
     }
 
+    /// Whether it runs.
+    pub(crate) fn is_running(&self, unit: &UnitName) -> bool {
+        self.state().states.get(unit) == Some(&"active")
+    }
+
     /// Lets the system shut down.
     pub(crate) fn stop_system(&self) {
         self.state().stopping = true;

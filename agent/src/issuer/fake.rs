@@ -1,0 +1,157 @@
+//! A CA in memory, for tests of the driver: it signs what it is asked to, or does as it was told, and
+//! counts. For what no real CA can be made to do.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use jiff::{SignedDuration, Timestamp};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer, DnType,
+    IsCa, KeyPair, KeyUsagePurpose, SerialNumber, date_time_ymd,
+};
+use renewd_core::accept::Answer;
+use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer};
+
+use super::{IssueError, Issuer, Order, Retry};
+
+/// What the CA does with one order.
+pub(crate) enum Deed {
+    /// Fails, and may be asked again so.
+    Fail(Retry),
+    /// Never answers.
+    Silence,
+    /// Panics.
+    Panic,
+    /// Signs for another certificate's name.
+    Misname,
+}
+
+/// A CA in memory.
+pub(crate) struct FakeIssuer {
+    now: Box<dyn Fn() -> Timestamp + Send + Sync>,
+    state: Mutex<State>,
+}
+
+struct State {
+    root: Arc<CertifiedIssuer<'static, KeyPair>>,
+    deeds: VecDeque<Deed>,
+    asked: usize,
+    signed: u64,
+    silenced: usize,
+}
+
+impl FakeIssuer {
+    /// A CA that tells the time so.
+    pub(crate) fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        let state = State {
+            root: Arc::new(root()),
+            deeds: VecDeque::new(),
+            asked: 0,
+            signed: 0,
+            silenced: 0,
+        };
+        Self {
+            now: Box::new(now),
+            state: Mutex::new(state),
+        }
+    }
+
+    /// Scripts what is done with the next order that has no deed yet.
+    pub(crate) fn next_deed(&self, deed: Deed) {
+        self.lock().deeds.push_back(deed);
+    }
+
+    /// How often it was asked.
+    pub(crate) fn asked(&self) -> usize {
+        self.lock().asked
+    }
+
+    /// How many orders it will never answer.
+    pub(crate) fn silenced(&self) -> usize {
+        self.lock().silenced
+    }
+
+    /// How many certificates it has signed.
+    pub(crate) fn signed(&self) -> u64 {
+        self.lock().signed
+    }
+
+    /// From now on it stands for another root.
+    pub(crate) fn change_root(&self) {
+        self.lock().root = Arc::new(root());
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn sign(&self, order: Order<'_>) -> Answer {
+        let mut state = self.lock();
+        state.signed += 1;
+        let csr = CertificateSigningRequestDer::from(order.csr);
+        let mut csr = CertificateSigningRequestParams::from_der(&csr).unwrap();
+        let now = (self.now)();
+        let seconds = |at: Timestamp| Duration::from_secs(at.as_second().unsigned_abs());
+        let epoch = date_time_ymd(1970, 1, 1);
+        csr.params.not_before = epoch + seconds(now - SignedDuration::from_secs(30));
+        csr.params.not_after = epoch + seconds(now + order.request.lifetime);
+        csr.params.serial_number = Some(SerialNumber::from(1_000_000 + state.signed));
+        let leaf = csr.signed_by(&state.root).unwrap();
+        Answer {
+            leaf: leaf.der().clone(),
+            chain: Vec::new(),
+        }
+    }
+}
+
+fn root() -> CertifiedIssuer<'static, KeyPair> {
+    let mut params = CertificateParams::default();
+    let key = KeyPair::generate().unwrap();
+    let name = format!("fake {:02x?}", &key.public_key_raw()[1..5]);
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    // Longer than any clock in a test goes astray.
+    params.not_before = date_time_ymd(1990, 1, 1);
+    params.not_after = date_time_ymd(2090, 1, 1);
+    CertifiedIssuer::self_signed(params, key).unwrap()
+}
+
+impl Issuer for FakeIssuer {
+    fn issue<'a>(&'a self, order: Order<'a>) -> BoxFuture<'a, Result<Answer, IssueError>> {
+        let deed = {
+            let mut state = self.lock();
+            state.asked += 1;
+            state.deeds.pop_front()
+        };
+        Box::pin(async move {
+            match deed {
+                None => Ok(self.sign(order)),
+                Some(Deed::Fail(retry)) => {
+                    Err(IssueError::new("fake", retry, "the CA failed", "wait"))
+                }
+                Some(Deed::Silence) => {
+                    self.lock().silenced += 1;
+                    std::future::pending().await
+                }
+                Some(Deed::Panic) => panic!("planted: the issuer panics"),
+                Some(Deed::Misname) => {
+                    let mut request = order.request.clone();
+                    request.names = vec!["other.example.internal".parse().unwrap()];
+                    let key = crate::keys::PrivateKey::generate(request.key_type).unwrap();
+                    let csr = key.request(&request).unwrap();
+                    Ok(self.sign(Order { csr: &csr, ..order }))
+                }
+            }
+        })
+    }
+
+    fn anchors<'a>(&'a self) -> BoxFuture<'a, Result<Vec<CertificateDer<'static>>, IssueError>> {
+        let root = self.lock().root.der().clone();
+        Box::pin(async move { Ok(vec![root]) })
+    }
+}
