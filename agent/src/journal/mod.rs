@@ -54,6 +54,8 @@ fn default_targets() -> Targets {
     Targets::new()
         .with_default(LevelFilter::WARN)
         .with_target("renewd", LevelFilter::INFO)
+        // A client that hangs up is its own business; what matters of a connection is told by us.
+        .with_target("zlink", LevelFilter::OFF)
 }
 
 fn journald(identifier: &str) -> std::io::Result<tracing_journald::Layer> {

@@ -13,6 +13,8 @@ use tracing_subscriber::layer::Context;
 
 use super::*;
 
+mod document;
+
 /// One of each.
 fn samples() -> Vec<Event> {
     let certificate = || "api".parse().unwrap();
@@ -237,6 +239,7 @@ fn by_default_our_own_news_is_shown_and_of_others_only_warnings() {
     let targets = default_targets();
     assert!(targets.would_enable("renewd::event", &tracing::Level::INFO));
     assert!(!targets.would_enable("renewd::event", &tracing::Level::DEBUG));
-    assert!(!targets.would_enable("zlink", &tracing::Level::INFO));
-    assert!(targets.would_enable("zlink", &tracing::Level::WARN));
+    assert!(!targets.would_enable("zbus", &tracing::Level::INFO));
+    assert!(targets.would_enable("zbus", &tracing::Level::WARN));
+    assert!(!targets.would_enable("zlink_core::server", &tracing::Level::WARN));
 }

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The primitives that can fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub enum Fault {
     None,
     /// It fails, and changes nothing.
     Error(io::Error),
-    /// A write writes so many bytes, then fails.
+    /// A write writes so many bytes, then fails. Anything else is carried out, and reported as failed.
     Short(usize, io::Error),
 }
 
@@ -97,16 +97,30 @@ impl Disk {
     }
 
     /// Creates a directory with exactly `mode`, whatever the umask; one that exists is left alone.
-    pub(crate) fn create_directory(&self, path: &Path, mode: u32) -> io::Result<()> {
+    /// So that none is ever found with another mode, it is made aside and renamed. Returns whether it
+    /// was made: then the directory above is still to be synced.
+    pub(crate) fn create_directory(&self, path: &Path, mode: u32) -> io::Result<bool> {
         if path.symlink_metadata().is_ok_and(|found| found.is_dir()) {
-            return Ok(());
+            return Ok(false);
         }
-        self.carry_out(Operation::CreateDirectory, path, |_| {
-            DirBuilder::new().mode(mode).create(path)
+        let aside = aside(path)?;
+        self.remove_directory(&aside)?;
+        self.carry_out(Operation::CreateDirectory, &aside, |_| {
+            DirBuilder::new().mode(mode).create(&aside)
         })?;
-        self.carry_out(Operation::ChangeMode, path, |_| {
-            fs::set_permissions(path, Permissions::from_mode(mode))
-        })
+        self.carry_out(Operation::ChangeMode, &aside, |_| {
+            fs::set_permissions(&aside, Permissions::from_mode(mode))
+        })?;
+        self.rename(&aside, path)?;
+        Ok(true)
+    }
+
+    /// Creates a directory as [`Disk::create_directory`] does, durably.
+    pub(crate) fn create_directory_durably(&self, path: &Path, mode: u32) -> io::Result<()> {
+        if self.create_directory(path, mode)? {
+            self.sync_directory(split(path)?.0)?;
+        }
+        Ok(())
     }
 
     /// Gives a directory of ours to a group, if it is not that group's already.
@@ -140,7 +154,9 @@ impl Disk {
             file.set_permissions(Permissions::from_mode(mode))
         })?;
         self.carry_out(Operation::Write, path, |short| {
-            file.write_all(&content[..short.unwrap_or(content.len())])
+            file.write_all(
+                &content[..short.map_or(content.len(), |short| short.min(content.len()))],
+            )
         })?;
         if let Some(owner) = owner {
             let found = file.metadata()?;
@@ -156,11 +172,8 @@ impl Disk {
     /// Puts a file in the place of another, wholly or not at all: write aside, sync, rename, sync.
     /// The file aside has a name of its own per target; a leftover of it is removed first.
     pub(crate) fn replace(&self, path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-        let (parent, name) = split(path)?;
-        let mut aside = std::ffi::OsString::from(".");
-        aside.push(name);
-        aside.push(".new");
-        let aside = parent.join(aside);
+        let (parent, _) = split(path)?;
+        let aside = aside(path)?;
         self.remove_file(&aside)?;
         self.write_new(&aside, content, mode, None)?;
         self.rename(&aside, path)?;
@@ -218,6 +231,15 @@ impl Disk {
         }
         self.remove_file(path)
     }
+}
+
+/// The name under which something is made before it takes `path`'s place.
+fn aside(path: &Path) -> io::Result<PathBuf> {
+    let (parent, name) = split(path)?;
+    let mut aside = std::ffi::OsString::from(".");
+    aside.push(name);
+    aside.push(".new");
+    Ok(parent.join(aside))
 }
 
 fn split(path: &Path) -> io::Result<(&Path, &OsStr)> {

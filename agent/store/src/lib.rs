@@ -8,6 +8,8 @@
 pub mod disk;
 #[cfg(feature = "writer")]
 mod error;
+#[cfg(feature = "faults")]
+pub mod faults;
 #[cfg(feature = "writer")]
 pub mod publish;
 pub mod reader;

@@ -57,10 +57,14 @@ impl Store {
     pub fn open(state: &Path, disk: Disk) -> Result<Self, StoreError> {
         let uid = nix::unistd::geteuid().as_raw();
         let root = state.join("store");
-        disk.create_directory(state, 0o755).at("make", state)?;
-        disk.create_directory(&state.join("certs"), 0o755)
-            .at("make", &state.join("certs"))?;
-        disk.create_directory(&root, 0o700).at("make", &root)?;
+        for (path, mode) in [
+            (state.to_owned(), 0o755),
+            (state.join("certs"), 0o755),
+            (root.clone(), 0o700),
+        ] {
+            disk.create_directory_durably(&path, mode)
+                .at("make", &path)?;
+        }
         let found = root.symlink_metadata().at("look at", &root)?;
         if found.uid() != uid {
             return Err(StoreError::ForeignOwner {
@@ -103,7 +107,7 @@ impl Store {
             let path = store.root.join(part);
             store
                 .disk
-                .create_directory(&path, 0o700)
+                .create_directory_durably(&path, 0o700)
                 .at("make", &path)?;
         }
         Ok(store)
@@ -276,7 +280,8 @@ impl Store {
         let parent = self.identity_directory(name);
         let directory = parent.join(number.to_string());
         let save = || {
-            self.disk.create_directory(&parent, 0o700)?;
+            self.disk.create_directory_durably(&parent, 0o700)?;
+            self.disk.wipe(&directory.join("key.pem"))?;
             self.disk.remove_directory(&directory)?;
             self.disk.create_directory(&directory, 0o700)?;
             self.disk.write_new(
@@ -371,15 +376,16 @@ impl Store {
         pem: &str,
     ) -> Result<(), StoreError> {
         let path = self.trust_path(name, digest);
+        let parent = self.root.join("trust").join(name.as_str());
         if self
             .read(&path)?
             .is_some_and(|found| found == pem.as_bytes())
         {
-            return Ok(());
+            // It may be there because of a try that failed just before this.
+            return self.disk.sync_directory(&parent).at("sync", &parent);
         }
-        let parent = self.root.join("trust").join(name.as_str());
         self.disk
-            .create_directory(&parent, 0o700)
+            .create_directory_durably(&parent, 0o700)
             .at("make", &parent)?;
         self.disk
             .replace(&path, pem.as_bytes(), 0o600)

@@ -215,9 +215,12 @@ fn inherit(record: &Record, rollout: &mut Rollout, open: Rollout, context: Conte
 }
 
 pub(crate) fn published(record: &mut Record, generation: GenerationNumber, context: Context<'_>) {
+    if !record.generations.contains_key(&generation) {
+        return;
+    }
     if !is_being_published(record, generation) {
         // A late word about something newer than what we know is true nevertheless.
-        if Some(generation) > record.published && record.generations.contains_key(&generation) {
+        if Some(generation) > record.published {
             adopt(record, generation, context);
         }
         return;

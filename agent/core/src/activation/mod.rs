@@ -157,7 +157,7 @@ pub fn next(
     }
 }
 
-/// What has expired is not put in the place of what can be used.
+/// What has expired is published only in the place of what cannot be used either.
 fn publishable(record: &Record, number: GenerationNumber, life: Duration, now: Timestamp) -> bool {
     let usable = |number| record.usable(number, life, now);
     let Some(generation) = record.generations.get(&number) else {
@@ -165,7 +165,8 @@ fn publishable(record: &Record, number: GenerationNumber, life: Duration, now: T
     };
     !generation.lost
         && !record.identity_blamed(generation.identity)
-        && (generation.leaf.not_after > now || !record.published.is_some_and(usable))
+        && (generation.leaf.not_after > now
+            || record.published.is_some_and(|published| !usable(published)))
 }
 
 /// While a unit has a step under way, its condition says nothing.

@@ -1,1 +1,7 @@
-//! Property tests.
+//! Tests of both machines over a simulated world.
+
+mod chaos;
+mod invariants;
+mod transitions;
+mod verdicts;
+mod world;

@@ -204,20 +204,24 @@ pub(crate) fn activated(record: &mut Record, unit: &UnitName, context: Context<'
         return;
     };
     match &mut entry.debt {
-        // It read what is published when it started: look at once.
+        // Whether it has started just now or was active all along, nobody says. A reload that is owed
+        // stays owed; only a restart would be one too many if the unit has just started.
         Some(debt) => {
             debt.not_before = context.now;
-            if dependent.probed {
+            if dependent.probed && dependent.on_change == OnChange::Restart {
                 debt.step = DebtStep::Probe;
             }
         }
-        None if dependent.probed => owe(
-            record,
-            dependent,
-            generation,
-            Some(DebtStep::Probe),
-            context,
-        ),
+        // What was known holds until something else is seen.
+        None if dependent.probed => {
+            entry.debt = Some(Debt {
+                generation,
+                step: DebtStep::Probe,
+                tries: 0,
+                not_before: context.now,
+            });
+        }
+        None if dependent.on_change == OnChange::None => {}
         None => {
             let proof = Proof::Reloaded;
             entry.standing = Standing {
