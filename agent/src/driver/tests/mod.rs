@@ -6,6 +6,7 @@ mod disk;
 mod host;
 mod lanes;
 mod manners;
+mod rotation;
 mod site;
 mod time;
 mod verdicts;
