@@ -24,6 +24,9 @@ struct Arguments {
     /// Print the names of the scenarios and what their sabotage twins plant, and run nothing.
     #[arg(long)]
     list: bool,
+    /// Keep a machine in which something failed until Enter is pressed, and say how to look into it.
+    #[arg(long)]
+    pause: bool,
     /// Leave the sabotage twins out.
     #[arg(long)]
     no_sabotage: bool,
@@ -97,6 +100,7 @@ fn carry_out(arguments: &Arguments) -> Result<Tally> {
         debians,
         twins: !arguments.no_sabotage,
         jobs,
+        pause: arguments.pause,
         cache: &cache,
         packages: &packages,
     }
