@@ -96,14 +96,20 @@ impl Disk {
         }
     }
 
-    /// Creates a directory with exactly `mode`, whatever the umask; one that exists is left alone.
+    /// Creates a directory with exactly `mode`, whatever the umask. One of ours that exists is given
+    /// that mode too: a crash may have come between making it and giving it its mode.
     pub(crate) fn create_directory(&self, path: &Path, mode: u32) -> io::Result<()> {
-        if path.symlink_metadata().is_ok_and(|found| found.is_dir()) {
-            return Ok(());
+        match path.symlink_metadata() {
+            Ok(found) if found.is_dir() => {
+                let ours = found.uid() == nix::unistd::geteuid().as_raw();
+                if !ours || found.mode() & 0o7777 == mode {
+                    return Ok(());
+                }
+            }
+            _ => self.carry_out(Operation::CreateDirectory, path, |_| {
+                DirBuilder::new().mode(mode).create(path)
+            })?,
         }
-        self.carry_out(Operation::CreateDirectory, path, |_| {
-            DirBuilder::new().mode(mode).create(path)
-        })?;
         self.carry_out(Operation::ChangeMode, path, |_| {
             fs::set_permissions(path, Permissions::from_mode(mode))
         })
@@ -229,3 +235,6 @@ fn split(path: &Path) -> io::Result<(&Path, &OsStr)> {
         )),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -57,7 +57,10 @@ impl Store {
     pub fn open(state: &Path, disk: Disk) -> Result<Self, StoreError> {
         let uid = nix::unistd::geteuid().as_raw();
         let root = state.join("store");
-        disk.create_directory(state, 0o755).at("make", state)?;
+        // Made by systemd or by hand as a rule: then its mode is their choice.
+        if !state.is_dir() {
+            disk.create_directory(state, 0o755).at("make", state)?;
+        }
         disk.create_directory(&state.join("certs"), 0o755)
             .at("make", &state.join("certs"))?;
         disk.create_directory(&root, 0o700).at("make", &root)?;
@@ -430,6 +433,17 @@ impl Store {
         Ok(self
             .read(&path)?
             .map(|content| String::from_utf8_lossy(&content).into_owned()))
+    }
+
+    /// Forgets the accepted text of a configuration file that is gone; one that is not kept is fine.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn forget_accepted(&self, file: &str) -> Result<(), StoreError> {
+        let directory = self.root.join("config");
+        let path = directory.join(file);
+        self.disk.remove_file(&path).at("remove", &path)?;
+        self.disk.sync_directory(&directory).at("sync", &directory)
     }
 
     /// The configuration files whose accepted text is kept.
