@@ -438,6 +438,17 @@ impl Store {
             .map(|content| String::from_utf8_lossy(&content).into_owned()))
     }
 
+    /// Forgets the accepted text of a configuration file that is gone; one that is not kept is fine.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn forget_accepted(&self, file: &str) -> Result<(), StoreError> {
+        let directory = self.root.join("config");
+        let path = directory.join(file);
+        self.disk.remove_file(&path).at("remove", &path)?;
+        self.disk.sync_directory(&directory).at("sync", &directory)
+    }
+
     /// The configuration files whose accepted text is kept.
     ///
     /// # Errors
