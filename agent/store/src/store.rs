@@ -151,6 +151,10 @@ impl Store {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => {
+                // Whoever owns a file that we may not even open is named as well.
+                if let Ok(found) = path.symlink_metadata() {
+                    self.expect_ours(path, &found)?;
+                }
                 return Err(StoreError::Io {
                     what: "open",
                     path: path.to_owned(),
@@ -159,13 +163,7 @@ impl Store {
             }
         };
         let found = file.metadata().at("look at", path)?;
-        if found.uid() != self.uid {
-            return Err(StoreError::ForeignOwner {
-                path: path.to_owned(),
-                found: found.uid(),
-                expected: self.uid,
-            });
-        }
+        self.expect_ours(path, &found)?;
         if found.len() > LARGEST {
             return Err(StoreError::Damaged {
                 path: path.to_owned(),
@@ -178,6 +176,17 @@ impl Store {
             .read_to_end(&mut content)
             .at("read", path)?;
         Ok(Some(content))
+    }
+
+    fn expect_ours(&self, path: &Path, found: &fs::Metadata) -> Result<(), StoreError> {
+        if found.uid() == self.uid {
+            return Ok(());
+        }
+        Err(StoreError::ForeignOwner {
+            path: path.to_owned(),
+            found: found.uid(),
+            expected: self.uid,
+        })
     }
 
     fn record_path(&self, name: &CertificateName) -> PathBuf {
