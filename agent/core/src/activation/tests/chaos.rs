@@ -68,7 +68,7 @@ fn cases() -> u32 {
     std::env::var("PROPTEST_CASES")
         .ok()
         .and_then(|cases| cases.parse().ok())
-        .unwrap_or(48)
+        .unwrap_or(32)
 }
 
 proptest! {
