@@ -5,6 +5,9 @@
 //! is in [`crate::agent`].
 
 mod inside;
+mod sweep;
+
+pub use sweep::sweep;
 
 use std::fs::{self, File};
 use std::io::Read;

@@ -6,6 +6,7 @@ use std::thread;
 
 use clap::{Parser, ValueEnum};
 use renewd_tests::failure::Result;
+use renewd_tests::machine;
 use renewd_tests::overlay::enter_private_namespace;
 use renewd_tests::packages::Packages;
 use renewd_tests::rootfs::{Cache, Debian, target_directory};
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
 fn carry_out(arguments: &Arguments) -> Result<Tally> {
     require_runtime()?;
     enter_private_namespace()?;
+    machine::sweep();
     let directory = match &arguments.packages {
         Some(directory) => directory.clone(),
         None => target_directory()?.join("packages"),

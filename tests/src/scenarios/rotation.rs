@@ -81,10 +81,12 @@ const LOST_RELOAD: Scenario = Scenario {
 
 fn lost_reload(trial: &mut Trial) -> Result<()> {
     let first = nginx::serve(trial, "24h")?;
-    nginx::observe_reloads(
-        trial,
-        "ExecReload=/bin/sh -c 'while [ -e /run/hold ]; do sleep 0.05; done'",
-    )?;
+    let held_up = "ExecReload=/bin/sh -c 'while [ -e /run/hold ]; do sleep 0.05; done'";
+    nginx::observe_reloads(trial, held_up)?;
+    // Planted up front: a change of the unit under a running job is another story.
+    trial.sabotage(|machine| {
+        machine.drop_in(NGINX, &format!("[Service]\nExecReload=\n{held_up}\n"))
+    })?;
     trial.run(&["touch", "/run/hold"])?;
     trial.run(&["renewctl", "renew", "api"])?;
     trial.wait_until("the reload has begun and is held up", PROOF, || {
@@ -92,9 +94,6 @@ fn lost_reload(trial: &mut Trial) -> Result<()> {
     })?;
     let second = trial.await_published_after("api", &first)?;
     // Both die: the daemon that awaits the job, and the job.
-    trial.sabotage(|machine| {
-        machine.drop_in(NGINX, "[Service]\nExecReload=\nExecReload=/bin/true\n")
-    })?;
     trial.systemctl(&["kill", "--signal=KILL", RENEWD])?;
     trial.systemctl(&["kill", "--signal=KILL", "--kill-who=control", NGINX])?;
     trial.run(&["rm", "/run/hold"])?;
