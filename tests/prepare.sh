@@ -1,6 +1,19 @@
 #!/bin/sh
-# Installs what the packages and the scenarios need on Debian and Ubuntu, when it may; else says what to install.
+# Installs what the packages and the scenarios need on Debian and Ubuntu, when it may; else says what to install. Rust is
+# not installed, only looked at: `tests/prepare.sh rust` does just that.
 set -eu
+cd "$(dirname "$0")/.."
+
+# Distributions bring an older one. As root it is often merely not found: sudo has a PATH of its own.
+needed=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+help="install it by https://rustup.rs; where your own user has it: sudo env PATH=\"\$PATH\" HOME=\"\$HOME\" make …"
+command -v cargo >/dev/null && command -v rustc >/dev/null || { echo "Rust $needed or newer is missing: $help" >&2; exit 1; }
+found=$(rustc --version | cut -d ' ' -f 2)
+if [ "$(printf '%s\n' "$needed" "$found" | sort -V | head -n 1)" != "$needed" ]; then
+    echo "Rust $needed or newer is needed, and $(command -v rustc) is $found: $help" >&2
+    exit 1
+fi
+[ "${1:-}" != rust ] || exit 0
 
 packages=
 need() { command -v "$1" >/dev/null || packages="$packages $2"; }

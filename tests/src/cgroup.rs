@@ -21,6 +21,21 @@ pub struct ControlGroup {
 }
 
 impl ControlGroup {
+    /// The groups that are there already, by the names of their machines.
+    #[must_use]
+    pub fn existing() -> Vec<String> {
+        let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let parents = hierarchies(&mountinfo)
+            .into_iter()
+            .map(|top| top.join(PARENT));
+        let entries =
+            parents.flat_map(|parent| fs::read_dir(parent).into_iter().flatten().flatten());
+        let groups = entries.filter(|entry| entry.path().is_dir());
+        groups
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect()
+    }
+
     /// Makes the groups of the machine with this name, in every hierarchy that systemd looks at.
     ///
     /// # Errors

@@ -5,6 +5,9 @@
 //! is in [`crate::agent`].
 
 mod inside;
+mod sweep;
+
+pub use sweep::sweep;
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -101,7 +104,8 @@ impl Machine {
             "the machine asks to be booted again",
             status,
         )?;
-        self.group.kill();
+        // The group goes on as it is: one that was killed kills what systemd 257 clones into it (`CLONE_INTO_CGROUP`)
+        // for ever after, and nothing is left in it anyway.
         self.process = start(
             &self.name,
             &self.overlay,
@@ -148,6 +152,12 @@ impl Machine {
     pub fn network(&self) -> Result<File> {
         let path = format!("/proc/{}/ns/net", self.process.init);
         File::open(&path).map_err(Failure::io("open", &path))
+    }
+
+    /// The command that opens a shell in the machine.
+    #[must_use]
+    pub fn way_in(&self) -> String {
+        format!("nsenter --target {} --all", self.process.init)
     }
 
     /// Where a file of the machine's disk is for a program of the host; not for `/run` and `/tmp`, which are no part of

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::failure::{Failure, Result};
+use crate::machine::Machine;
 use crate::packages::Packages;
 use crate::rootfs::{Cache, Debian};
 use crate::scenario::{Disk, Red, Scenario};
@@ -24,6 +25,8 @@ pub struct Plan<'a> {
     pub twins: bool,
     /// How many machines run at once.
     pub jobs: usize,
+    /// Whether a machine in which something failed is kept until Enter is pressed.
+    pub pause: bool,
     /// Where the root file systems are.
     pub cache: &'a Cache,
     /// What is under test.
@@ -66,6 +69,7 @@ impl Plan<'_> {
                             entry.twin,
                             self.cache,
                             self.packages,
+                            |machine, failure| self.look(machine, failure),
                         );
                         let report = entry.report(&outcome, start.elapsed());
                         let mut tally = tally
@@ -85,6 +89,16 @@ impl Plan<'_> {
         Ok(tally
             .into_inner()
             .unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    fn look(&self, machine: &Machine, failure: &Failure) {
+        if self.pause {
+            eprintln!(
+                "{failure}\nlook into it with: {}\nEnter goes on",
+                machine.way_in()
+            );
+            std::io::stdin().read_line(&mut String::new()).ok();
+        }
     }
 
     fn prepare(&self) -> Result<()> {

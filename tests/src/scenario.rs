@@ -120,7 +120,7 @@ pub struct Red {
 }
 
 impl Scenario {
-    /// Runs the scenario, or its twin, on a machine of its own.
+    /// Runs the scenario, or its twin, on a machine of its own; where it fails, `look` sees the machine before it ends.
     ///
     /// # Errors
     /// When the scenario fails; or when its twin does not, or fails for another reason than the one named.
@@ -130,6 +130,7 @@ impl Scenario {
         twin: bool,
         cache: &Cache,
         packages: &Packages,
+        look: impl FnOnce(&Machine, &Failure),
     ) -> Result<(), Red> {
         let machine = self.boot(debian, cache, packages).map_err(|failure| Red {
             reason: failure.to_string(),
@@ -147,9 +148,12 @@ impl Scenario {
         } else {
             outcome
         };
-        verdict.map_err(|failure| Red {
-            reason: failure.to_string(),
-            journal: last_lines(&trial.journal(), JOURNAL_LINES),
+        verdict.map_err(|failure| {
+            look(&trial.machine, &failure);
+            Red {
+                reason: failure.to_string(),
+                journal: last_lines(&trial.journal(), JOURNAL_LINES),
+            }
         })
     }
 

@@ -48,13 +48,13 @@ pub fn due(accepted_at: Timestamp, not_after: Timestamp, fingerprint: &Fingerpri
 }
 
 /// The shortest time between two automatic issuances: a tenth of the life, and at least a minute
-/// where the life is over ten minutes.
+/// where the life is over ten minutes; never less than a second, whatever life an issuer gives.
 pub fn shortest_gap(life: Duration) -> Duration {
     let tenth = life / 10;
     if life > Duration::from_secs(600) {
         tenth.max(Duration::from_secs(60))
     } else {
-        tenth
+        tenth.max(Duration::from_secs(1))
     }
 }
 

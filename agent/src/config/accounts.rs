@@ -20,6 +20,22 @@ pub trait Accounts: Send + Sync {
     ///
     /// When the host's databases cannot be asked.
     fn group(&self, name: &str) -> io::Result<Option<u32>>;
+
+    /// The group that the user of that number logs in with; `None` when there is no such user.
+    ///
+    /// # Errors
+    ///
+    /// When the host's databases cannot be asked.
+    fn primary_group(&self, user: u32) -> io::Result<Option<Group>>;
+}
+
+/// A group of a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// Its number.
+    pub number: u32,
+    /// Its name, or its number where it has none.
+    pub name: String,
 }
 
 /// This host's accounts, through its name service (`nsswitch.conf(5)`).
@@ -36,6 +52,18 @@ impl Accounts for SystemAccounts {
         let group = nix::unistd::Group::from_name(name)?;
         Ok(group.map(|group| group.gid.as_raw()))
     }
+
+    fn primary_group(&self, user: u32) -> io::Result<Option<Group>> {
+        use nix::unistd::{Group as Entry, Uid, User};
+        let Some(user) = User::from_uid(Uid::from_raw(user))? else {
+            return Ok(None);
+        };
+        let entry = Entry::from_gid(user.gid)?;
+        Ok(Some(Group {
+            number: user.gid.as_raw(),
+            name: entry.map_or_else(|| user.gid.to_string(), |entry| entry.name),
+        }))
+    }
 }
 
 /// Everybody exists, under the number 0: for `check` of files that are meant for other hosts. What
@@ -50,6 +78,13 @@ impl Accounts for AnyAccounts {
 
     fn group(&self, _: &str) -> io::Result<Option<u32>> {
         Ok(Some(0))
+    }
+
+    fn primary_group(&self, _: u32) -> io::Result<Option<Group>> {
+        Ok(Some(Group {
+            number: 0,
+            name: "root".to_owned(),
+        }))
     }
 }
 
@@ -110,7 +145,7 @@ pub(super) fn number_of(
     }
 }
 
-/// The fake: users and groups as a test lists them.
+/// The fake: users and groups as a test lists them, each user in the group of its name.
 #[cfg(test)]
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ListedAccounts(pub(crate) Vec<(&'static str, u32)>);
@@ -127,5 +162,13 @@ impl Accounts for ListedAccounts {
 
     fn group(&self, name: &str) -> io::Result<Option<u32>> {
         self.user(name)
+    }
+
+    fn primary_group(&self, user: u32) -> io::Result<Option<Group>> {
+        let found = self.0.iter().find(|(_, number)| *number == user);
+        Ok(found.map(|(name, number)| Group {
+            number: *number,
+            name: (*name).to_owned(),
+        }))
     }
 }

@@ -59,6 +59,8 @@ fn judge(
     dependents.sort_by_key(|dependent| dependent.dependent.wave);
     let lifetime = common.lifetime.as_ref().map_or(LIFETIME, |at| at.value);
     warn_of_a_short_life(raw, lifetime, &dependents, report);
+    // Without the defaults nobody knows whether a group is set.
+    let ownership = main.and_then(|_| common.ownership(raw, environment, report));
     let issuer = issuer(raw, &common, main?, report)?;
     judge_by_issuer(raw, issuer, &names, &common, lifetime, report);
     Some(CertificateSettings {
@@ -70,7 +72,7 @@ fn judge(
             key_type: common.key_type.unwrap_or_default(),
             usages,
         },
-        ownership: common.ownership(),
+        ownership: ownership?,
         dependents,
         location: raw.location.clone(),
     })

@@ -8,8 +8,8 @@ use renewd_core::request::{KeyType, Usages};
 use super::accounts::number_of;
 use super::document::At;
 use super::environment::Environment;
-use super::error::{ErrorKind, Mismatch, Report};
-use super::raw::{RawCommon, RawList};
+use super::error::{ErrorKind, Location, Mismatch, Report};
+use super::raw::{RawCertificate, RawCommon, RawList};
 use super::settings::Ownership;
 use super::values;
 
@@ -80,22 +80,96 @@ impl Common {
         }
     }
 
-    /// Whose the private files are: root:root 0600, and with a group 0640.
-    pub(super) fn ownership(&self) -> Ownership {
-        let root = || Account {
-            number: 0,
-            text: "root".to_owned(),
+    /// Whose the private files are: root:root 0600; of an owner alone, with its primary group; with a
+    /// group 0640. `raw` is the certificate's own file.
+    ///
+    /// The directories are the daemon's with this group, and closed to others: an owner outside of it
+    /// could not reach what it owns.
+    pub(super) fn ownership(
+        &self,
+        raw: &RawCertificate,
+        environment: &Environment,
+        report: &mut Report,
+    ) -> Option<Ownership> {
+        // A value that is wrong was refused already; what else would be asked is a guess.
+        let wrong = |raw: &Option<_>, own: &Option<_>| raw.is_some() && own.is_none();
+        if wrong(&raw.common.owner, &self.owner) || wrong(&raw.common.group, &self.group) {
+            return None;
+        }
+        let owner = self.owner.clone().unwrap_or_else(Account::root);
+        let mut mode = 0o600;
+        let group = match &self.group {
+            Some(group) => {
+                mode = 0o640;
+                warn_of_a_closed_directory(&owner, group, &raw.location, report);
+                group.clone()
+            }
+            None if owner.number == 0 => Account::root(),
+            None => match primary_group(&owner, environment) {
+                Ok(group) => group,
+                Err(mismatch) => {
+                    report.error(&raw.location, "group", mismatch);
+                    return None;
+                }
+            },
         };
-        let mode = if self.group.is_some() { 0o640 } else { 0o600 };
-        let owner = self.owner.clone().unwrap_or_else(root);
-        let group = self.group.clone().unwrap_or_else(root);
-        Ownership {
+        Some(Ownership {
             uid: owner.number,
             gid: group.number,
             mode: self.mode.unwrap_or(mode),
             owner: owner.text,
             group: group.text,
+        })
+    }
+}
+
+impl Account {
+    fn root() -> Self {
+        Self {
+            number: 0,
+            text: "root".to_owned(),
         }
+    }
+}
+
+fn primary_group(owner: &Account, environment: &Environment) -> Result<Account, Mismatch> {
+    let Account { number, text } = owner;
+    match environment.accounts.primary_group(*number) {
+        Ok(Some(group)) => Ok(Account {
+            number: group.number,
+            text: group.name,
+        }),
+        Ok(None) => Err(Mismatch::of(
+            ErrorKind::MissingKey,
+            format!("is missing, and the owner {text} has no account that would have one"),
+            "a group of this host, by name or number",
+            "write the group that the owner is in",
+        )),
+        Err(error) => Err(Mismatch::of(
+            ErrorKind::Account,
+            format!("is missing, and that of the owner {text} cannot be looked up: {error}"),
+            "a group of this host, by name or number",
+            "repair the host's name service (nsswitch.conf(5)), or write the group",
+        )),
+    }
+}
+
+fn warn_of_a_closed_directory(
+    owner: &Account,
+    group: &Account,
+    location: &Location,
+    report: &mut Report,
+) {
+    if owner.number != 0 && group.number == 0 {
+        report.warning(
+            location,
+            "group",
+            format!(
+                "is root, and only root and that group can enter the directory: {} cannot",
+                owner.text
+            ),
+            "leave the group out for the owner's own, or write one that the owner is in",
+        );
     }
 }
 

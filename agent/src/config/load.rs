@@ -33,6 +33,17 @@ pub struct Loaded {
     pub main_held: bool,
 }
 
+impl Loaded {
+    /// What is wrong with a certificate's own file; nothing where it is held for another file's sake.
+    pub fn errors_of(&self, name: &CertificateName) -> impl Iterator<Item = &ConfigError> {
+        let own = PathBuf::from(CERTIFICATES).join(format!("{name}.toml"));
+        self.errors
+            .iter()
+            // By whole components: "api.toml" is no end of "web-api.toml".
+            .filter(move |error| error.location.file.ends_with(&own))
+    }
+}
+
 /// What a certificate whose file cannot be used is held on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Held {

@@ -31,7 +31,7 @@ mod suggest;
 mod values;
 mod walk;
 
-pub use accounts::{Accounts, AnyAccounts, SystemAccounts};
+pub use accounts::{Accounts, AnyAccounts, Group, SystemAccounts};
 pub use check::{Checked, check};
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigWarning, ErrorKind, Location};

@@ -16,6 +16,7 @@ use crate::issuer::local::Constraints;
 use crate::probe::ProbeTarget;
 
 use super::error::{ConfigError, ErrorKind, Location, Mismatch};
+use super::files::MAIN_FILE;
 
 /// Everything that is configured.
 #[derive(Debug, Clone, Default)]
@@ -59,6 +60,48 @@ pub struct Texts {
     pub main: Option<String>,
     /// Each certificate's file.
     pub certificates: BTreeMap<CertificateName, String>,
+}
+
+/// What tells the kept text of a certificate from that of the main file.
+const CERTIFICATE_SUFFIX: &str = ".certificate.toml";
+
+impl Texts {
+    /// Each text with the name of the file that it is kept in.
+    pub fn files(&self) -> impl Iterator<Item = (String, &str)> {
+        let main = self.main.iter().map(|text| (MAIN_FILE.to_owned(), text));
+        let certificates = self
+            .certificates
+            .iter()
+            .map(|(name, text)| (format!("{name}{CERTIFICATE_SUFFIX}"), text));
+        main.chain(certificates)
+            .map(|(file, text)| (file, text.as_str()))
+    }
+
+    /// Takes in a text that was kept in a file of that name; one of another name is none of these.
+    pub fn take_in(&mut self, file: &str, text: String) {
+        if file == MAIN_FILE {
+            self.main = Some(text);
+        } else if let Some(name) = certificate_of(file) {
+            self.certificates.insert(name, text);
+        }
+    }
+
+    /// Which of the files that are `kept` belong to certificates that are not among these: once these
+    /// texts are kept they are to be forgotten, or a certificate that comes back under such a name could
+    /// be held on what it was long ago. The main file never is.
+    pub fn gone<'a>(&self, kept: &'a [String]) -> impl Iterator<Item = &'a str> {
+        kept.iter()
+            .map(String::as_str)
+            .filter(|file| certificate_of(file).is_some_and(|name| !self.has(&name)))
+    }
+
+    fn has(&self, name: &CertificateName) -> bool {
+        self.certificates.contains_key(name)
+    }
+}
+
+fn certificate_of(file: &str) -> Option<CertificateName> {
+    file.strip_suffix(CERTIFICATE_SUFFIX)?.parse().ok()
 }
 
 /// One issuer.

@@ -29,4 +29,4 @@ pub use listen::{
 };
 pub use peer::Limits;
 pub use report::{ControlError, Daemon};
-pub use serve::{MAX_CONNECTIONS, MAX_CONNECTIONS_PER_USER};
+pub use serve::{MAX_CONNECTIONS, MAX_CONNECTIONS_PER_USER, RESERVED_CONNECTIONS};

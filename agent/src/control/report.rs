@@ -237,7 +237,8 @@ pub struct Step {
     pub at: UtcTime,
     /// The certificate.
     pub certificate: String,
-    /// What: issuing, accepted, baseline, published, reload, probe, proven, reverted, settled, failed …
+    /// What: issuing, issuing failed, accepted, baseline, published, publishing failed, reverting,
+    /// settled, failed, or a dependent's proof as in the status.
     pub step: String,
     /// The dependent that it is about.
     pub unit: Option<String>,

@@ -27,9 +27,11 @@ use super::service::{ControlService, StatusService};
 
 /// Connections served at once, for each of the two sockets.
 pub const MAX_CONNECTIONS: usize = 64;
-/// Connections that one user may hold of them. Root and the daemon's own user are bound by
-/// [`MAX_CONNECTIONS`] alone.
+/// Connections that one user may hold of them. Root and the daemon's own user are not bound by it.
 pub const MAX_CONNECTIONS_PER_USER: usize = 16;
+/// Connections beyond [`MAX_CONNECTIONS`] that only root and the daemon's own user get: the other users
+/// together could hold all of those, and who is to look into that must get in.
+pub const RESERVED_CONNECTIONS: usize = 8;
 
 /// The pause after a failed accept(2): out of descriptors, it would fail again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -88,9 +90,12 @@ async fn accept(
             }) {
                 Ok((stream, user)) => {
                     let held = users.entry(user).or_default();
-                    if connections.len() >= MAX_CONNECTIONS
-                        || (*held >= MAX_CONNECTIONS_PER_USER && !trusted(user, admins))
-                    {
+                    let (most, own) = if trusted(user, admins) {
+                        (MAX_CONNECTIONS + RESERVED_CONNECTIONS, usize::MAX)
+                    } else {
+                        (MAX_CONNECTIONS, MAX_CONNECTIONS_PER_USER)
+                    };
+                    if connections.len() >= most || *held >= own {
                         // Closed at once: better a clear end than a place in a queue.
                         tracing::debug!("too many control connections; closed one of user {user}");
                         continue;

@@ -49,9 +49,10 @@ pub(super) struct Options {
 
 /// Writes the rule and then the digest.
 ///
-/// With errors in the configuration, what the rule allowed before stays allowed besides what is right
-/// now: a certificate that is held on its last settings can still be reloaded. Without polkit there is
-/// nothing to write, which is said and is no failure: the daemon runs, and cannot reload.
+/// With errors in the configuration, or a systemd that does not tell what a unit's canonical name is,
+/// what the rule allowed before stays allowed besides what is right now: a certificate that is held on
+/// its last settings can still be reloaded, and so can the unit that an alias led to. Without polkit
+/// there is nothing to write, which is said and is no failure: the daemon runs, and cannot reload.
 pub(super) async fn apply(
     places: &Places,
     options: &Options,
@@ -67,13 +68,6 @@ pub(super) async fn apply(
     for complaint in &distrusted {
         out.line(complaint)?;
     }
-    let complete = loaded.errors.is_empty() && distrusted.is_empty();
-    let kept = if complete {
-        BTreeSet::new()
-    } else {
-        granted(&fs::read_to_string(&options.rule_file).unwrap_or_default())
-    };
-
     let seen = timeout(PATIENCE, dependents::look(&settings, units))
         .await
         .unwrap_or_else(|_| Seen {
@@ -85,6 +79,18 @@ pub(super) async fn apply(
             "aliases of units were not resolved, as systemd could not be asked: {trouble}"
         ))?;
     }
+    for (unit, trouble) in &seen.unknown {
+        out.line(&format!(
+            "whether {unit} is an alias is not known: {trouble}"
+        ))?;
+    }
+    let right = loaded.errors.is_empty() && distrusted.is_empty();
+    let resolved = seen.trouble.is_none() && seen.unknown.is_empty();
+    let kept = if right && resolved {
+        BTreeSet::new()
+    } else {
+        granted(&fs::read_to_string(&options.rule_file).unwrap_or_default())
+    };
     let configured: BTreeSet<Grant> = configured(&settings).union(&kept).cloned().collect();
     let canonical: BTreeSet<Grant> = canonical(&settings, &seen).union(&kept).cloned().collect();
     let rule = polkit::rule(&options.user, &canonical);
@@ -92,9 +98,15 @@ pub(super) async fn apply(
         out.raw(&rule)?;
         return Ok(());
     }
-    write_all(options, &rule, &configured, out)?;
-    if !complete {
+    // A rule with names that may not be those that polkit is told is not known to be right.
+    let digest = resolved.then(|| polkit::digest(&options.user, &configured).to_string());
+    write_all(options, &rule, digest, out)?;
+    if !right {
         out.line("What the rule allowed before stays allowed until the configuration is right.")?;
+    } else if !resolved {
+        out.line(
+            "What the rule allowed before stays allowed until \"renewctl apply\" can ask systemd.",
+        )?;
     }
     Ok(())
 }
@@ -102,7 +114,7 @@ pub(super) async fn apply(
 fn write_all(
     options: &Options,
     rule: &str,
-    configured: &BTreeSet<Grant>,
+    digest: Option<String>,
     out: &mut Output<'_>,
 ) -> Result<(), Failure> {
     let directory = options.rule_file.parent().unwrap_or(Path::new("/"));
@@ -123,8 +135,13 @@ fn write_all(
         replace(&options.rule_file, rule)?;
         out.line(&format!("Wrote {}.", options.rule_file.display()))?;
     }
-    let digest = polkit::digest(&options.user, configured);
-    replace(&options.digest_file, &format!("{digest}\n"))
+    match digest {
+        Some(digest) => replace(&options.digest_file, &format!("{digest}\n")),
+        None => {
+            let _ = fs::remove_file(&options.digest_file);
+            Ok(())
+        }
+    }
 }
 
 /// Why the daemon running as `user` may not do to its units what these settings ask for: the rule was

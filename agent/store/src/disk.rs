@@ -251,3 +251,6 @@ fn split(path: &Path) -> io::Result<(&Path, &OsStr)> {
         )),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,7 +35,7 @@ pub enum StoreError {
         known: u32,
     },
     /// It belongs to somebody else.
-    #[error("{path} belongs to user {found}, and renewd runs as user {expected}; give it back with `chown -R {expected} {path}`", path = path.display())]
+    #[error("{path} belongs to user {found}, and renewd runs as user {expected}; {remedy}", path = path.display(), remedy = give_back(path, *expected))]
     ForeignOwner {
         /// Which.
         path: PathBuf,
@@ -50,6 +50,15 @@ pub enum StoreError {
         /// The store.
         path: PathBuf,
     },
+}
+
+/// root needs nothing given back: it was started by hand, and what it made its own would be lost to the service.
+fn give_back(path: &Path, expected: u32) -> String {
+    if expected == 0 {
+        "run it as that user (`systemctl start renewd`)".to_owned()
+    } else {
+        format!("give it back with `chown -R {expected} {}`", path.display())
+    }
 }
 
 pub(crate) trait At<T> {

@@ -110,7 +110,13 @@ impl Store {
             disk.remove_directory(&generation)
                 .at("remove", &generation)?;
             make(&generation).at("make", &generation)?;
-            self.write_generation(&generation, number, identity, bundle_pem, ownership)?;
+            let written =
+                self.write_generation(&generation, number, identity, bundle_pem, ownership);
+            if written.is_err() {
+                // On a full disk the part that was written would keep even the record out.
+                let _ = disk.remove_directory(&generation);
+            }
+            written?;
             disk.sync_directory(&generation).at("sync", &generation)?;
         }
         self.fix_links(&directory)?;

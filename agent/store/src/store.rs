@@ -151,6 +151,10 @@ impl Store {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => {
+                // Whoever owns a file that we may not even open is named as well.
+                if let Ok(found) = path.symlink_metadata() {
+                    self.expect_ours(path, &found)?;
+                }
                 return Err(StoreError::Io {
                     what: "open",
                     path: path.to_owned(),
@@ -159,13 +163,7 @@ impl Store {
             }
         };
         let found = file.metadata().at("look at", path)?;
-        if found.uid() != self.uid {
-            return Err(StoreError::ForeignOwner {
-                path: path.to_owned(),
-                found: found.uid(),
-                expected: self.uid,
-            });
-        }
+        self.expect_ours(path, &found)?;
         if found.len() > LARGEST {
             return Err(StoreError::Damaged {
                 path: path.to_owned(),
@@ -178,6 +176,17 @@ impl Store {
             .read_to_end(&mut content)
             .at("read", path)?;
         Ok(Some(content))
+    }
+
+    fn expect_ours(&self, path: &Path, found: &fs::Metadata) -> Result<(), StoreError> {
+        if found.uid() == self.uid {
+            return Ok(());
+        }
+        Err(StoreError::ForeignOwner {
+            path: path.to_owned(),
+            found: found.uid(),
+            expected: self.uid,
+        })
     }
 
     fn record_path(&self, name: &CertificateName) -> PathBuf {
@@ -436,6 +445,17 @@ impl Store {
         Ok(self
             .read(&path)?
             .map(|content| String::from_utf8_lossy(&content).into_owned()))
+    }
+
+    /// Forgets the accepted text of a configuration file that is gone; one that is not kept is fine.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn forget_accepted(&self, file: &str) -> Result<(), StoreError> {
+        let directory = self.root.join("config");
+        let path = directory.join(file);
+        self.disk.remove_file(&path).at("remove", &path)?;
+        self.disk.sync_directory(&directory).at("sync", &directory)
     }
 
     /// The configuration files whose accepted text is kept.

@@ -1,15 +1,15 @@
 //! Bad clients: each is dropped alone, and an honest one is served meanwhile.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::unistd::Uid;
-use renewd::control::{Limits, MAX_CONNECTIONS, MAX_CONNECTIONS_PER_USER};
+use renewd::control::{Limits, MAX_CONNECTIONS, MAX_CONNECTIONS_PER_USER, RESERVED_CONNECTIONS};
 
 use super::fake::{Fake, Server};
 use super::{DEADLINE, NOBODY, open_dir, renewctl, run};
@@ -149,7 +149,8 @@ fn more_connections_than_there_may_be_are_closed_at_once() {
     let dir = open_dir();
     let _server = Server::start(dir.path(), &Fake::new());
     // An answer shows that the connection is being served.
-    let held: Vec<UnixStream> = (0..MAX_CONNECTIONS).map(|_| answered(dir.path())).collect();
+    let most = MAX_CONNECTIONS + RESERVED_CONNECTIONS;
+    let held: Vec<UnixStream> = (0..most).map(|_| answered(dir.path())).collect();
     assert!(is_closed(connect(dir.path())));
     let (code, _, error) = run(renewctl(dir.path(), &["status"]));
     assert_eq!(code, 75, "{error}");
@@ -171,42 +172,76 @@ fn answered(dir: &Path) -> UnixStream {
 
 #[test]
 fn one_user_cannot_take_all_connections() {
-    assert!(
-        Uid::effective().is_root(),
-        "this test acts as two users: run it as root"
-    );
     let dir = open_dir();
     let _server = Server::start(dir.path(), &Fake::new());
-    // This same test program, as another user, holds all it can get until its input ends.
-    let program = dir.path().join("holder");
-    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
-    let mut holder = Command::new(&program)
-        .args(["--exact", "abuse::holder", "--ignored", "--nocapture"])
-        .env("HOLD_CONNECTIONS_AT", dir.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .uid(NOBODY)
-        .gid(NOBODY)
-        .spawn()
-        .unwrap();
-    let mut text = String::new();
-    let stdout = holder.stdout.as_mut().unwrap();
-    let mut byte = [0];
-    while !text.contains("got ") || !text.ends_with('\n') {
-        assert_eq!(stdout.read(&mut byte).unwrap(), 1, "{text}");
-        text.push(char::from(byte[0]));
-    }
-    assert!(
-        text.contains(&format!("got {MAX_CONNECTIONS_PER_USER}\n")),
-        "{text}"
-    );
+    let holder = Holder::start(dir.path(), NOBODY);
+    assert_eq!(holder.got, MAX_CONNECTIONS_PER_USER);
     honest_client_is_served(dir.path());
-    drop(holder.stdin.take());
-    holder.wait().unwrap();
 }
 
 #[test]
-#[ignore = "a part of one_user_cannot_take_all_connections"]
+fn all_users_together_cannot_shut_root_out() {
+    let dir = open_dir();
+    let _server = Server::start(dir.path(), &Fake::new());
+    let mut total = 0;
+    let mut holders = Vec::new();
+    for user in (0..=NOBODY).rev() {
+        let holder = Holder::start(dir.path(), user);
+        if holder.got == 0 {
+            break;
+        }
+        total += holder.got;
+        holders.push(holder);
+    }
+    assert_eq!(total, MAX_CONNECTIONS);
+    honest_client_is_served(dir.path());
+}
+
+/// This same test program as another user, which holds all connections that it can get.
+struct Holder {
+    program: Child,
+    got: usize,
+}
+
+impl Holder {
+    fn start(dir: &Path, user: u32) -> Self {
+        assert!(
+            Uid::effective().is_root(),
+            "this test acts as several users: run it as root"
+        );
+        let program = dir.join("holder");
+        if !program.exists() {
+            std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+        }
+        let mut program = Command::new(&program)
+            .args(["--exact", "abuse::holder", "--ignored", "--nocapture"])
+            .env("HOLD_CONNECTIONS_AT", dir)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .uid(user)
+            .gid(NOBODY)
+            .spawn()
+            .unwrap();
+        // Lent: it must be able to go on writing.
+        let lines = BufReader::new(program.stdout.as_mut().unwrap()).lines();
+        let got = lines
+            .map(Result::unwrap)
+            .find_map(|line| line.split_once("got ")?.1.parse().ok())
+            .expect("the holder tells what it got");
+        Self { program, got }
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        // It holds them until its input ends.
+        drop(self.program.stdin.take());
+        let _ = self.program.wait();
+    }
+}
+
+#[test]
+#[ignore = "a part of the tests with a Holder"]
 fn holder() {
     let Some(dir) = std::env::var_os("HOLD_CONNECTIONS_AT") else {
         return;

@@ -6,6 +6,7 @@ use std::thread;
 
 use clap::{Parser, ValueEnum};
 use renewd_tests::failure::Result;
+use renewd_tests::machine;
 use renewd_tests::overlay::enter_private_namespace;
 use renewd_tests::packages::Packages;
 use renewd_tests::rootfs::{Cache, Debian, target_directory};
@@ -24,6 +25,9 @@ struct Arguments {
     /// Print the names of the scenarios and what their sabotage twins plant, and run nothing.
     #[arg(long)]
     list: bool,
+    /// Keep a machine in which something failed until Enter is pressed, and say how to look into it.
+    #[arg(long)]
+    pause: bool,
     /// Leave the sabotage twins out.
     #[arg(long)]
     no_sabotage: bool,
@@ -70,6 +74,7 @@ fn main() -> ExitCode {
 fn carry_out(arguments: &Arguments) -> Result<Tally> {
     require_runtime()?;
     enter_private_namespace()?;
+    machine::sweep();
     let directory = match &arguments.packages {
         Some(directory) => directory.clone(),
         None => target_directory()?.join("packages"),
@@ -97,6 +102,7 @@ fn carry_out(arguments: &Arguments) -> Result<Tally> {
         debians,
         twins: !arguments.no_sabotage,
         jobs,
+        pause: arguments.pause,
         cache: &cache,
         packages: &packages,
     }

@@ -6,7 +6,7 @@ use crate::machine::Machine;
 use crate::program::Finished;
 use crate::scenario::{Disk, Scenario, Trial};
 
-pub(super) const ALL: &[Scenario] = &[BROKEN, RIGHTS];
+pub(super) const ALL: &[Scenario] = &[BROKEN, FIRST, RIGHTS];
 
 const BROKEN: Scenario = Scenario {
     name: "a_broken_configuration_is_refused_on_reload_and_survived_over_a_restart",
@@ -54,6 +54,35 @@ fn broken(trial: &mut Trial) -> Result<()> {
     trial.reload_renewd()?;
     trial.run(&["renewctl", "wait", "bad"])?;
     trial.expect_issuances("bad.test", 1)
+}
+
+const FIRST: Scenario = Scenario {
+    name: "a_broken_first_configuration_is_a_failed_unit_until_it_is_mended",
+    disk: Disk::Installed,
+    fault: "a daemon that is started again whatever its exit code",
+    red: "renewd.service is failed",
+    run: first,
+};
+
+fn first(trial: &mut Trial) -> Result<()> {
+    trial.sabotage(|machine| machine.drop_in(RENEWD, "[Service]\nRestartPreventExitStatus=\n"))?;
+    trial.systemctl(&["stop", RENEWD])?;
+    // As if none had ever been accepted.
+    trial.run(&["rm", "-r", "/var/lib/renewd/store"])?;
+    let right = trial.read("/etc/renewd/renewd.toml")?;
+    trial.write(
+        "/etc/renewd/renewd.toml",
+        "[issuer.internal]\ntyp = \"local\"\n",
+    )?;
+    let start = trial.attempt(&["systemctl", "start", RENEWD])?;
+    expect(!start.succeeded(), "a start that fails", start.output())?;
+    trial.expect_unit(RENEWD, "failed")?;
+    let code = trial.unit_property(RENEWD, "ExecMainStatus")?;
+    expect_equal("the daemon's exit code", &"78".to_owned(), &code)?;
+
+    trial.write("/etc/renewd/renewd.toml", &right)?;
+    trial.systemctl(&["start", RENEWD])?;
+    trial.expect_unit(RENEWD, "active")
 }
 
 const RIGHTS: Scenario = Scenario {

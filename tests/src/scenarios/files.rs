@@ -146,7 +146,7 @@ fn upgrade(machine: &Machine) -> Result<()> {
         .shell(&format!(
             "dpkg-deb --raw-extract {IN_MACHINE}/renewd_*.deb /var/tmp/next\n\
              sed -i 's/^Version: .*/Version: 99.0-1/' /var/tmp/next/DEBIAN/control\n\
-             dpkg-deb --build /var/tmp/next /var/tmp/next.deb\n\
+             dpkg-deb -Znone --build /var/tmp/next /var/tmp/next.deb\n\
              apt-get install --yes /var/tmp/next.deb"
         ))
         .map(drop)

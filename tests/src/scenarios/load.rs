@@ -1,5 +1,6 @@
 //! Rotations of the sample API's certificate while its callers keep it busy.
 
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use tokio::sync::oneshot;
 use super::sample_api::{self, SAMPLE_API};
 use crate::agent::{PROOF, published};
 use crate::failure::{Failure, Result, expect};
-use crate::load::{Files, Load, Plan, Report};
+use crate::load::{Files, Load, Plan, Report, Tally};
 use crate::machine::Machine;
 use crate::scenario::{Disk, Scenario, Trial};
 
@@ -61,19 +62,32 @@ fn under_load(trial: &mut Trial) -> Result<()> {
     trial.expect_issuances(sample_api::NAME, ROTATIONS + 1)
 }
 
-fn rotate(trial: &Trial, ready: &Receiver<()>) -> Result<()> {
+fn rotate(trial: &Trial, ready: &Receiver<Arc<Tally>>) -> Result<()> {
     // When the callers cannot begin, their own failure says why.
-    if ready.recv_timeout(PROOF).is_err() {
+    let Ok(tally) = ready.recv_timeout(PROOF) else {
         return Ok(());
-    }
+    };
+    // Before each rotation, so that none is over before its leaf was seen.
+    let seen = |leaves: usize| {
+        trial.wait_until("the callers see the new leaf", PROOF, || {
+            let found = tally.report().distinct_leaves_seen;
+            expect(
+                found >= leaves,
+                format_args!("{leaves} distinct leaves"),
+                found,
+            )
+        })
+    };
+    seen(1)?;
     trial.sabotage(|machine| {
         machine.systemctl(&["kill", "--signal=KILL", SAMPLE_API])?;
         trial.wait_until("the server runs again", PROOF, || {
             trial.expect_unit(SAMPLE_API, "active")
         })
     })?;
-    for _ in 0..ROTATIONS {
+    for rotation in 1..=ROTATIONS {
         trial.renew(&["api"])?.success()?;
+        seen(rotation + 1)?;
     }
     Ok(())
 }
@@ -82,7 +96,7 @@ fn rotate(trial: &Trial, ready: &Receiver<()>) -> Result<()> {
 /// that network.
 fn keep_busy(
     machine: &Machine,
-    ready: &Sender<()>,
+    ready: &Sender<Arc<Tally>>,
     stopped: oneshot::Receiver<()>,
 ) -> Result<Report> {
     setns(machine.network()?, CloneFlags::CLONE_NEWNET)
@@ -112,7 +126,7 @@ fn keep_busy(
         .block_on(async {
             let load = Load::start(&plan).map_err(|error| failed(&error))?;
             load.ready(PROOF).await.map_err(|error| failed(&error))?;
-            ready.send(()).ok();
+            ready.send(load.tally()).ok();
             stopped.await.ok();
             Ok(load.stop().await)
         })

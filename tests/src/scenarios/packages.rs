@@ -58,12 +58,26 @@ fn purge(trial: &mut Trial) -> Result<()> {
     trial.configure("api", "names = [\"api.test\"]\n[unit.\"nginx.service\"]\n")?;
     trial.reload_renewd()?;
     trial.run(&["renewctl", "wait", "api"])?;
-    expect(
-        trial.exists("/etc/polkit-1/rules.d/50-renewd.rules")?,
-        "the polkit rule written by apply",
-        "nothing",
-    )?;
+    let right = [
+        "/etc/polkit-1/rules.d/50-renewd.rules",
+        "/run/renewd-apply.digest",
+    ];
+    for file in right {
+        expect(
+            trial.exists(file)?,
+            format_args!("{file} written by apply"),
+            "nothing",
+        )?;
+    }
     trial.run(&["apt-get", "remove", "--yes", "renewd", "renewd-sample-api"])?;
+    // A digest that outlived its rule would say that reloads are allowed.
+    for file in right {
+        expect(
+            !trial.exists(file)?,
+            format_args!("no {file} after removal"),
+            "it is still there",
+        )?;
+    }
     expect(
         trial.exists("/var/lib/renewd/certs/api/key.pem")?,
         "the published key after removal",

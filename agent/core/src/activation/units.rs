@@ -320,18 +320,18 @@ pub(super) fn expect_felled(record: &mut Record, context: Context<'_>) {
     }
 }
 
-/// Notes that a restart of ours can have felled a unit that was well.
+/// Notes that a restart of ours can have felled a unit that ran, whatever it served.
 fn note_restart(record: &mut Record, unit: &UnitName, context: Context<'_>) {
     let restarts = context
         .dependents
         .iter()
         .any(|dependent| dependent.unit == *unit && dependent.on_change == OnChange::Restart);
-    let was_well = record
+    let ran = record
         .rollout
         .as_ref()
         .and_then(|rollout| rollout.baseline.get(unit))
-        .is_some_and(|proof| proof.holds());
+        .is_some_and(|proof| *proof != Proof::NotRunning);
     if let Some(entry) = record.units.get_mut(unit) {
-        entry.revive |= restarts && was_well;
+        entry.revive |= restarts && ran;
     }
 }

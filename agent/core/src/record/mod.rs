@@ -185,8 +185,11 @@ impl Record {
             Event::UnitActivated(unit) => units::activated(&mut self, &unit, context),
             Event::Republish => activation::republish(&mut self),
             Event::IdentityLost(identity) => {
+                let aim = self.target;
                 activation::identity_lost(&mut self, identity, context);
-                supply::identity_lost(&mut self, context);
+                if aim.is_some() && self.target.is_none() {
+                    supply::nothing_to_publish(&mut self, context);
+                }
             }
             Event::Housekeeping => self.forget_generations(context.now),
         }

@@ -51,16 +51,9 @@ fn wait(record: &mut Record, failures: u32, context: Context<'_>) {
     };
 }
 
-/// Never two issuances within a tenth of the life: a failed try that cost no issuance is not held to
-/// that, one that did is.
 fn not_too_soon(record: &Record, until: Timestamp, context: Context<'_>) -> Timestamp {
-    match record.last_issuance {
-        Some(last) if last <= context.now => until.max(schedule::after(
-            last,
-            gap(record, context.life, context.now),
-        )),
-        _ => until,
-    }
+    let gap = gap(record, context.life, context.now);
+    super::not_too_soon(record, until, gap, context.now)
 }
 
 pub(crate) fn failed(record: &mut Record, failure: Failure, context: Context<'_>) {
@@ -107,8 +100,8 @@ pub(crate) fn blamed(record: &mut Record, context: Context<'_>) {
 
 /// Without an identity that can be published the issuer is asked anew: with back-off, lest a disk
 /// that loses keys become an issuance loop.
-pub(crate) fn identity_lost(record: &mut Record, context: Context<'_>) {
-    if record.target.is_none() && matches!(record.supply, Supply::Fresh | Supply::Doubt { .. }) {
+pub(crate) fn nothing_to_publish(record: &mut Record, context: Context<'_>) {
+    if matches!(record.supply, Supply::Fresh | Supply::Doubt { .. }) {
         wait(record, 1, context);
     }
 }

@@ -126,11 +126,12 @@ pub fn next(record: &Record, request: &Fingerprint, life: Duration, now: Timesta
     match record.supply {
         Supply::Stopped => return Action::Wait(None, Cause::Operator),
         Supply::BackOff { until, .. } => {
-            return if schedule::reached(until, longest_wait(record, life), now) {
-                Action::Issue(Cause::Again)
-            } else {
-                Action::Wait(Some(until), Cause::Again)
-            };
+            if !schedule::reached(until, longest_wait(record, life), now) {
+                return Action::Wait(Some(until), Cause::Again);
+            }
+            // What was published meanwhile can have ended the outage that shortened the gap.
+            let at = not_too_soon(record, now, gap(record, life, now), now);
+            return issue_at(at, now, Cause::Again);
         }
         // A clock that was set meanwhile leaves nothing to doubt.
         Supply::Doubt { until } if early => {
@@ -161,15 +162,23 @@ pub fn next(record: &Record, request: &Fingerprint, life: Duration, now: Timesta
         let gap = gap(record, life, now).min(Duration::from_secs(60));
         (now, Cause::Changed, gap)
     };
-    let at = match record.last_issuance {
-        // An issuance "in the future" was made under another clock.
-        Some(last) if last <= now => wanted.max(schedule::after(last, gap)),
-        _ => wanted,
-    };
+    issue_at(not_too_soon(record, wanted, gap, now), now, cause)
+}
+
+fn issue_at(at: Timestamp, now: Timestamp, cause: Cause) -> Action {
     if at <= now {
         Action::Issue(cause)
     } else {
         Action::Wait(Some(at), cause)
+    }
+}
+
+/// `wanted`, but not within `gap` of the last issuance. A failed try that cost no issuance is not
+/// held to that, one that did is; an issuance "in the future" was made under another clock.
+fn not_too_soon(record: &Record, wanted: Timestamp, gap: Duration, now: Timestamp) -> Timestamp {
+    match record.last_issuance {
+        Some(last) if last <= now => wanted.max(schedule::after(last, gap)),
+        _ => wanted,
     }
 }
 

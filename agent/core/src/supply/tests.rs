@@ -1,1 +1,343 @@
 //! The supply machine's transitions, one by one.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{Action, Again, Cause, Failure, Supply, next};
+use crate::leaf::{Fingerprint, LeafFacts, Serial};
+use crate::record::{Context, Event, NewIdentity, Record, TrustPart};
+use crate::request::Usages;
+use crate::schedule;
+
+const DAY: Duration = Duration::from_secs(86_400);
+const HOUR: Duration = Duration::from_secs(3600);
+const SECOND: Duration = Duration::from_secs(1);
+
+fn start() -> Timestamp {
+    Timestamp::from_second(1_800_000_000).unwrap()
+}
+
+fn request() -> Fingerprint {
+    Fingerprint::of(b"request")
+}
+
+fn trust(version: u8) -> TrustPart {
+    TrustPart {
+        digest: Fingerprint::of(&[version]),
+        anchors: vec![Fingerprint::of(b"anchor")],
+    }
+}
+
+fn fold(record: Record, event: Event, now: Timestamp) -> Record {
+    let context = Context {
+        now,
+        chance: 0.5,
+        life: DAY,
+        dependents: &[],
+    };
+    record.fold(event, context)
+}
+
+fn identity(serial: u8, from: Timestamp, life: Duration) -> NewIdentity {
+    NewIdentity {
+        leaf: LeafFacts {
+            serial: Serial::from_der(&[serial]),
+            fingerprint: Fingerprint::of(&[serial]),
+            key_fingerprint: Fingerprint::of(&[serial]),
+            not_before: from,
+            not_after: schedule::after(from, life),
+            names: Vec::new(),
+            usages: Usages::default(),
+            is_ca: false,
+        },
+        anchor: Fingerprint::of(b"anchor"),
+        request: request(),
+        trust: trust(0),
+    }
+}
+
+/// Accepted and published at [`start`].
+fn fresh(life: Duration) -> Record {
+    let record = Record::new("api".parse().unwrap());
+    let record = fold(record, Event::IssueStarted, start());
+    let record = fold(record, Event::Accepted(identity(1, start(), life)), start());
+    let record = fold(record, Event::BaselineTaken(Default::default()), start());
+    let record = fold(record, Event::Published(1), start());
+    assert_eq!(
+        (record.published, record.supply.clone()),
+        (Some(1), Supply::Fresh)
+    );
+    record
+}
+
+fn failure(again: Again, answered: bool) -> Event {
+    Event::IssueFailed(Failure {
+        text: "no".into(),
+        again,
+        answered,
+    })
+}
+
+/// When the issuer is asked, if nothing else happens.
+fn asked_at(record: &Record, from: Timestamp) -> Option<Timestamp> {
+    match next(record, &request(), DAY, from) {
+        Action::Issue(_) => Some(from),
+        Action::Wait(at, _) => at,
+        Action::Doubt => None,
+    }
+}
+
+fn waits(record: &Record, from: Timestamp) -> Duration {
+    schedule::between(from, asked_at(record, from).expect("an instant"))
+}
+
+#[test]
+fn the_first_certificate_is_asked_for_at_once() {
+    let record = Record::new("api".parse().unwrap());
+    assert_eq!(
+        next(&record, &request(), DAY, start()),
+        Action::Issue(Cause::First)
+    );
+}
+
+#[test]
+fn a_fresh_certificate_is_due_around_two_thirds_of_its_life() {
+    let waits = waits(&fresh(DAY), start()).as_secs_f64() / DAY.as_secs_f64();
+    assert!((0.616..0.717).contains(&waits), "{waits}");
+}
+
+#[test]
+fn a_shorter_life_than_asked_for_is_what_the_schedule_goes_by() {
+    let waits = waits(&fresh(HOUR), start());
+    assert!(waits > HOUR / 2 && waits < HOUR, "{waits:?}");
+}
+
+#[test]
+fn while_the_issuer_is_asked_nothing_else_is() {
+    let record = fold(fresh(DAY), Event::IssueStarted, start());
+    let record = fold(record, Event::RenewRequested, start());
+    assert_eq!(asked_at(&record, start()), None);
+}
+
+#[test]
+fn the_operator_is_not_held_back() {
+    let record = fold(fresh(DAY), Event::RenewRequested, start());
+    assert_eq!(
+        next(&record, &request(), DAY, start()),
+        Action::Issue(Cause::Operator)
+    );
+    let record = fold(record, Event::IssueStarted, start());
+    assert!(!record.renew_requested);
+}
+
+#[test]
+fn a_changed_request_is_due_now_but_not_twice_a_minute() {
+    let record = fresh(DAY);
+    let other = Fingerprint::of(b"another request");
+    assert_eq!(
+        next(&record, &other, DAY, start()),
+        Action::Wait(Some(schedule::after(start(), 60 * SECOND)), Cause::Changed)
+    );
+    assert_eq!(
+        next(&record, &other, DAY, schedule::after(start(), 60 * SECOND)),
+        Action::Issue(Cause::Changed)
+    );
+}
+
+#[test]
+fn a_failure_that_cost_no_issuance_is_tried_again_after_a_back_off() {
+    let now = schedule::after(start(), DAY / 2);
+    let record = fold(fresh(DAY), Event::IssueStarted, now);
+    let record = fold(record, failure(Again::BackOff, false), now);
+    assert!(matches!(record.supply, Supply::BackOff { failures: 1, .. }));
+    assert_eq!(record.issuances, 1);
+    assert!(waits(&record, now) < 120 * SECOND);
+}
+
+#[test]
+fn back_off_grows_and_eight_tries_still_fit() {
+    let mut now = schedule::after(start(), DAY / 2);
+    let mut record = fresh(DAY);
+    let mut longest = Duration::ZERO;
+    for _ in 0..40 {
+        record = fold(record, Event::IssueStarted, now);
+        record = fold(record, failure(Again::BackOff, false), now);
+        let wait = waits(&record, now);
+        let remaining = schedule::between(now, schedule::after(start(), DAY));
+        assert!(remaining.is_zero() || wait * 8 <= remaining + SECOND);
+        longest = longest.max(wait);
+        now = schedule::after(now, wait);
+    }
+    assert!(longest > 600 * SECOND, "{longest:?}");
+}
+
+#[test]
+fn an_answer_that_was_refused_counts_as_an_issuance_and_holds_back_the_next() {
+    let now = schedule::after(start(), DAY / 2);
+    let record = fold(fresh(DAY), Event::IssueStarted, now);
+    let record = fold(record, failure(Again::Now, true), now);
+    assert_eq!(record.issuances, 2);
+    assert_eq!(waits(&record, now), DAY / 10);
+}
+
+#[test]
+fn without_any_certificate_the_gap_is_at_most_an_hour() {
+    let life = 90 * DAY;
+    let context = Context {
+        now: start(),
+        chance: 0.5,
+        life,
+        dependents: &[],
+    };
+    let record = Record::new("api".parse().unwrap())
+        .fold(Event::IssueStarted, context)
+        .fold(failure(Again::BackOff, true), context);
+    let Action::Wait(Some(at), _) = next(&record, &request(), life, start()) else {
+        panic!("{record:#?}");
+    };
+    assert_eq!(schedule::between(start(), at), HOUR);
+}
+
+#[test]
+fn now_means_now_once_and_then_back_off() {
+    let now = schedule::after(start(), DAY / 2);
+    let record = fold(fresh(DAY), Event::IssueStarted, now);
+    let record = fold(record, failure(Again::Now, false), now);
+    assert_eq!(waits(&record, now), Duration::from_millis(250));
+    let record = fold(record, Event::IssueStarted, now);
+    let record = fold(record, failure(Again::Now, false), now);
+    assert!(waits(&record, now) > SECOND);
+}
+
+#[test]
+fn an_issuer_can_put_a_try_off_only_while_eight_more_fit() {
+    let now = schedule::after(start(), DAY * 2 / 3);
+    let record = fold(fresh(DAY), Event::IssueStarted, now);
+    let record = fold(record, failure(Again::After(30 * DAY), false), now);
+    assert!(waits(&record, now) < DAY / 3 - DAY * 7 / 100);
+}
+
+#[test]
+fn only_the_operator_ends_a_stop() {
+    let record = fold(fresh(DAY), Event::IssueStarted, start());
+    let stopped = fold(record, failure(Again::Operator, false), start());
+    assert_eq!(stopped.supply, Supply::Stopped);
+    assert_eq!(stopped.state(), "stopped");
+    let later = schedule::after(start(), DAY);
+    assert_eq!(asked_at(&stopped, later), None);
+    let asked = fold(stopped.clone(), Event::RenewRequested, later);
+    assert_eq!(asked_at(&asked, later), Some(later));
+    let configured = fold(stopped.clone(), Event::Configured(Vec::new()), later);
+    assert_eq!(configured.supply, Supply::Fresh);
+    let recovered = Event::Recovered {
+        current: Some(1),
+        highest: 1,
+    };
+    assert_eq!(fold(stopped, recovered, later).supply, Supply::Fresh);
+}
+
+#[test]
+fn a_restart_in_the_middle_of_an_issuance_asks_again_after_a_back_off() {
+    let record = fold(
+        Record::new("api".parse().unwrap()),
+        Event::IssueStarted,
+        start(),
+    );
+    let recovered = Event::Recovered {
+        current: None,
+        highest: 0,
+    };
+    let record = fold(record, recovered, start());
+    assert!(matches!(record.supply, Supply::BackOff { failures: 1, .. }));
+}
+
+#[test]
+fn a_clock_before_our_own_past_is_doubted_but_not_for_long() {
+    let record = fresh(DAY);
+    let early = start()
+        .checked_sub(jiff::SignedDuration::from_hours(24 * 365))
+        .unwrap();
+    assert_eq!(next(&record, &request(), DAY, early), Action::Doubt);
+    let record = fold(record, Event::ClockDoubted, early);
+    assert_eq!(waits(&record, early), schedule::LONGEST_DOUBT);
+    let later = schedule::after(early, schedule::LONGEST_DOUBT);
+    assert_eq!(
+        next(&record, &request(), DAY, later),
+        Action::Issue(Cause::Clock)
+    );
+}
+
+#[test]
+fn a_doubted_clock_that_was_right_after_all_costs_no_issuance() {
+    let record = fresh(DAY);
+    let early = start()
+        .checked_sub(jiff::SignedDuration::from_hours(1))
+        .unwrap();
+    let record = fold(record, Event::ClockDoubted, early);
+    assert_eq!(
+        asked_at(&record, early),
+        Some(schedule::after(early, schedule::LONGEST_DOUBT))
+    );
+    // Nobody told of the step, and still nothing is asked for before it is due.
+    assert!(waits(&record, start()) > DAY / 2);
+    let stepped = fold(record, Event::ClockStepped, start());
+    assert_eq!(stepped.supply, Supply::Fresh);
+}
+
+#[test]
+fn a_step_back_in_time_replaces_what_is_not_valid_yet() {
+    let early = start()
+        .checked_sub(jiff::SignedDuration::from_hours(24 * 365))
+        .unwrap();
+    let record = fold(fresh(DAY), Event::ClockStepped, early);
+    assert_eq!(
+        next(&record, &request(), DAY, early),
+        Action::Issue(Cause::Clock)
+    );
+}
+
+#[test]
+fn a_step_ends_a_wait_that_was_measured_by_the_old_clock() {
+    let now = schedule::after(start(), DAY / 2);
+    let mut record = fold(fresh(DAY), Event::IssueStarted, now);
+    for _ in 0..10 {
+        record = fold(record, failure(Again::BackOff, false), now);
+        record = fold(record, Event::IssueStarted, now);
+    }
+    record = fold(record, failure(Again::BackOff, false), now);
+    assert!(waits(&record, now) > 60 * SECOND);
+    let record = fold(record, Event::ClockStepped, now);
+    assert!(waits(&record, now) <= SECOND);
+}
+
+#[test]
+fn a_bundle_that_came_while_the_issuer_was_asked_is_not_taken_back() {
+    let record = fold(fresh(DAY), Event::IssueStarted, start());
+    let record = fold(record, Event::TrustChanged(trust(1)), start());
+    let record = fold(record, Event::Accepted(identity(2, start(), DAY)), start());
+    assert_eq!(record.trust, Some(trust(1).digest));
+    let target = record.target_generation().unwrap();
+    assert_eq!(target.trust, trust(1).digest);
+}
+
+#[test]
+fn an_answer_that_nobody_waits_for_is_dropped() {
+    let record = fresh(DAY);
+    let after = fold(
+        record.clone(),
+        Event::Accepted(identity(2, start(), DAY)),
+        start(),
+    );
+    assert_eq!(after, record);
+    assert_eq!(
+        fold(record.clone(), failure(Again::Operator, true), start()),
+        record
+    );
+}
+
+#[test]
+fn a_life_of_seconds_is_no_stampede() {
+    let record = fresh(2 * SECOND);
+    assert!(waits(&record, start()) >= SECOND);
+}

@@ -82,6 +82,72 @@ fn a_bad_main_file_is_held_on_its_last_accepted_text_and_else_nothing_is_in_forc
 }
 
 #[test]
+fn errors_are_told_of_the_certificate_whose_file_they_are_in() {
+    let directory = directory(&[
+        (
+            "renewd.toml",
+            "[issuer.internal]\ntype = \"local\"\nkind = 1\n",
+        ),
+        ("certs.d/api.toml", BAD),
+        ("certs.d/web-api.toml", "names = []\n"),
+        ("certs.d/sound.toml", GOOD),
+    ]);
+    let loaded = load(directory.path(), &environment());
+    assert_eq!(loaded.errors.len(), 3);
+    for (name, part) in [("api", "a b"), ("web-api", "is empty")] {
+        let found: Vec<_> = loaded.errors_of(&name.parse().unwrap()).collect();
+        assert_eq!(found.len(), 1, "{name}: {found:?}");
+        assert!(found[0].to_string().contains(part), "{name}: {found:?}");
+    }
+    // Held, for the main file's sake.
+    let sound = "sound".parse().unwrap();
+    assert!(loaded.held.contains_key(&sound));
+    assert_eq!(loaded.errors_of(&sound).count(), 0);
+}
+
+#[test]
+fn the_kept_text_of_a_certificate_that_left_is_gone_and_no_other_file() {
+    let directory = directory(&[
+        ("renewd.toml", MAIN),
+        ("certs.d/one.toml", GOOD),
+        ("certs.d/two.toml", GOOD),
+    ]);
+    let before = load(directory.path(), &environment()).settings;
+    let kept: Vec<String> = before
+        .accepted_texts()
+        .files()
+        .map(|(file, _)| file)
+        .chain(["notes.txt".to_owned()])
+        .collect();
+    assert_eq!(before.accepted_texts().gone(&kept).count(), 0);
+
+    fs::remove_file(directory.path().join("certs.d/one.toml")).unwrap();
+    // Bad, so held: not gone.
+    fs::write(directory.path().join("certs.d/two.toml"), BAD).unwrap();
+    let last = before.accepted_texts();
+    let after = load_at_start(directory.path(), last, &environment()).settings;
+    let gone: Vec<&str> = after.accepted_texts().gone(&kept).collect();
+    assert_eq!(gone, ["one.certificate.toml"]);
+    assert_eq!(
+        Texts::default().gone(&kept).count(),
+        2,
+        "the main file stays"
+    );
+}
+
+#[test]
+fn texts_are_kept_in_files_and_come_back_from_them() {
+    let directory = directory(&[("renewd.toml", MAIN), ("certs.d/one.toml", GOOD)]);
+    let settings = load(directory.path(), &environment()).settings;
+    let mut back = Texts::default();
+    for (file, text) in settings.accepted_texts().files() {
+        back.take_in(&file, text.to_owned());
+    }
+    back.take_in("notes.txt", "none of ours".to_owned());
+    assert_eq!(&back, settings.accepted_texts());
+}
+
+#[test]
 fn an_unlistable_directory_is_not_an_empty_one() {
     let directory = directory(&[("renewd.toml", MAIN), ("certs.d/one.toml", GOOD)]);
     let first = load(directory.path(), &environment());

@@ -4,6 +4,7 @@ mod errors;
 mod examples;
 mod issuers;
 mod loading;
+mod ownership;
 mod property;
 
 use std::path::Path;

@@ -4,19 +4,20 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use renewd_core::unit::Activity;
+use renewd_core::unit::{Activity, OnChange};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use super::{Finding, Findings, Patient};
 use crate::config::Settings;
-use crate::ctl::dependents::judge;
+use crate::ctl::dependents::{Severity, judge};
 use crate::probe::{Address, ProbeTarget};
 
 /// A service on the same host answers at once; one far away within this.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Check: each unit can do what is asked of it.
+/// Check: each unit can do what is asked of it. One that is told nothing is given advice: it is the only
+/// one that no reload heals after it met a swap between the files it opened.
 pub(super) fn units(patient: &Patient<'_>) -> Vec<Finding> {
     let mut findings = Findings::of("units");
     if let Some(trouble) = &patient.seen.trouble {
@@ -33,6 +34,29 @@ pub(super) fn units(patient: &Patient<'_>) -> Vec<Finding> {
             finding.what,
             finding.remedy,
         );
+    }
+    for (certificate, own) in patient.loaded.settings.units() {
+        let dependent = &own.dependent;
+        if dependent.on_change == OnChange::None {
+            let files = patient
+                .places
+                .state
+                .join("certs")
+                .join(certificate.as_str());
+            findings.add(
+                Severity::Note,
+                &own.location,
+                format!(
+                    "{} reads by itself: where it opens key and certificate one after the other, it \
+                     can meet a swap in between, and is told nothing that would mend it",
+                    dependent.unit
+                ),
+                format!(
+                    "if it can, let it read {}, which holds both",
+                    files.join("combined.pem").display()
+                ),
+            );
+        }
     }
     findings.found
 }

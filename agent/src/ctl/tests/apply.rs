@@ -172,9 +172,10 @@ async fn without_polkit_it_says_so_and_leaves_no_digest() {
 }
 
 #[tokio::test]
-async fn without_a_bus_the_configured_names_are_written() {
+async fn without_a_bus_the_configured_names_are_written_and_nobody_is_told_that_they_are_right() {
     let host = Host::new();
     host.certificate("api", "nginx.service", "on_change = \"restart\"");
+    host.write("digest", "old\n");
     let (result, text) = host.apply().await;
     result.unwrap();
     assert!(text.contains("systemd could not be asked"), "{text}");
@@ -183,6 +184,53 @@ async fn without_a_bus_the_configured_names_are_written() {
         "{}",
         host.rule()
     );
+    assert!(!host.path("digest").exists(), "{}", host.read("digest"));
+}
+
+#[tokio::test]
+async fn without_a_bus_what_aliases_led_to_before_stays_allowed() {
+    let mut host = Host::new();
+    host.certificate("api", "web.service", "");
+    host.unit("web.service", |facts| {
+        facts.canonical = "nginx.service".to_owned()
+    });
+    host.apply().await.0.unwrap();
+    let bus = host.units.0.take();
+    let (result, text) = host.apply().await;
+    result.unwrap();
+    assert!(text.contains("stays allowed"), "{text}");
+    assert!(
+        host.rule().contains("\"nginx.service reload\""),
+        "{}",
+        host.rule()
+    );
+    assert!(!host.path("digest").exists());
+
+    // Once systemd answers, exactly what is configured is allowed.
+    host.units.0 = bus;
+    host.apply().await.0.unwrap();
+    assert!(!host.rule().contains("web.service"), "{}", host.rule());
+    assert_eq!(host.read("digest"), digest_of(&["web.service"]));
+}
+
+#[tokio::test]
+async fn a_unit_that_systemd_has_no_answer_for_counts_as_not_resolved() {
+    let mut host = Host::new();
+    host.certificate("api", "web.service", "");
+    host.unit("web.service", |facts| {
+        facts.canonical = "nginx.service".to_owned()
+    });
+    host.apply().await.0.unwrap();
+    host.units.1.insert("web.service".parse().unwrap());
+    let (result, text) = host.apply().await;
+    result.unwrap();
+    assert!(text.contains("web.service"), "{text}");
+    assert!(
+        host.rule().contains("\"nginx.service reload\""),
+        "{}",
+        host.rule()
+    );
+    assert!(!host.path("digest").exists());
 }
 
 #[tokio::test]

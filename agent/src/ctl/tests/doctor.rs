@@ -284,6 +284,32 @@ async fn a_unit_that_cannot_reload_and_an_umbrella_are_found() {
 }
 
 #[tokio::test]
+async fn a_unit_that_reads_by_itself_is_recommended_the_combined_file() {
+    let (mut host, _listener) = Host::healthy().await;
+    let note = |findings: &[Value]| {
+        let combined = |one: &&Value| one["remedy"].as_str().unwrap().contains("combined.pem");
+        findings.iter().find(combined).cloned()
+    };
+    let (_, findings) = host.doctor(reported()).await;
+    assert!(note(&findings).is_none(), "{findings:#?}");
+
+    host.unit("watcher.service", |_| ());
+    host.certificate("self", "watcher.service", "on_change = \"none\"");
+    let (result, findings) = host.doctor(reported()).await;
+    result.unwrap();
+    let note = note(&findings).unwrap();
+    assert_eq!(note["check"], "units");
+    assert_eq!(note["severity"], "note");
+    let subject = note["subject"].as_str().unwrap();
+    assert!(subject.contains("self.toml"), "{note:#?}");
+    let remedy = note["remedy"].as_str().unwrap();
+    assert!(
+        remedy.contains("state/certs/self/combined.pem"),
+        "{note:#?}"
+    );
+}
+
+#[tokio::test]
 async fn what_the_daemon_reports_is_found() {
     let (host, _listener) = Host::healthy().await;
     let mut expired = reported();

@@ -5,7 +5,7 @@ mod check;
 mod docs;
 mod doctor;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -102,14 +102,18 @@ fn facts(name: &str) -> UnitFacts {
     }
 }
 
-/// The units of a host; `None` is a host without a bus.
+/// The units of a host, where `None` is a host without a bus; and those it has no answer for.
 #[derive(Default)]
-struct Listed(Option<BTreeMap<UnitName, UnitFacts>>);
+struct Listed(Option<BTreeMap<UnitName, UnitFacts>>, BTreeSet<UnitName>);
 
 impl Units for Listed {
     fn facts<'a>(&'a self, unit: &'a UnitName) -> BoxFuture<'a, Result<UnitFacts, UnitsError>> {
         let answer = match &self.0 {
             None => Err(UnitsError::BusSilent(Duration::from_secs(1))),
+            Some(_) if self.1.contains(unit) => Err(UnitsError::NoAnswer {
+                unit: unit.to_string(),
+                deadline: Duration::from_secs(1),
+            }),
             Some(known) => Ok(known.get(unit).cloned().unwrap_or_else(|| UnitFacts {
                 activity: Activity::Missing,
                 load_state: "not-found".to_owned(),

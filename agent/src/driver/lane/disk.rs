@@ -36,6 +36,10 @@ impl Unkept {
         }
     }
 
+    pub(super) fn is_something(&self) -> bool {
+        self.record || self.identity.is_some()
+    }
+
     pub(super) fn try_now(&mut self) {
         self.try_at = None;
     }
@@ -44,7 +48,7 @@ impl Unkept {
 impl Lane {
     /// Keeps what is not on disk yet; returns when to try again where the disk refused.
     pub(super) fn put_on_disk(&mut self, now: Timestamp) -> Option<Timestamp> {
-        if !self.unkept.record && self.unkept.identity.is_none() {
+        if !self.unkept.is_something() {
             return None;
         }
         if let Some(at) = self.unkept.try_at

@@ -92,7 +92,9 @@ impl Lane {
 
     /// Something may become superfluous after a while.
     pub(super) fn housekeep_soon(&mut self) {
-        self.housekeep_at = Some(schedule::after(self.world.now(), LINGER));
+        // An earlier date stays: what rotates often must be tidied, too.
+        let at = schedule::after(self.world.now(), LINGER);
+        self.housekeep_at = Some(self.housekeep_at.map_or(at, |set| set.min(at)));
     }
 
     fn housekeep(&mut self, now: Timestamp) -> Option<Timestamp> {
@@ -101,6 +103,11 @@ impl Lane {
         }
         self.housekeep_at.take()?;
         self.fold(Event::Housekeeping);
+        if self.unkept.is_something() {
+            // First the record that no longer refers to what is removed here.
+            self.housekeep_at = Some(now);
+            return self.housekeep_at;
+        }
         let (store, name) = (&self.world.store, &self.settings.name);
         let generations = &self.record.generations;
         let keep: Vec<_> = generations.keys().copied().collect();

@@ -139,7 +139,7 @@ impl Site {
             .enable_all()
             .build()
             .unwrap();
-        let store = Store::open(&self.state(), disk)?;
+        let store = open(&self.state(), disk)?;
         let tasks = LocalSet::new();
         Ok(tasks.block_on(&runtime, async {
             let world = World::new(
@@ -350,5 +350,17 @@ impl Issuers for Only {
 
     fn root_pem(&self, _: &IssuerSettings) -> Result<String, String> {
         Err("a fake has none".into())
+    }
+}
+
+/// Opens the store. A test beside this one that starts a program holds every descriptor of this process,
+/// the lock's too, for the moment between fork and exec.
+fn open(state: &Path, disk: Disk) -> Result<Store, StoreError> {
+    let deadline = Instant::now() + Duration::from_secs(3);
+    loop {
+        match Store::open(state, disk.clone()) {
+            Err(StoreError::Locked { .. }) if Instant::now() < deadline => std::thread::yield_now(),
+            result => return result,
+        }
     }
 }

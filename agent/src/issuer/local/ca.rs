@@ -17,10 +17,12 @@ use super::error::LocalError;
 use super::files::Directory;
 use super::{BACKDATE, Clock, ISSUING, LOG, LocalSettings, MIN_LIFE, ROOT, csr};
 
-/// CA certificates begin earlier still, so that a clock set back a little stops nothing.
+/// An intermediate begins earlier still, so that a clock set back a little stops nothing.
 const CA_BACKDATE: SignedDuration = SignedDuration::from_secs(60);
-/// Before this, the clock is certainly wrong (2025-01-01), and a root made by it would be worthless.
-const EARLIEST: Timestamp = Timestamp::constant(1_735_689_600, 0);
+/// Before this, the clock is certainly wrong (2025-01-01), and what is made by it would be worthless.
+/// Every root begins here: it signs intermediates only, and these have dates of their own. One that
+/// began when it was made, by a clock that was ahead, would stop the CA until that time had come.
+pub(super) const EARLIEST: Timestamp = Timestamp::constant(1_735_689_600, 0);
 /// No certificate ends later (9999-12-30): the last day that both X.509 (RFC 5280, section 4.1.2.5.2) and
 /// our timestamps can name.
 const LATEST: Timestamp = Timestamp::constant(253_402_128_000, 0);
@@ -148,7 +150,7 @@ impl Ca {
             });
         }
         let span = Span {
-            from: now - CA_BACKDATE,
+            from: EARLIEST,
             until: later(now, self.settings.root_life),
         };
         let root = Authority::root(&self.settings.common_name, span)?;

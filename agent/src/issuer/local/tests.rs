@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::super::Retry;
 use super::authority::{Authority, Span};
-use super::ca::{State, later};
+use super::ca::{EARLIEST, State, later};
 use super::*;
 use crate::keys::PrivateKey;
 use renewd_core::accept::{Accepted, accept};

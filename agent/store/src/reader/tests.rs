@@ -1,6 +1,8 @@
 //! The reader against a real directory, with a writer that swaps under it.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -162,10 +164,39 @@ fn an_unreadable_file_is_named() {
     let key = published.publish(3).join("key.pem");
     fs::set_permissions(&key, fs::Permissions::from_mode(0o000)).unwrap();
     if File::open(&key).is_ok() {
-        return; // root reads everything; what an ordinary user meets cannot be shown to it
+        // root reads everything: an ordinary user has to look.
+        return as_nobody("reader::tests::an_unreadable_file_is_named");
     }
     let error = read(published.path()).unwrap_err();
     assert!(error.to_string().ends_with(".3/key.pem"), "{error}");
+    assert!(matches!(
+        &error,
+        ReadError::Unreadable { source, .. } if source.kind() == io::ErrorKind::PermissionDenied
+    ));
+}
+
+/// Runs one of these tests again, as a user that may do nothing. It has to run, and to pass.
+fn as_nobody(test: &str) {
+    const NOBODY: u32 = 65534;
+    let place = tempfile::tempdir().unwrap();
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    // cargo's directory may be closed to others.
+    let program = place.path().join("tests");
+    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    let output = Command::new(&program)
+        .args(["--exact", test])
+        .env("TMPDIR", place.path())
+        .current_dir(place.path())
+        .uid(NOBODY)
+        .gid(NOBODY)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && said.contains("1 passed"),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::world::Identity;
+use super::parts::Identity;
 use crate::activation::Course;
 use crate::names::UnitName;
 use crate::proof::Proof;

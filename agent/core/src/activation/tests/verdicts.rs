@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::world::{Behaviour, Issuer, Life, World, dependent, unit};
+use super::parts::{Behaviour, Issuer, Life};
+use super::world::{World, dependent, unit};
 use crate::activation::Course;
 use crate::proof::{Proof, Reason};
 use crate::record::{Event, Verdict};

@@ -8,82 +8,19 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::invariants::Ghost;
+use super::parts::{Behaviour, Identity, Issuer, Life, Unit};
 use crate::activation::{self, Action};
-use crate::leaf::{Fingerprint, LeafFacts, Serial};
+use crate::leaf::Fingerprint;
 use crate::names::UnitName;
-use crate::proof::{ProbeReport, Proof, Reason, SeenLeaf};
-use crate::record::{
-    BaselineFinding, Context, Event, Generation, GenerationNumber, NewIdentity, Record, TrustPart,
-};
-use crate::request::Usages;
+use crate::proof::Proof;
+use crate::record::{Context, Event, GenerationNumber, NewIdentity, Record, TrustPart};
 use crate::schedule;
-use crate::supply::{self, Again, Failure};
-use crate::unit::{ActOutcome, Dependent, JobResult, OnChange};
+use crate::supply;
+use crate::unit::{Dependent, OnChange};
 
-/// How a unit behaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Behaviour {
-    /// Takes up what is published, and refuses it when it is bad.
-    Healthy,
-    /// Reports success for a bad identity too, and then serves it with a broken chain.
-    Gullible,
-    /// Its reload fails, whatever is published.
-    Broken,
-    /// Reports success, and goes on with what it has.
-    Stale,
-    /// Being told kills it when the identity is bad.
-    Fragile,
-    /// polkit refuses.
-    Forbidden,
-    /// Nobody answers its probes.
-    Mute,
-}
-
-/// Whether a unit runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Life {
-    Running,
-    /// It died: systemd says *failed*.
-    Failed,
-    /// A person stopped it: systemd says *inactive*.
-    Stopped,
-}
-
+/// What takes a while.
 #[derive(Debug, Clone)]
-pub(super) struct Unit {
-    pub(super) behaviour: Behaviour,
-    pub(super) life: Life,
-    /// The identity in its memory.
-    pub(super) serves: Option<GenerationNumber>,
-    /// How often it was told.
-    pub(super) told: u32,
-}
-
-/// How the issuer behaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Issuer {
-    Good,
-    /// Issues, and the dependents do not take it.
-    Bad,
-    Down,
-    /// Issues what `accept()` refuses.
-    Wrong,
-    /// Asks to come back much later.
-    Later,
-    NeedsOperator,
-    /// Gives a hundredth of the life.
-    Short,
-}
-
-/// What the world knows of an identity.
-#[derive(Debug, Clone)]
-pub(super) struct Identity {
-    pub(super) leaf: LeafFacts,
-    pub(super) bad: bool,
-}
-
-#[derive(Debug, Clone)]
-enum Step {
+pub(super) enum Step {
     Issue,
     Act {
         unit: UnitName,
@@ -125,7 +62,7 @@ pub(super) struct World {
     /// Answers given by the issuer, those included that a crash lost.
     pub(super) answers: u32,
     pub(super) serial: u32,
-    under_way: Vec<(Timestamp, Step)>,
+    pub(super) under_way: Vec<(Timestamp, Step)>,
     /// Dies when this reaches zero.
     pub(super) fuse: Option<u32>,
     random: u64,
@@ -150,7 +87,7 @@ pub(super) fn request(version: u32) -> Fingerprint {
     Fingerprint::of(format!("request {version}").as_bytes())
 }
 
-fn anchor(version: usize) -> Fingerprint {
+pub(super) fn anchor(version: usize) -> Fingerprint {
     Fingerprint::of(format!("anchor {version}").as_bytes())
 }
 
@@ -498,294 +435,5 @@ impl World {
                 self.fold(event)
             }
         }
-    }
-
-    fn ask_issuer(&mut self) -> Result<Identity, Failure> {
-        let failure = |again, answered| Failure {
-            text: "no".into(),
-            again,
-            answered,
-        };
-        let life = match self.issuer {
-            Issuer::Good | Issuer::Bad => self.life,
-            Issuer::Short => (self.life / 100).max(Duration::from_secs(30)),
-            Issuer::Down => return Err(failure(Again::BackOff, false)),
-            Issuer::Later => {
-                return Err(failure(Again::After(Duration::from_secs(86_400)), false));
-            }
-            Issuer::NeedsOperator => return Err(failure(Again::Operator, false)),
-            Issuer::Wrong => {
-                self.answers += 1;
-                return Err(failure(Again::BackOff, true));
-            }
-        };
-        self.answers += 1;
-        self.serial += 1;
-        let serial = self.serial.to_be_bytes();
-        let leaf = LeafFacts {
-            serial: Serial::from_der(&serial),
-            fingerprint: Fingerprint::of(&serial),
-            key_fingerprint: Fingerprint::of(&[&b"key"[..], &serial].concat()),
-            not_before: self
-                .time
-                .checked_sub(SignedDuration::from_secs(30))
-                .expect("an instant"),
-            not_after: schedule::after(self.time, life),
-            names: vec!["api.test".into()],
-            usages: Usages::default(),
-            is_ca: false,
-        };
-        let now = self.now();
-        if leaf.not_before > schedule::after(now, schedule::EARLY) || leaf.not_after <= now {
-            // By the host's clock it is not valid: accept() refuses it.
-            return Err(failure(Again::BackOff, true));
-        }
-        let bad = self.issuer == Issuer::Bad;
-        Ok(Identity { leaf, bad })
-    }
-
-    fn is_bad(&self, identity: Option<GenerationNumber>) -> bool {
-        identity.is_some_and(|identity| {
-            self.identities[&identity].bad || self.identities[&identity].leaf.not_after <= self.time
-        })
-    }
-
-    fn tell(&mut self, name: &UnitName, revive: bool) -> ActOutcome {
-        let published = self.published_identity();
-        let bad = self.is_bad(published);
-        let verb = self
-            .dependents
-            .iter()
-            .find(|dependent| dependent.unit == *name)
-            .map(|dependent| dependent.on_change);
-        let Some(unit) = self.units.get_mut(name) else {
-            return ActOutcome::NotNow("no such unit".into());
-        };
-        if unit.behaviour == Behaviour::Forbidden {
-            return ActOutcome::NotNow("not authorized".into());
-        }
-        let restart = verb == Some(OnChange::Restart);
-        match unit.life {
-            Life::Running => {}
-            Life::Failed if revive => self.ghost.revived(name),
-            _ => return ActOutcome::NotRunning,
-        }
-        unit.told += 1;
-        let fails = match unit.behaviour {
-            Behaviour::Broken => true,
-            Behaviour::Healthy | Behaviour::Fragile => bad,
-            _ => false,
-        };
-        if fails {
-            if restart || unit.behaviour == Behaviour::Fragile {
-                unit.life = Life::Failed;
-            }
-            return ActOutcome::Job(JobResult::Failed);
-        }
-        unit.life = Life::Running;
-        if restart || unit.behaviour != Behaviour::Stale {
-            unit.serves = published;
-        }
-        ActOutcome::Job(JobResult::Done)
-    }
-
-    fn look(&mut self, dependent: &Dependent) -> BaselineFinding {
-        let proof = match self.units[&dependent.unit].life {
-            Life::Failed | Life::Stopped => Proof::NotRunning,
-            Life::Running if !dependent.probed => match dependent.on_change {
-                OnChange::None => Proof::Unobservable,
-                _ => Proof::Reloaded,
-            },
-            Life::Running => match self.handshake(&dependent.unit, self.published_identity()) {
-                None => Proof::Served,
-                Some(reason) => Proof::Failed(reason),
-            },
-        };
-        BaselineFinding {
-            proof,
-            detail: String::new(),
-        }
-    }
-
-    fn handshake(&mut self, name: &UnitName, expected: Option<GenerationNumber>) -> Option<Reason> {
-        let watches = self
-            .dependents
-            .iter()
-            .any(|dependent| dependent.unit == *name && dependent.on_change == OnChange::None);
-        let published = self.published_identity();
-        let published_is_bad = self.is_bad(published);
-        let unit = self.units.get_mut(name)?;
-        if watches && unit.behaviour != Behaviour::Stale && !published_is_bad {
-            unit.serves = published;
-        }
-        if unit.life != Life::Running {
-            return Some(Reason::Refused);
-        }
-        if unit.behaviour == Behaviour::Mute {
-            return Some(Reason::Timeout);
-        }
-        let serves = unit.serves;
-        if serves != expected || serves.is_none() {
-            Some(Reason::WrongLeaf)
-        } else if self.is_bad(serves) {
-            Some(Reason::Chain)
-        } else {
-            None
-        }
-    }
-
-    fn probe(&mut self, unit: UnitName, generation: GenerationNumber) -> Event {
-        if self.units[&unit].life == Life::Stopped {
-            let outcome = ActOutcome::NotRunning;
-            return Event::Acted {
-                unit,
-                generation,
-                outcome,
-            };
-        }
-        let expected = self
-            .record
-            .generations
-            .get(&generation)
-            .map(|generation: &Generation| generation.identity);
-        let failure = self.handshake(&unit, expected);
-        let seen = self.units[&unit].serves.map(|identity| SeenLeaf {
-            fingerprint: self.identities[&identity].leaf.fingerprint,
-            serial: self.identities[&identity].leaf.serial.clone(),
-        });
-        Event::Probed {
-            unit,
-            generation,
-            report: ProbeReport {
-                failure,
-                detail: "by handshake".into(),
-                seen,
-            },
-        }
-    }
-
-    // What befalls the world.
-
-    /// The unit is started by somebody: it reads what is published.
-    pub(super) fn start_unit(&mut self, name: &str) {
-        let published = self.published_identity();
-        let bad = self.is_bad(published);
-        let unit = self.unit(name);
-        if unit.life == Life::Running {
-            return;
-        }
-        if bad && unit.behaviour != Behaviour::Gullible {
-            unit.life = Life::Failed;
-            return;
-        }
-        unit.life = Life::Running;
-        unit.serves = published;
-        let event = Event::UnitActivated(self::unit(name));
-        if self.fold(event).is_err() {
-            self.kill();
-        }
-    }
-
-    /// The CA's bundle changes. The first anchor is the one that leaves chain to from now on; with
-    /// `drop_old` the old anchors are not trusted any more.
-    pub(super) fn change_trust(&mut self, new_root: bool, drop_old: bool) {
-        let version = self.bundles.len();
-        let old = self.bundles.last().expect("a bundle").anchors.clone();
-        let mut anchors = Vec::new();
-        if new_root {
-            anchors.push(anchor(version));
-        } else {
-            anchors.push(old[0]);
-        }
-        if !drop_old {
-            let first = anchors[0];
-            anchors.extend(old.into_iter().filter(|kept| *kept != first));
-        }
-        let trust = TrustPart {
-            digest: Fingerprint::of(format!("bundle {version}").as_bytes()),
-            anchors,
-        };
-        self.bundles.push(trust.clone());
-        if self.fold(Event::TrustChanged(trust)).is_err() {
-            self.kill();
-        }
-    }
-
-    /// A unit's settings change; without any it is no dependent any more.
-    pub(super) fn configure(&mut self, name: &str, settings: Option<Dependent>) {
-        self.dependents
-            .retain(|dependent| dependent.unit != self::unit(name));
-        let published = self.published_identity();
-        if settings.is_some() {
-            self.units.entry(self::unit(name)).or_insert(Unit {
-                behaviour: Behaviour::Healthy,
-                life: Life::Running,
-                serves: published,
-                told: 0,
-            });
-        }
-        self.dependents.extend(settings);
-        self.under_way.retain(|(_, step)| match step {
-            Step::Act { unit, .. } | Step::Probe { unit, .. } => *unit != self::unit(name),
-            Step::Issue => true,
-        });
-        self.event(Event::Configured(self.dependents.clone()));
-    }
-
-    pub(super) fn event(&mut self, event: Event) {
-        if self.fold(event).is_err() {
-            self.kill();
-        }
-    }
-
-    pub(super) fn step_clock(&mut self, error: SignedDuration) {
-        self.clock_error = error;
-        self.ghost.clock_stepped();
-        self.event(Event::ClockStepped);
-    }
-
-    /// Everything works from now on.
-    pub(super) fn heal(&mut self) {
-        self.issuer = Issuer::Good;
-        self.disk_full = false;
-        self.fuse = None;
-        if self.clock_error != SignedDuration::ZERO {
-            self.step_clock(SignedDuration::ZERO);
-        }
-        let names: Vec<String> = self.units.keys().map(ToString::to_string).collect();
-        for name in names {
-            self.unit(&name).behaviour = Behaviour::Healthy;
-            self.start_unit(&name);
-        }
-        // The operator is told, and has another look.
-        self.event(Event::Configured(self.dependents.clone()));
-    }
-}
-
-/// An identity that was accepted, for tests without a world.
-pub(super) fn new_identity(start: i64, life: u64, trust: TrustPart) -> NewIdentity {
-    let not_before = Timestamp::from_second(start).expect("an instant");
-    let seed = [start.to_be_bytes(), life.to_be_bytes()].concat();
-    NewIdentity {
-        anchor: trust.anchors[0],
-        leaf: LeafFacts {
-            serial: Serial::from_der(&seed),
-            fingerprint: Fingerprint::of(&seed),
-            key_fingerprint: Fingerprint::of(&seed),
-            not_before,
-            not_after: schedule::after(not_before, Duration::from_secs(life)),
-            names: Vec::new(),
-            usages: Usages::default(),
-            is_ca: false,
-        },
-        request: request(0),
-        trust,
-    }
-}
-
-pub(super) fn finding(proof: Proof) -> BaselineFinding {
-    BaselineFinding {
-        proof,
-        detail: String::new(),
     }
 }

@@ -75,12 +75,23 @@ fn near_the_roots_end_lives_are_cut_and_then_refused() {
 }
 
 #[test]
+fn a_root_made_by_a_clock_that_was_ahead_serves_when_the_clock_is_right_again() {
+    let mut world = World::new();
+    world.set_clock(YEAR);
+    world.issue(&api()).unwrap();
+    world.restart();
+    for right in [100, -YEAR, EARLIEST.as_second() - START] {
+        world.set_clock(right);
+        let accepted = world.issue(&api()).unwrap();
+        assert_eq!(ends(&accepted), right + 3600);
+    }
+}
+
+#[test]
 fn a_clock_before_the_root_is_refused_and_heals() {
     let world = World::new();
     world.issue(&api()).unwrap();
-    world.set_clock(-59);
-    world.issue(&api()).unwrap();
-    for wrong in [-61, -YEAR] {
+    for wrong in [EARLIEST.as_second() - START - 1, -START] {
         world.set_clock(wrong);
         let error = world.issue(&api()).unwrap_err();
         assert_eq!((error.label(), error.retry()), ("clock", Retry::BackOff));
