@@ -83,6 +83,8 @@ pub(crate) struct Lane {
     transit: Option<Transit>,
     watchers: Watchers,
     housekeep_at: Option<Timestamp>,
+    /// The highest generation when the record last let go of what came before.
+    tidied: Option<GenerationNumber>,
     warned_of_expiry: Option<GenerationNumber>,
 }
 
@@ -104,6 +106,7 @@ impl Lane {
             activated: BTreeSet::new(),
             transit: None,
             watchers: Watchers::default(),
+            tidied: None,
             warned_of_expiry: None,
         };
         // Before any lane runs: a unit's lane knows whom to wait for.

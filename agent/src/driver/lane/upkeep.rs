@@ -67,6 +67,7 @@ impl Lane {
 
     /// Does what is due; returns when to look again.
     pub(super) fn upkeep(&mut self, now: Timestamp) -> Option<Timestamp> {
+        self.forget_at_rest();
         let expiry = self.warn_of_expiry(now);
         let housekeeping = self.housekeep(now);
         [expiry, housekeeping].into_iter().flatten().min()
@@ -90,6 +91,29 @@ impl Lane {
         None
     }
 
+    /// At rest the record lets go of what came before, and its keys are wiped. What readers may still have
+    /// open lingers on.
+    fn forget_at_rest(&mut self) {
+        if self.record.rollout.is_some() || self.tidied == Some(self.record.highest) {
+            return;
+        }
+        self.fold(Event::Housekeeping);
+        // First the record that no longer refers to what is removed here.
+        if !self.unkept.is_something() {
+            self.tidied = Some(self.record.highest);
+            self.forget_identities();
+        }
+    }
+
+    fn forget_identities(&self) {
+        let generations = self.record.generations.values();
+        let mut keep: Vec<_> = generations.map(|kept| kept.identity).collect();
+        // One that is being kept, whose generation is still to come.
+        keep.push(self.record.next_number());
+        let (store, name) = (&self.world.store, &self.settings.name);
+        self.done_or_said(store.forget_identities(name, &keep));
+    }
+
     /// Something may become superfluous after a while.
     pub(super) fn housekeep_soon(&mut self) {
         // An earlier date stays: what rotates often must be tidied, too.
@@ -108,14 +132,11 @@ impl Lane {
             self.housekeep_at = Some(now);
             return self.housekeep_at;
         }
+        self.forget_identities();
         let (store, name) = (&self.world.store, &self.settings.name);
         let generations = &self.record.generations;
         let keep: Vec<_> = generations.keys().copied().collect();
-        let mut identities: Vec<_> = generations.values().map(|kept| kept.identity).collect();
-        // One that is being kept, whose generation is still to come.
-        identities.push(self.record.next_number());
         self.done_or_said(store.remove_generations(name, &keep, now.into()));
-        self.done_or_said(store.forget_identities(name, &identities));
         let leftovers = store.has_leftovers(name, &keep);
         let quarantined = generations.values().filter_map(|kept| match kept.verdict {
             Some(Verdict::Blamed { at, .. }) => Some(schedule::after(at, QUARANTINE)),

@@ -17,7 +17,7 @@ use renewd_core::unit::{ActOutcome, JobResult, OnChange};
 use renewd_store::reader;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::probe::{Expected, Limits, Probe, ProbeTarget};
 use crate::units::fake::Fake;
@@ -38,6 +38,8 @@ pub(super) enum Temper {
     Panics,
     /// Its job never ends.
     Hangs,
+    /// What becomes of its job is clear at once, and told when [`Host::release`] says so.
+    Slow,
 }
 
 /// A service: its port, and what it does.
@@ -45,8 +47,6 @@ struct Service {
     directory: PathBuf,
     temper: Temper,
     loaded: Option<(Fingerprint, Serial)>,
-    /// It loads what is published by itself, whenever it is looked at.
-    watches: bool,
 }
 
 /// A unit of the configuration: reloaded and probed.
@@ -66,6 +66,7 @@ pub(super) struct Host {
     /// Ports of units, as the probes of the configuration name them.
     ports: Mutex<BTreeMap<String, UnitName>>,
     asked: AtomicUsize,
+    released: Notify,
 }
 
 impl Host {
@@ -83,19 +84,12 @@ impl Host {
             directory,
             temper: Temper::Well,
             loaded: None,
-            watches: false,
         };
         self.services().insert(name.clone(), service);
         Self {
             units: self.units.with(&name, running),
             ..self
         }
-    }
-
-    /// Lets a service watch its directory.
-    pub(super) fn watching(self, unit: &str) -> Self {
-        self.services().get_mut(&name(unit)).unwrap().watches = true;
-        self
     }
 
     pub(super) fn temper(&self, unit: &str, temper: Temper) {
@@ -124,6 +118,11 @@ impl Host {
     /// A service goes on running, and nobody can reach it until it loads anew.
     pub(super) fn lose_port(&self, unit: &str) {
         self.services().get_mut(&name(unit)).unwrap().loaded = None;
+    }
+
+    /// Lets a slow job end.
+    pub(super) fn release(&self) {
+        self.released.notify_one();
     }
 
     /// How often anything was asked of a unit or an address.
@@ -217,6 +216,7 @@ impl Units for Host {
             match temper {
                 Temper::Panics => panic!("planted: the unit's lane panics"),
                 Temper::Hangs => std::future::pending().await,
+                Temper::Slow => self.released.notified().await,
                 _ => self.tell(unit, &temper, &outcome),
             }
             outcome
@@ -260,9 +260,6 @@ impl Probe for Host {
         };
         let mut seen = None;
         for unit in &units {
-            if self.services()[unit].watches {
-                self.load(unit);
-            }
             let loaded = self.services()[unit].loaded.clone();
             let Some((fingerprint, serial)) = loaded.filter(|_| self.units.is_running(unit)) else {
                 return Box::pin(ready(failed(Reason::Refused, None)));

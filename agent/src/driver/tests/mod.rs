@@ -3,6 +3,7 @@
 
 mod configuration;
 mod disk;
+mod endurance;
 mod host;
 mod lanes;
 mod manners;
