@@ -12,6 +12,9 @@ use tokio::sync::{oneshot, watch};
 
 use super::Clock;
 
+/// Sleepers by their deadline, and by arrival.
+type Sleepers = BTreeMap<(Timestamp, u64), oneshot::Sender<()>>;
+
 /// Time in the hands of a test. Sleepers wait on true time, as they do on `CLOCK_BOOTTIME`: a step of the
 /// wall clock moves no deadline, and wakes everyone.
 pub(crate) struct FakeClock {
@@ -19,7 +22,7 @@ pub(crate) struct FakeClock {
     offset: Cell<SignedDuration>,
     /// The true time, which a host cannot know: it passes, and is never set.
     truth: Arc<Mutex<Timestamp>>,
-    sleepers: Rc<RefCell<BTreeMap<(Timestamp, u64), oneshot::Sender<()>>>>,
+    sleepers: Rc<RefCell<Sleepers>>,
     arrivals: Cell<u64>,
     steps: watch::Sender<u64>,
 }
