@@ -4,6 +4,7 @@
 //! One certificate's way from due to served is in [`lane`]. The driver never decides what follows from
 //! what: that is `renewd_core`'s. What operators may ask is in [`daemon`].
 
+mod accepted;
 mod daemon;
 mod issue;
 mod lane;
@@ -32,6 +33,7 @@ use tokio::task::AbortHandle;
 use crate::config::{CertificateSettings, Environment, IssuerSettings, Settings};
 use crate::control::Daemon;
 use crate::control::report::ReloadReport;
+use crate::driver::accepted::Accepted;
 use crate::driver::lane::{Command, Lane, View};
 use crate::issuer::Issuer;
 use crate::journal::{self, Event};
@@ -76,6 +78,7 @@ pub struct Driver {
     lanes: RefCell<BTreeMap<CertificateName, LaneHandle>>,
     running: Cell<bool>,
     reloading: Mutex<()>,
+    accepted: Accepted,
 }
 
 /// A lane, seen from outside. Dropped, it takes the lane with it.
@@ -113,6 +116,7 @@ impl Driver {
             lanes: RefCell::default(),
             running: Cell::new(false),
             reloading: Mutex::default(),
+            accepted: Accepted::default(),
         });
         driver.put_in_force(settings);
         driver.stale_rule();
@@ -138,6 +142,7 @@ impl Driver {
     pub fn stop(&self) {
         self.world.stopping.set(true);
         self.lanes.borrow_mut().clear();
+        self.accepted.give_up();
     }
 
     /// Makes lanes of new settings, tells the others, and lets go of those that left.
@@ -183,7 +188,7 @@ impl Driver {
             }
         }
         drop(lanes);
-        self.keep_accepted(&settings);
+        self.accepted.keep(&self.world, &settings);
         *self.settings.borrow_mut() = settings;
         self.world.changed();
         report
@@ -248,26 +253,6 @@ impl Driver {
                 journal::emit(&Event::CertificateHeld { certificate, why });
             }
         });
-    }
-
-    /// The next start falls back to these texts where a file has become bad.
-    fn keep_accepted(&self, settings: &Settings) {
-        let texts = settings.accepted_texts();
-        let main = texts
-            .main
-            .iter()
-            .map(|text| ("renewd.toml".to_owned(), text));
-        let certificates = texts
-            .certificates
-            .iter()
-            .map(|(name, text)| (format!("{name}.certificate.toml"), text));
-        for (file, text) in main.chain(certificates) {
-            if let Err(error) = self.world.store.save_accepted(&file, text) {
-                tracing::warn!(
-                    "the accepted configuration could not be kept for the next start: {error}"
-                );
-            }
-        }
     }
 
     /// Says so when units may refuse to reload.

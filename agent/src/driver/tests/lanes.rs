@@ -193,3 +193,16 @@ fn a_service_that_comes_up_later_is_proven_at_once() {
         });
     }
 }
+
+#[test]
+fn a_service_that_watches_its_directory_is_proven_without_being_told() {
+    let site = Site::new(|host, published| nginx(host, published).watching("nginx.service"));
+    site.certificate("c0", &format!("{NGINX}\non_change = \"none\""));
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        life.settle().await;
+        life.renew(&["c0"]).await;
+        assert_eq!(life.proof("c0", "nginx.service"), "served");
+        assert_eq!(site.read("c0").0, 2);
+        assert!(site.host.told().is_empty());
+    });
+}

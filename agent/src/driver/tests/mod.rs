@@ -4,8 +4,10 @@
 mod configuration;
 mod disk;
 mod host;
+mod issuer;
 mod lanes;
 mod manners;
+mod rotation;
 mod site;
 mod time;
 mod verdicts;

@@ -165,12 +165,12 @@ impl Site {
     }
 
     /// What the store keeps of a certificate between lives.
-    pub(super) fn record(&self, name: &str) -> Record {
+    pub(super) fn record(&self, name: &str) -> Option<Record> {
         let path = self
             .state()
             .join("store/records")
             .join(format!("{name}.json"));
-        serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+        serde_json::from_slice(&fs::read(path).ok()?).ok()
     }
 
     /// The generation that is published.

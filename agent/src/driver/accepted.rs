@@ -1,0 +1,70 @@
+//! The accepted texts of the configuration, kept for the next start: it falls back to them where a file
+//! has become bad by then. A disk that refuses them is asked again, until a newer configuration comes.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use renewd_core::schedule;
+use tokio::task::AbortHandle;
+
+use crate::config::Settings;
+use crate::driver::world::World;
+
+const AGAIN: Duration = Duration::from_secs(30);
+
+/// Keeps the texts that are in force.
+#[derive(Default)]
+pub(super) struct Accepted {
+    retry: RefCell<Option<AbortHandle>>,
+}
+
+impl Accepted {
+    /// Keeps these from now on.
+    pub(super) fn keep(&self, world: &Rc<World>, settings: &Settings) {
+        self.give_up();
+        let texts = files(settings);
+        if !kept(world, &texts) {
+            let task = tokio::task::spawn_local(keep_later(world.clone(), texts));
+            *self.retry.borrow_mut() = Some(task.abort_handle());
+        }
+    }
+
+    pub(super) fn give_up(&self) {
+        if let Some(task) = self.retry.borrow_mut().take() {
+            task.abort();
+        }
+    }
+}
+
+async fn keep_later(world: Rc<World>, texts: Vec<(String, String)>) {
+    loop {
+        let again = schedule::after(world.now(), AGAIN);
+        world.clock.sleep_until(again).await;
+        if kept(&world, &texts) {
+            return;
+        }
+    }
+}
+
+fn kept(world: &World, texts: &[(String, String)]) -> bool {
+    let mut all = true;
+    for (file, text) in texts {
+        if let Err(error) = world.store.save_accepted(file, text) {
+            all = false;
+            tracing::warn!(
+                "the accepted configuration could not be kept for the next start: {error}"
+            );
+        }
+    }
+    all
+}
+
+fn files(settings: &Settings) -> Vec<(String, String)> {
+    let texts = settings.accepted_texts();
+    let main = texts.main.iter();
+    let main = main.map(|text| ("renewd.toml".to_owned(), text.clone()));
+    let certificates = texts.certificates.iter();
+    main.chain(certificates.map(|(name, text)| (format!("{name}.certificate.toml"), text.clone())))
+        .collect()
+}
