@@ -9,12 +9,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use renewd_core::schedule;
 use renewd_store::disk::Disk;
 use renewd_store::{Store, StoreError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::LocalSet;
 
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Environment, Held, IssuerKind, IssuerSettings, Loaded, Settings, Texts};
 use crate::control::{self, BindError, Daemon, Listeners};
 use crate::ctl;
@@ -105,6 +106,7 @@ fn run(places: Places) -> Result<(), StartError> {
 struct Bound {
     listeners: Listeners,
     driver: Rc<Driver>,
+    clock: Rc<dyn Clock>,
     signals: Signals,
 }
 
@@ -128,11 +130,12 @@ fn bind(places: &Places) -> Result<Bound, StartError> {
         state: places.state.clone(),
     });
     let chance = Box::new(random_share);
+    let clock = SystemClock::start()?;
     let world = World::new(
         store,
         Rc::new(Systemd::new(None)),
         Rc::new(TlsProbe),
-        SystemClock::start()?,
+        clock.clone(),
         chance,
     );
     let setup = Setup {
@@ -145,6 +148,7 @@ fn bind(places: &Places) -> Result<Bound, StartError> {
     Ok(Bound {
         listeners,
         driver,
+        clock,
         signals,
     })
 }
@@ -210,6 +214,7 @@ async fn serve(places: Places) -> Result<(), StartError> {
     let Bound {
         listeners,
         driver,
+        clock,
         mut signals,
     } = bind(&places)?;
     notify::ready(&driver.status_line());
@@ -218,7 +223,8 @@ async fn serve(places: Places) -> Result<(), StartError> {
     });
     driver.run();
     let control = listeners.serve(driver.clone());
-    let (status, watchdog) = (tell_status(driver.clone()), feed_watchdog(driver.clone()));
+    let status = tell_status(driver.clone());
+    let watchdog = feed_watchdog(driver.clone(), clock);
     let reloads = async {
         while signals.hang_up.recv().await.is_some() {
             // Its faults are in the journal.
@@ -248,15 +254,18 @@ async fn tell_status(driver: Rc<Driver>) {
 }
 
 /// Feeds the watchdog when every lane has answered.
-async fn feed_watchdog(driver: Rc<Driver>) {
+///
+/// Waits on the clock's one timer: tokio's own wakes up several times on the way to a later deadline.
+async fn feed_watchdog(driver: Rc<Driver>, clock: Rc<dyn Clock>) {
     let Some(interval) = notify::watchdog_interval() else {
         return std::future::pending().await;
     };
-    let mut ticks = tokio::time::interval(interval);
     loop {
-        ticks.tick().await;
         driver.progress().await;
         notify::watchdog();
+        clock
+            .sleep_until(schedule::after(clock.now(), interval))
+            .await;
     }
 }
 

@@ -3,13 +3,22 @@
 //! One file for each subject; each scenario is a `const` with its sabotage twin beside it.
 
 mod configuration;
+mod damage;
+mod dependents;
+mod disks;
+mod doctor;
+mod endurance;
+mod evidence;
 mod files;
 mod harness;
 mod jobs;
 mod load;
+mod manners;
 mod nginx;
 mod packages;
+mod plain;
 mod refusals;
+mod revert;
 mod rotation;
 mod sample_api;
 mod verdict;
@@ -30,6 +39,14 @@ pub fn all() -> Vec<Scenario> {
         sample_api::ALL,
         load::ALL,
         verdict::ALL,
+        damage::ALL,
+        disks::ALL,
+        dependents::ALL,
+        manners::ALL,
+        evidence::ALL,
+        doctor::ALL,
+        revert::ALL,
+        endurance::ALL,
     ]
     .concat()
 }

@@ -280,7 +280,7 @@ fn a_record_of_another_owner_holds_its_certificate_and_says_what_helps() {
         assert_eq!(status.state, "held");
         let error = status.last_error.unwrap();
         assert!(
-            error.contains("12345") && error.contains("run it as that user"),
+            error.contains("user 12345") && error.contains("run it as that user"),
             "{error}"
         );
         assert_eq!(site.read("c0"), before);

@@ -47,6 +47,8 @@ struct Service {
     directory: PathBuf,
     temper: Temper,
     loaded: Option<(Fingerprint, Serial)>,
+    /// It loads what is published by itself, whenever it is looked at.
+    watches: bool,
 }
 
 /// A unit of the configuration: reloaded and probed.
@@ -84,12 +86,19 @@ impl Host {
             directory,
             temper: Temper::Well,
             loaded: None,
+            watches: false,
         };
         self.services().insert(name.clone(), service);
         Self {
             units: self.units.with(&name, running),
             ..self
         }
+    }
+
+    /// Lets a service watch its directory.
+    pub(super) fn watching(self, unit: &str) -> Self {
+        self.services().get_mut(&name(unit)).unwrap().watches = true;
+        self
     }
 
     pub(super) fn temper(&self, unit: &str, temper: Temper) {
@@ -260,6 +269,9 @@ impl Probe for Host {
         };
         let mut seen = None;
         for unit in &units {
+            if self.services()[unit].watches {
+                self.load(unit);
+            }
             let loaded = self.services()[unit].loaded.clone();
             let Some((fingerprint, serial)) = loaded.filter(|_| self.units.is_running(unit)) else {
                 return Box::pin(ready(failed(Reason::Refused, None)));

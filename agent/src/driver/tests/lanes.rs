@@ -6,10 +6,7 @@ use renewd_store::disk::Disk;
 use super::host::{NGINX, Temper, nginx};
 use super::{Life, Site};
 use crate::control::Daemon;
-use crate::issuer::Retry;
 use crate::issuer::fake::Deed;
-
-const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
 
 fn names(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("c{number}")).collect()
@@ -198,6 +195,19 @@ fn a_service_that_comes_up_later_is_proven_at_once() {
 }
 
 #[test]
+fn a_service_that_watches_its_directory_is_proven_without_being_told() {
+    let site = Site::new(|host, published| nginx(host, published).watching("nginx.service"));
+    site.certificate("c0", &format!("{NGINX}\non_change = \"none\""));
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        life.settle().await;
+        life.renew(&["c0"]).await;
+        assert_eq!(life.proof("c0", "nginx.service"), "served");
+        assert_eq!(site.read("c0").0, 2);
+        assert!(site.host.told().is_empty());
+    });
+}
+
+#[test]
 fn a_unit_that_becomes_active_while_it_is_being_told_is_not_taken_for_stopped() {
     let site = Site::new(nginx);
     site.host.stop("nginx.service");
@@ -213,77 +223,5 @@ fn a_unit_that_becomes_active_while_it_is_being_told_is_not_taken_for_stopped() 
         site.host.release();
         life.work().await;
         assert_eq!(life.proof("c0", "nginx.service"), "served");
-    });
-}
-
-#[test]
-fn an_answer_that_was_not_asked_for_is_never_published_and_costs_one_issuance_in_a_tenth_of_the_life()
- {
-    let site = Site::new(nginx);
-    site.certificate("c0", NGINX);
-    site.live(Disk::default(), async |life: &Life<'_>| {
-        life.settle().await;
-        let before = site.read("c0");
-        for _ in 0..3 {
-            site.issuer.next_deed(Deed::Misname);
-        }
-        drop(life.driver.renew(vec!["c0".parse().unwrap()]).unwrap());
-        life.until("refused", |life| life.status("c0").last_error.is_some())
-            .await;
-        let error = life.status("c0").last_error.unwrap();
-        assert!(error.contains("refused"), "{error}");
-        assert_eq!(site.read("c0"), before);
-        let begun = life.now();
-        life.until_within(DAY, "a good answer", |life| life.site.issuer.signed() == 5)
-            .await;
-        life.settle().await;
-        let took = life.now().duration_since(begun);
-        assert!(took >= jiff::SignedDuration::from_hours(7), "{took:?}");
-        assert_eq!(life.status("c0").last_error, None);
-        assert_eq!(site.read("c0").0, 2);
-    });
-}
-
-#[test]
-fn what_only_the_operator_can_mend_is_not_asked_for_again_until_he_did_something() {
-    let site = Site::new(nginx);
-    site.certificate("c0", NGINX);
-    site.issuer.next_deed(Deed::Fail(Retry::Operator));
-    site.live(Disk::default(), async |life: &Life<'_>| {
-        life.until("stopped", |life| life.status("c0").state == "stopped")
-            .await;
-        site.clock.pass(DAY);
-        life.work().await;
-        assert_eq!(site.issuer.asked(), 1);
-        life.driver.reload().await.unwrap();
-        life.settle().await;
-        assert_eq!(site.issuer.asked(), 2);
-    });
-}
-
-#[test]
-fn a_ca_that_is_away_for_hours_is_asked_at_ever_longer_intervals() {
-    let site = Site::new(nginx);
-    site.certificate("c0", NGINX);
-    site.live(Disk::default(), async |life: &Life<'_>| {
-        life.settle().await;
-        let before = site.read("c0");
-        for _ in 0..1000 {
-            site.issuer.next_deed(Deed::Fail(Retry::BackOff));
-        }
-        life.until_within(DAY, "due", |life| life.site.issuer.asked() > 1)
-            .await;
-        let due = site.issuer.asked();
-        for _ in 0..60 {
-            site.clock.pass(std::time::Duration::from_secs(60));
-            life.work().await;
-        }
-        assert!(
-            (2..12).contains(&(site.issuer.asked() - due)),
-            "{}",
-            site.issuer.asked()
-        );
-        assert_eq!(site.read("c0"), before);
-        assert_eq!(life.status("c0").state, "back-off");
     });
 }

@@ -5,6 +5,7 @@ mod configuration;
 mod disk;
 mod endurance;
 mod host;
+mod issuer;
 mod lanes;
 mod manners;
 mod rotation;

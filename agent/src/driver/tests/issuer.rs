@@ -1,0 +1,134 @@
+//! What an issuer that fails, lies or wants the operator does to what is published: nothing.
+
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use renewd_store::disk::Disk;
+
+use super::host::{NGINX, nginx};
+use super::{Life, Site};
+use crate::control::Daemon;
+use crate::issuer::Retry;
+use crate::issuer::fake::Deed;
+
+const UNIT: &str = "nginx.service";
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// A renewal at which the issuer does this; then whatever the schedule brings within three hours.
+fn renewed_with(deed: Deed, check: impl AsyncFnOnce(&Site, &Life<'_>)) {
+    let site = Site::new(nginx);
+    site.certificate("c0", NGINX);
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        life.settle().await;
+        let before = site.read("c0");
+        site.issuer.next_deed(deed);
+        let watcher = life.driver.renew(vec!["c0".parse().unwrap()]);
+        life.work().now_or_never();
+        life.until("an error is told", |life| {
+            life.status("c0").last_error.is_some()
+        })
+        .await;
+        assert_eq!(site.read("c0"), before, "what is published stays");
+        assert_eq!(life.proof("c0", UNIT), "served");
+        drop(watcher);
+        check(&site, life).await;
+    });
+}
+
+#[test]
+fn an_issuer_that_fails_is_asked_again_and_what_is_published_stays() {
+    renewed_with(
+        Deed::Fail(Retry::BackOff),
+        async |site: &Site, life: &Life<'_>| {
+            assert_eq!(life.status("c0").state, "back-off");
+            // The gap after the first issuance holds for every try that nobody asks for.
+            let gap = Duration::from_secs(3 * 3600);
+            life.until_within(gap, "issued again", |life| life.site.issuer.signed() > 1)
+                .await;
+            life.settle().await;
+            assert_eq!(site.read("c0").0, 2);
+            assert_eq!(site.issuer.signed(), 2);
+        },
+    );
+}
+
+#[test]
+fn an_issuer_that_wants_the_operator_is_left_alone_until_he_asks() {
+    renewed_with(
+        Deed::Fail(Retry::Operator),
+        async |site: &Site, life: &Life<'_>| {
+            assert_eq!(life.status("c0").state, "stopped");
+            life.renew(&["c0"]).await;
+            life.settle().await;
+            assert_eq!(site.read("c0").0, 2);
+        },
+    );
+}
+
+#[test]
+fn an_answer_for_another_name_is_never_published() {
+    renewed_with(Deed::Misname, async |site: &Site, life: &Life<'_>| {
+        let error = life.status("c0").last_error.unwrap();
+        assert!(error.contains("refused"), "{error}");
+        // It cost an issuance, so the next one keeps the gap.
+        assert_eq!(site.issuer.signed(), 2);
+        life.renew(&["c0"]).await;
+        life.settle().await;
+        assert_eq!(site.read("c0").0, 2);
+    });
+}
+
+#[test]
+fn an_answer_that_was_not_asked_for_is_never_published_and_costs_one_issuance_in_a_tenth_of_the_life()
+ {
+    let site = Site::new(nginx);
+    site.certificate("c0", NGINX);
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        life.settle().await;
+        let before = site.read("c0");
+        for _ in 0..3 {
+            site.issuer.next_deed(Deed::Misname);
+        }
+        drop(life.driver.renew(vec!["c0".parse().unwrap()]).unwrap());
+        life.until("refused", |life| life.status("c0").last_error.is_some())
+            .await;
+        let error = life.status("c0").last_error.unwrap();
+        assert!(error.contains("refused"), "{error}");
+        assert_eq!(site.read("c0"), before);
+        let begun = life.now();
+        life.until_within(DAY, "a good answer", |life| life.site.issuer.signed() == 5)
+            .await;
+        life.settle().await;
+        let took = life.now().duration_since(begun);
+        assert!(took >= jiff::SignedDuration::from_hours(7), "{took:?}");
+        assert_eq!(life.status("c0").last_error, None);
+        assert_eq!(site.read("c0").0, 2);
+    });
+}
+
+#[test]
+fn a_ca_that_is_away_for_hours_is_asked_at_ever_longer_intervals() {
+    let site = Site::new(nginx);
+    site.certificate("c0", NGINX);
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        life.settle().await;
+        let before = site.read("c0");
+        for _ in 0..1000 {
+            site.issuer.next_deed(Deed::Fail(Retry::BackOff));
+        }
+        life.until_within(DAY, "due", |life| life.site.issuer.asked() > 1)
+            .await;
+        let due = site.issuer.asked();
+        for _ in 0..60 {
+            site.clock.pass(Duration::from_secs(60));
+            life.work().await;
+        }
+        assert!(
+            (2..12).contains(&(site.issuer.asked() - due)),
+            "{}",
+            site.issuer.asked()
+        );
+        assert_eq!(site.read("c0"), before);
+        assert_eq!(life.status("c0").state, "back-off");
+    });
+}
