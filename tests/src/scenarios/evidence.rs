@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::nginx::{self, NGINX};
-use crate::agent::PROOF;
+use crate::agent::{PROOF, published};
 use crate::failure::{Failure, Result, expect, expect_equal};
 use crate::machine::Machine;
 use crate::scenario::{Disk, Scenario, Trial};
@@ -37,6 +37,15 @@ pub(super) fn expect_verdict(machine: &Machine, generation: u64, wanted: &str) -
         format_args!("generation {generation} as `{wanted}`"),
         format_args!("`{found}`: {cause}"),
     )
+}
+
+/// Fails unless the published bundle of `api` is the authority's root.
+pub(super) fn expect_bundle(machine: &Machine) -> Result<()> {
+    let (root, bundle) = (
+        machine.run(&["renewctl", "ca", "root"])?,
+        machine.read(&published("api", "ca.pem"))?,
+    );
+    expect_equal("the published bundle", &root, &bundle)
 }
 
 const HISTORY: Scenario = Scenario {
