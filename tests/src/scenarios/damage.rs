@@ -214,6 +214,23 @@ fn newer(trial: &mut Trial) -> Result<()> {
     // The version of before is installed again: it comes back by itself, since systemd keeps trying.
     trial.shell(&format!("echo 1 > {STORE}/form"))?;
     trial.await_proof("api", NGINX, "served")?;
+
+    // A single record of a newer version: its certificate is held, and nothing of it is touched.
+    let form = |from: u32, to: u32| {
+        format!("sed -i 's/\"schema\": {from},/\"schema\": {to},/' {STORE}/records/api.json")
+    };
+    while_stopped(trial, &form(1, 99))?;
+    let status = trial.status("api")?;
+    let error = status.last_error.unwrap_or_default();
+    expect(
+        status.state == "held" && error.contains("was written by a newer renewd (form 99"),
+        "api held for its newer record",
+        format_args!("{}: {error}", status.state),
+    )?;
+    trial.expect_in_use("api", ADDRESS, &serial)?;
+    trial.shell(&form(99, 1))?;
+    trial.reload_renewd()?;
+    trial.await_proof("api", NGINX, "served")?;
     trial.expect_issuances(NAME, 1)
 }
 

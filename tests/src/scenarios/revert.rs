@@ -1,7 +1,7 @@
 //! Going back, with its evidence: the verdict on each generation, the bundle that stays published, the journal, and a
 //! service that really refuses the new certificate.
 
-use super::evidence::{expect_verdict, verdict};
+use super::evidence::{expect_bundle, expect_verdict, verdict};
 use super::nginx::{self, ADDRESS, NAME, NGINX};
 use super::sample_api::{self, SAMPLE_API};
 use crate::agent::{PROOF, published};
@@ -9,15 +9,6 @@ use crate::failure::{Result, expect, expect_equal};
 use crate::scenario::{Disk, Scenario, Trial};
 
 pub(super) const ALL: &[Scenario] = &[REFUSED_KEY, BROKEN, REFUSED_BY_API];
-
-/// Fails unless the published bundle is the authority's root.
-fn expect_bundle(trial: &Trial) -> Result<()> {
-    let (root, bundle) = (
-        trial.run(&["renewctl", "ca", "root"])?,
-        trial.read(&published("api", "ca.pem"))?,
-    );
-    expect_equal("the published bundle", &root, &bundle)
-}
 
 /// Fails unless this was told of `api`, by the `MESSAGE_ID`s of docs/journal.md.
 fn expect_told(trial: &Trial, events: &[(&str, &str)]) -> Result<()> {

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use super::evidence::{expect_bundle, expect_verdict};
 use super::nginx::{self, ADDRESS, NAME, NGINX, RELOADS};
 use crate::agent::{PROOF, RENEWD};
 use crate::failure::{Result, expect};
@@ -45,6 +46,8 @@ fn blamed(trial: &mut Trial) -> Result<()> {
     })?;
     trial.await_proof("api", NGINX, "served")?;
     trial.expect_issuances(NAME, 2)?;
+    expect_verdict(trial, 2, "blamed")?;
+    expect_bundle(trial)?;
     let status = trial.status("api")?;
     expect(
         status.last_error.is_some(),
@@ -97,6 +100,8 @@ fn not_the_certificate(trial: &mut Trial) -> Result<()> {
             published,
         )
     })?;
+    expect_verdict(trial, 2, "not the certificate")?;
+    expect_bundle(trial)?;
     // The cause mended, the next retry proves it.
     trial.run(&["rm", "/etc/nginx/conf.d/broken.conf"])?;
     trial.await_proof("api", NGINX, "served")?;
@@ -136,6 +141,8 @@ fn stale(trial: &mut Trial) -> Result<()> {
         published,
     )?;
     expect(served == first, "the old leaf is served", served)?;
+    expect_verdict(trial, 2, "unproven")?;
+    expect_bundle(trial)?;
     trial.expect_issuances(NAME, 2)?;
     // The debt is still there: once the service can reload, it is paid without another issuance.
     trial.drop_in(NGINX, taken_up)?;
@@ -167,6 +174,8 @@ fn down(trial: &mut Trial) -> Result<()> {
     let second = trial.await_published_after("api", &first)?;
     trial.await_proof("api", NGINX, "not running")?;
     trial.expect_unit(NGINX, "failed")?;
+    expect_verdict(trial, 2, "settled")?;
+    expect_bundle(trial)?;
     mend(trial)?;
     trial.await_proof("api", NGINX, "served")?;
     trial.expect_in_use("api", ADDRESS, &second)?;
@@ -216,6 +225,9 @@ fn held_forward(trial: &mut Trial) -> Result<()> {
         "the old one",
     )?;
     trial.expect_issuances(NAME, issued + 1)?;
+    let number = trial.status("api")?.generation.unwrap_or_default();
+    expect_verdict(trial, number, "held forward")?;
+    expect_bundle(trial)?;
     trial.run(&["rm", "/run/accepted"])?;
     trial.await_proof("api", NGINX, "served")?;
     trial.expect_in_use("api", ADDRESS, &published)?;
@@ -241,6 +253,8 @@ fn stopped(trial: &mut Trial) -> Result<()> {
     trial.sabotage(|machine| machine.systemctl(&["start", NGINX]).map(drop))?;
     trial.expect_unit(NGINX, "inactive")?;
     trial.expect_issuances(NAME, 2)?;
+    expect_verdict(trial, 2, "settled")?;
+    expect_bundle(trial)?;
     trial.systemctl(&["start", NGINX])?;
     trial.await_proof("api", NGINX, "served")?;
     trial.expect_in_use("api", ADDRESS, &second)
