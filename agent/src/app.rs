@@ -123,8 +123,7 @@ fn bind(places: &Places) -> Result<Bound, StartError> {
         hang_up: signal(SignalKind::hangup())?,
     };
     let store = Store::open(&places.state, Disk::default())?;
-    let environment = Environment::of_this_host();
-    let loaded = load(places, &store, &environment)?;
+    let loaded = load(places, &store, &Environment::of_this_host())?;
     let listeners = control::bind(&places.runtime)?;
     let issuers = Box::new(ConcreteIssuers {
         state: places.state.clone(),
@@ -140,7 +139,7 @@ fn bind(places: &Places) -> Result<Bound, StartError> {
     );
     let setup = Setup {
         configuration: places.configuration.clone(),
-        environment,
+        environment: Box::new(Environment::of_this_host),
         issuers,
         stale_rule: Box::new(stale_rule),
     };
@@ -155,18 +154,16 @@ fn bind(places: &Places) -> Result<Bound, StartError> {
 
 /// At start, what is bad in the configuration is held on what was accepted last, and said.
 fn load(places: &Places, store: &Store, environment: &Environment) -> Result<Loaded, StartError> {
-    let last = accepted(store)?;
+    let last = accepted(store);
     let loaded = config::load_at_start(&places.configuration, &last, environment);
     let errors: Vec<String> = loaded.errors.iter().map(ToString::to_string).collect();
     if loaded.settings.issuers.is_empty() && !errors.is_empty() {
         return Err(StartError::Configuration(errors));
     }
     for (certificate, held) in &loaded.held {
-        let file = format!("{certificate}.toml");
-        let mut errors: Vec<String> = errors
-            .iter()
-            .filter(|error| error.contains(&file))
-            .cloned()
+        let mut errors: Vec<String> = loaded
+            .errors_of(certificate)
+            .map(ToString::to_string)
             .collect();
         errors.push(match held {
             Held::LastAccepted => "it goes on as it was last accepted".to_owned(),
@@ -194,20 +191,17 @@ fn load(places: &Places, store: &Store, environment: &Environment) -> Result<Loa
     Ok(loaded)
 }
 
-fn accepted(store: &Store) -> Result<Texts, StoreError> {
-    let mut texts = Texts {
-        main: store.load_accepted("renewd.toml")?,
-        ..Texts::default()
-    };
-    for file in store.accepted_names()? {
-        let name = file
-            .strip_suffix(".certificate.toml")
-            .and_then(|stem| stem.parse().ok());
-        if let (Some(name), Some(text)) = (name, store.load_accepted(&file)?) {
-            texts.certificates.insert(name, text);
+/// The texts that were accepted last. One that cannot be read is done without: it is needed only where a
+/// file is bad.
+fn accepted(store: &Store) -> Texts {
+    let told = |error| tracing::warn!("an accepted configuration is done without: {error}");
+    let mut texts = Texts::default();
+    for file in store.accepted_names().map_err(told).unwrap_or_default() {
+        if let Some(text) = store.load_accepted(&file).map_err(told).ok().flatten() {
+            texts.take_in(&file, text);
         }
     }
-    Ok(texts)
+    texts
 }
 
 async fn serve(places: Places) -> Result<(), StartError> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use renewd_core::schedule;
 use tokio::task::AbortHandle;
 
-use crate::config::Settings;
+use crate::config::{Settings, Texts};
 use crate::driver::world::World;
 
 const AGAIN: Duration = Duration::from_secs(30);
@@ -23,7 +23,7 @@ impl Accepted {
     /// Keeps these from now on.
     pub(super) fn keep(&self, world: &Rc<World>, settings: &Settings) {
         self.give_up();
-        let texts = files(settings);
+        let texts = settings.accepted_texts().clone();
         if !kept(world, &texts) {
             let task = tokio::task::spawn_local(keep_later(world.clone(), texts));
             *self.retry.borrow_mut() = Some(task.abort_handle());
@@ -37,7 +37,7 @@ impl Accepted {
     }
 }
 
-async fn keep_later(world: Rc<World>, texts: Vec<(String, String)>) {
+async fn keep_later(world: Rc<World>, texts: Texts) {
     loop {
         let again = schedule::after(world.now(), AGAIN);
         world.clock.sleep_until(again).await;
@@ -47,24 +47,23 @@ async fn keep_later(world: Rc<World>, texts: Vec<(String, String)>) {
     }
 }
 
-fn kept(world: &World, texts: &[(String, String)]) -> bool {
+fn kept(world: &World, texts: &Texts) -> bool {
     let mut all = true;
-    for (file, text) in texts {
-        if let Err(error) = world.store.save_accepted(file, text) {
+    for (file, text) in texts.files() {
+        if let Err(error) = world.store.save_accepted(&file, text) {
             all = false;
             tracing::warn!(
                 "the accepted configuration could not be kept for the next start: {error}"
             );
         }
     }
+    // Only now: what is gone must not come back under its old settings.
+    let names = world.store.accepted_names().unwrap_or_default();
+    for file in texts.gone(&names) {
+        if let Err(error) = world.store.forget_accepted(file) {
+            all = false;
+            tracing::warn!("an old accepted configuration could not be forgotten: {error}");
+        }
+    }
     all
-}
-
-fn files(settings: &Settings) -> Vec<(String, String)> {
-    let texts = settings.accepted_texts();
-    let main = texts.main.iter();
-    let main = main.map(|text| ("renewd.toml".to_owned(), text.clone()));
-    let certificates = texts.certificates.iter();
-    main.chain(certificates.map(|(name, text)| (format!("{name}.certificate.toml"), text.clone())))
-        .collect()
 }

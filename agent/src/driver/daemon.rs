@@ -69,7 +69,9 @@ impl Daemon for Driver {
         Box::pin(async {
             // One after the other: the text that was read last is the one in force.
             let _turn = self.reloading.lock().await;
-            let loaded = config::load(&self.setup.configuration, &self.setup.environment);
+            // The host may have got its name since the start.
+            let environment = (self.setup.environment)();
+            let loaded = config::load(&self.setup.configuration, &environment);
             let mut errors: Vec<String> = loaded.errors.iter().map(ToString::to_string).collect();
             if errors.is_empty() {
                 errors = self.unit_errors(&loaded.settings).await;
@@ -94,7 +96,13 @@ impl Daemon for Driver {
 
     fn forget(&self, name: CertificateName) -> LocalBoxFuture<'_, Result<(), ControlError>> {
         Box::pin(async move {
-            if self.lanes.borrow().contains_key(&name) {
+            // A file that cannot be used is a file, too.
+            let file = self
+                .setup
+                .configuration
+                .join("certs.d")
+                .join(format!("{name}.toml"));
+            if self.lanes.borrow().contains_key(&name) || file.exists() {
                 return Err(ControlError::StillConfigured(name.to_string()));
             }
             let store = &self.world.store;

@@ -63,7 +63,7 @@ pub struct Setup {
     /// Where the configuration is.
     pub configuration: PathBuf,
     /// What it is read under.
-    pub environment: Environment,
+    pub environment: Box<dyn Fn() -> Environment>,
     /// What makes issuers.
     pub issuers: Box<dyn Issuers>,
     /// Looks whether the polkit rule is that of the settings.

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use renewd_core::record::{Record, Verdict};
-use renewd_core::schedule;
 use renewd_core::supply::{self, Action, Supply};
 
 use crate::config::{CertificateSettings, DependentSettings};
@@ -225,21 +224,10 @@ pub(super) fn status_line(report: &StatusReport, now: Timestamp) -> String {
         .min();
     let line = parts.join(", ");
     match next {
-        Some((at, name)) if at > now => format!(
-            "{line}; next: {name} in {}",
-            rough(schedule::between(now, at))
-        ),
+        // An instant, since the line is written when something changes and read at any time.
+        Some((at, name)) if at > now => {
+            format!("{line}; next: {name} at {}", at.strftime("%F %R UTC"))
+        }
         _ => line,
-    }
-}
-
-/// A duration as a person says it.
-fn rough(duration: std::time::Duration) -> String {
-    let seconds = duration.as_secs();
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min", seconds / 60),
-        3600..172_800 => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
-        _ => format!("{} d {} h", seconds / 86_400, seconds / 3600 % 24),
     }
 }

@@ -85,6 +85,7 @@ impl Watchers {
                 .values()
                 .map(|unit| unit.standing.since)
                 .max()
+                .or(record.last_issuance)
                 .unwrap_or_default()
                 .into(),
             certificate: record.certificate.to_string(),

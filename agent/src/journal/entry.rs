@@ -285,9 +285,7 @@ impl Event {
             Self::CertificateHeld { certificate, why } => error(
                 "8e53791bcad64804b3a81bfd8601081f",
                 "hold",
-                format!(
-                    "held, and left as it is until renewd starts again; please report this: {why}"
-                ),
+                format!("held, and left as it is until the next reload or start of renewd: {why}"),
             )
             .of(certificate),
             Self::Expiring {

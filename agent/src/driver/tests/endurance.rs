@@ -91,11 +91,11 @@ fn a_thousand_forced_rotations_are_each_proven_and_leave_nothing_behind() {
         let world = World::new(store, host.clone(), host, clock, Box::new(|| 0.5));
         let setup = Setup {
             configuration: site.configuration(),
-            environment: site.environment(),
+            environment: Box::new(Site::environment),
             issuers: Box::new(Local(ca)),
             stale_rule: Box::new(|_| None),
         };
-        let loaded = config::load(&site.configuration(), &site.environment());
+        let loaded = config::load(&site.configuration(), &Site::environment());
         let driver = Driver::recover(world, setup, loaded.settings);
         driver.run();
         proven(&driver, 1).await;

@@ -105,7 +105,7 @@ impl Site {
         self.write(&format!("certs.d/{name}.toml"), &text);
     }
 
-    pub(super) fn environment(&self) -> Environment {
+    pub(super) fn environment() -> Environment {
         Environment::new(
             "host",
             "0123456789abcdef0123456789abcdef",
@@ -152,11 +152,11 @@ impl Site {
             let stale_rule = self.stale_rule.clone();
             let setup = Setup {
                 configuration: self.configuration(),
-                environment: self.environment(),
+                environment: Box::new(Self::environment),
                 issuers: Box::new(Only(self.issuer.clone())),
                 stale_rule: Box::new(move |_| stale_rule.borrow().clone()),
             };
-            let loaded = config::load(&self.configuration(), &self.environment());
+            let loaded = config::load(&self.configuration(), &Self::environment());
             assert!(loaded.errors.is_empty(), "{:?}", loaded.errors);
             let driver = Driver::recover(world, setup, loaded.settings);
             let life = Life { site: self, driver };
