@@ -50,6 +50,19 @@ impl Watchers {
         });
     }
 
+    /// Tells that nothing can be begun, and why.
+    pub(crate) fn tell_of_wait(&mut self, record: &Record, why: String, now: Timestamp) {
+        self.send(Step {
+            at: now.into(),
+            certificate: record.certificate.to_string(),
+            step: "waiting".to_owned(),
+            unit: None,
+            detail: why,
+            elapsed_ms: 0,
+            finished: None,
+        });
+    }
+
     fn send(&mut self, step: Step) {
         self.watchers
             .retain(|watcher| watcher.send(step.clone()).is_ok());

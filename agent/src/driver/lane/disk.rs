@@ -125,6 +125,8 @@ impl Lane {
         );
         self.unkept.try_at = Some(schedule::after(now, self.unkept.pause));
         self.unkept.pause = (self.unkept.pause * 2).min(LONGEST_PAUSE);
+        self.watchers
+            .tell_of_wait(&self.record, error.to_string(), now);
         self.view.set_trouble(Some(error.to_string()));
         self.world.changed();
     }

@@ -134,6 +134,7 @@ impl Lane {
                     Some(Command::Ping(reply)) => drop(reply.send(())),
                     Some(Command::Renew(watcher)) => {
                         self.watchers.add(watcher);
+                        self.unkept.try_now();
                         self.fold(Event::RenewRequested);
                     }
                     Some(Command::Configure(settings)) => {

@@ -74,8 +74,15 @@ fn a_disk_that_takes_nothing_is_said_costs_no_issuance_and_changes_nothing_that_
                 life.settle().await;
                 let before = site.read("c0");
                 faults.refuse(true);
-                drop(life.driver.renew(vec!["c0".parse().unwrap()]).unwrap());
+                let mut steps = life.driver.renew(vec!["c0".parse().unwrap()]).unwrap();
                 life.work().await;
+                let told = steps.try_recv().unwrap();
+                assert_eq!(told.step, "waiting");
+                assert!(
+                    told.detail.contains(&io::Error::from(errno).to_string()),
+                    "{told:?}"
+                );
+                drop(steps);
                 site.clock.pass(Duration::from_secs(300));
                 life.work().await;
                 let error = life.status("c0").last_error.unwrap();
