@@ -11,12 +11,18 @@ mod error;
 #[cfg(feature = "faults")]
 pub mod faults;
 #[cfg(feature = "writer")]
+mod kept;
+#[cfg(feature = "writer")]
 pub mod publish;
 pub mod reader;
+#[cfg(feature = "writer")]
+mod records;
 #[cfg(feature = "writer")]
 pub mod store;
 
 #[cfg(feature = "writer")]
 pub use error::StoreError;
 #[cfg(feature = "writer")]
-pub use store::{Identity, Store};
+pub use kept::Identity;
+#[cfg(feature = "writer")]
+pub use store::Store;

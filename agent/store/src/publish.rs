@@ -23,7 +23,8 @@ use zeroize::Zeroizing;
 
 use crate::disk::{Disk, Owner};
 use crate::error::{At, StoreError};
-use crate::store::{Identity, Store, numbers};
+use crate::kept::Identity;
+use crate::store::{Store, numbers};
 
 /// A generation that is neither current nor previous is kept for this long after it was written.
 pub const LINGER: Duration = Duration::from_secs(600);

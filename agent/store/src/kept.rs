@@ -1,0 +1,232 @@
+//! What is kept beside the records: identities, trust bundles, and the configuration as it was accepted.
+
+use std::fs;
+use std::path::PathBuf;
+
+use renewd_core::leaf::Fingerprint;
+use renewd_core::names::CertificateName;
+use renewd_core::record::GenerationNumber;
+use zeroize::Zeroizing;
+
+use crate::error::{At, StoreError};
+use crate::store::{Store, numbers};
+
+/// Key, leaf and chain: the identity part of a generation.
+pub struct Identity {
+    /// PKCS#8, PEM. Wiped when dropped.
+    pub key_pem: Zeroizing<String>,
+    /// The leaf, PEM.
+    pub leaf_pem: String,
+    /// The intermediates, PEM, the leaf's issuer first; may be empty.
+    pub chain_pem: String,
+}
+
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Identity")
+            .field("leaf_pem", &self.leaf_pem)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    pub(crate) fn identity_directory(&self, name: &CertificateName) -> PathBuf {
+        self.root.join("identities").join(name.as_str())
+    }
+
+    /// Keeps an identity under the number of the generation that it first comes in. Whatever an
+    /// interrupted try left under that number is replaced.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn save_identity(
+        &self,
+        name: &CertificateName,
+        number: GenerationNumber,
+        identity: &Identity,
+    ) -> Result<(), StoreError> {
+        let parent = self.identity_directory(name);
+        let directory = parent.join(number.to_string());
+        let save = || {
+            self.disk.create_directory_durably(&parent, 0o700)?;
+            self.disk.wipe(&directory.join("key.pem"))?;
+            self.disk.remove_directory(&directory)?;
+            self.disk.create_directory(&directory, 0o700)?;
+            self.disk.write_new(
+                &directory.join("key.pem"),
+                identity.key_pem.as_bytes(),
+                0o600,
+                None,
+            )?;
+            self.disk.write_new(
+                &directory.join("cert.pem"),
+                identity.leaf_pem.as_bytes(),
+                0o600,
+                None,
+            )?;
+            self.disk.write_new(
+                &directory.join("chain.pem"),
+                identity.chain_pem.as_bytes(),
+                0o600,
+                None,
+            )?;
+            self.disk.sync_directory(&directory)?;
+            self.disk.sync_directory(&parent)
+        };
+        save().at("write", &directory)
+    }
+
+    /// An identity that was kept.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when a part is missing or no text, and those of the file system.
+    pub fn load_identity(
+        &self,
+        name: &CertificateName,
+        number: GenerationNumber,
+    ) -> Result<Identity, StoreError> {
+        let directory = self.identity_directory(name).join(number.to_string());
+        let part = |file: &str| -> Result<String, StoreError> {
+            let path = directory.join(file);
+            let damaged = |why: &str| StoreError::Damaged {
+                path: path.clone(),
+                why: why.into(),
+            };
+            let content = self.read(&path)?.ok_or_else(|| damaged("it is missing"))?;
+            String::from_utf8(content).map_err(|_| damaged("it is no text"))
+        };
+        Ok(Identity {
+            key_pem: Zeroizing::new(part("key.pem")?),
+            leaf_pem: part("cert.pem")?,
+            chain_pem: part("chain.pem")?,
+        })
+    }
+
+    /// Wipes the identities that nothing refers to any more.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn forget_identities(
+        &self,
+        name: &CertificateName,
+        keep: &[GenerationNumber],
+    ) -> Result<(), StoreError> {
+        let parent = self.identity_directory(name);
+        for number in numbers(&parent, "")? {
+            if !keep.contains(&number) {
+                let directory = parent.join(number.to_string());
+                self.disk
+                    .wipe(&directory.join("key.pem"))
+                    .at("wipe", &directory)?;
+                self.disk
+                    .remove_directory(&directory)
+                    .at("remove", &directory)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn trust_path(&self, name: &CertificateName, digest: &Fingerprint) -> PathBuf {
+        self.root
+            .join("trust")
+            .join(name.as_str())
+            .join(format!("{digest}.pem"))
+    }
+
+    /// Keeps a trust bundle under its digest.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn save_trust(
+        &self,
+        name: &CertificateName,
+        digest: &Fingerprint,
+        pem: &str,
+    ) -> Result<(), StoreError> {
+        let path = self.trust_path(name, digest);
+        let parent = self.root.join("trust").join(name.as_str());
+        if self
+            .read(&path)?
+            .is_some_and(|found| found == pem.as_bytes())
+        {
+            // It may be there because of a try that failed just before this.
+            return self.disk.sync_directory(&parent).at("sync", &parent);
+        }
+        self.disk
+            .create_directory_durably(&parent, 0o700)
+            .at("make", &parent)?;
+        self.disk
+            .replace(&path, pem.as_bytes(), 0o600)
+            .at("write", &path)
+    }
+
+    /// A trust bundle that was kept, PEM.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when it is missing or no text, and those of the file system.
+    pub fn load_trust(
+        &self,
+        name: &CertificateName,
+        digest: &Fingerprint,
+    ) -> Result<String, StoreError> {
+        let path = self.trust_path(name, digest);
+        let damaged = |why: &str| StoreError::Damaged {
+            path: path.clone(),
+            why: why.into(),
+        };
+        let content = self.read(&path)?.ok_or_else(|| damaged("it is missing"))?;
+        String::from_utf8(content).map_err(|_| damaged("it is no text"))
+    }
+
+    /// Keeps the text of a configuration file that was accepted.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn save_accepted(&self, file: &str, text: &str) -> Result<(), StoreError> {
+        let path = self.root.join("config").join(file);
+        if self
+            .read(&path)?
+            .is_some_and(|found| found == text.as_bytes())
+        {
+            return Ok(());
+        }
+        self.disk
+            .replace(&path, text.as_bytes(), 0o600)
+            .at("write", &path)
+    }
+
+    /// The text of a configuration file as it was accepted last.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn load_accepted(&self, file: &str) -> Result<Option<String>, StoreError> {
+        let path = self.root.join("config").join(file);
+        Ok(self
+            .read(&path)?
+            .map(|content| String::from_utf8_lossy(&content).into_owned()))
+    }
+
+    /// Forgets the accepted text of a configuration file that is gone; one that is not kept is fine.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn forget_accepted(&self, file: &str) -> Result<(), StoreError> {
+        let directory = self.root.join("config");
+        let path = directory.join(file);
+        self.disk.remove_file(&path).at("remove", &path)?;
+        self.disk.sync_directory(&directory).at("sync", &directory)
+    }
+
+    /// The configuration files whose accepted text is kept.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn accepted_names(&self) -> Result<Vec<String>, StoreError> {
+        let path = self.root.join("config");
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&path).at("list", &path)? {
+            names.extend(entry.at("list", &path)?.file_name().into_string().ok());
+        }
+        Ok(names)
+    }
+}
