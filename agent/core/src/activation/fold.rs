@@ -1,9 +1,9 @@
-//! How events change the rollout: what is found, configured, published or lost. The dependents' debts
-//! are [`super::units`]'s, the verdict is [`super::verdict`]'s.
+//! How events change the rollout: what is found, configured, published or lost. What the dependents
+//! owe is [`super::debts`]'s, the verdict is [`super::verdict`]'s.
 
 use std::collections::BTreeMap;
 
-use crate::activation::units::{expect_felled, owe, owe_as_configured};
+use crate::activation::debts::{expect_felled, owe, owe_as_configured};
 use crate::activation::verdict::{again, conclude, hold_forward_if_there_is_no_way_back, identity};
 use crate::activation::{Course, Rollout, Stage};
 use crate::names::UnitName;

@@ -16,6 +16,7 @@ use crate::record::{Cause, Debt, DebtStep, GenerationNumber, Record};
 use crate::schedule::{self, LONGEST_RETRY};
 use crate::unit::{Dependent, OnChange};
 
+mod debts;
 pub(crate) mod fold;
 #[cfg(test)]
 mod tests;

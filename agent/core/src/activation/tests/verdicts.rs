@@ -306,12 +306,10 @@ fn a_unit_that_breaks_on_the_way_back_does_not_acquit_the_certificate() {
     let mut world = World::settled(DAY, units);
     world.issuer = Issuer::Bad;
     world.event(Event::RenewRequested);
-    while !matches!(
-        world.record.rollout.as_ref().map(|rollout| &rollout.course),
-        Some(Course::Reverting { .. })
-    ) {
-        world.run(Duration::from_millis(20));
-    }
+    world.until(|world| {
+        let course = world.record.rollout.as_ref().map(|rollout| &rollout.course);
+        matches!(course, Some(Course::Reverting { .. }))
+    });
     world.unit("b.service").behaviour = Behaviour::Broken;
     world.run(MINUTE);
     assert!(world.record.identity_blamed(2));
@@ -341,9 +339,7 @@ fn a_newer_bundle_with_the_suspect_identity_is_not_published_after_the_way_back(
     let mut world = nginx();
     world.issuer = Issuer::Bad;
     world.event(Event::RenewRequested);
-    while world.current != Some(2) {
-        world.run(Duration::from_millis(50));
-    }
+    world.until(|world| world.current == Some(2));
     world.change_trust(false, false);
     world.run(HOUR);
     assert_eq!(world.published_identity(), Some(1));
@@ -356,14 +352,10 @@ fn while_going_back_the_old_identity_is_not_due() {
     let mut world = nginx();
     world.run(DAY / 2);
     world.unit("nginx.service").behaviour = Behaviour::Forbidden;
-    while world.answers == 1 {
-        world.run(MINUTE);
-    }
+    world.until(|world| world.answers > 1);
     // Renewed by the schedule. The reload fails once; then polkit refuses the way back.
     world.unit("nginx.service").behaviour = Behaviour::Broken;
-    while world.ghost.reverts == 0 {
-        world.run(Duration::from_millis(50));
-    }
+    world.until(|world| world.ghost.reverts > 0);
     world.unit("nginx.service").behaviour = Behaviour::Forbidden;
     world.run(4 * HOUR);
     assert_eq!(world.answers, 2);
@@ -380,9 +372,7 @@ fn a_way_back_that_expires_while_the_disk_is_full_is_given_up() {
     world.run(DAY / 2);
     world.issuer = Issuer::Bad;
     world.event(Event::RenewRequested);
-    while world.current != Some(2) {
-        world.run(Duration::from_millis(50));
-    }
+    world.until(|world| world.current == Some(2));
     world.disk_full = true;
     world.run(MINUTE);
     assert_eq!(world.ghost.reverts, 1);

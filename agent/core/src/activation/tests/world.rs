@@ -267,25 +267,42 @@ impl World {
         }
     }
 
+    /// Runs until something is so, step by step, for a day at most.
+    pub(super) fn until(&mut self, condition: impl Fn(&Self) -> bool) {
+        let end = schedule::after(self.time, Duration::from_secs(86_400));
+        while !condition(self) {
+            assert!(self.time < end, "not within a day: {:#?}", self.record);
+            if self.run_step(end).is_err() {
+                self.kill();
+            }
+        }
+    }
+
     fn run_to(&mut self, end: Timestamp) -> Result<(), Killed> {
         while self.time < end {
-            self.ghost.check_pace(self.time);
-            let wake = self.decide()?;
-            let wake = wake.map(|wake| {
-                // The driver sleeps until the host's clock shows it, at least a little.
-                let wait = schedule::between(self.now(), wake).max(Duration::from_millis(1));
-                schedule::after(self.time, wait)
-            });
-            let done = self.under_way.iter().map(|(at, _)| *at).min();
-            self.time = [wake, done, Some(end)]
-                .into_iter()
-                .flatten()
-                .min()
-                .map_or(end, |at| at.max(self.time));
-            while let Some(index) = self.under_way.iter().position(|(at, _)| *at <= self.time) {
-                let (_, step) = self.under_way.remove(index);
-                self.finish(step)?;
-            }
+            self.run_step(end)?;
+        }
+        Ok(())
+    }
+
+    /// Does what there is to do now, and lets time pass to whatever comes next.
+    fn run_step(&mut self, end: Timestamp) -> Result<(), Killed> {
+        self.ghost.check_pace(self.time);
+        let wake = self.decide()?;
+        let wake = wake.map(|wake| {
+            // The driver sleeps until the host's clock shows it, at least a little.
+            let wait = schedule::between(self.now(), wake).max(Duration::from_millis(1));
+            schedule::after(self.time, wait)
+        });
+        let done = self.under_way.iter().map(|(at, _)| *at).min();
+        self.time = [wake, done, Some(end)]
+            .into_iter()
+            .flatten()
+            .min()
+            .map_or(end, |at| at.max(self.time));
+        while let Some(index) = self.under_way.iter().position(|(at, _)| *at <= self.time) {
+            let (_, step) = self.under_way.remove(index);
+            self.finish(step)?;
         }
         Ok(())
     }
