@@ -272,23 +272,26 @@ impl World {
         let end = schedule::after(self.time, Duration::from_secs(86_400));
         while !condition(self) {
             assert!(self.time < end, "not within a day: {:#?}", self.record);
-            if self.run_step(end).is_err() {
-                self.kill();
+            match self.decide() {
+                // What was begun may be what is waited for.
+                Ok(_) if condition(self) => return,
+                Ok(wake) if self.pass(wake, end).is_ok() => {}
+                _ => self.kill(),
             }
         }
     }
 
     fn run_to(&mut self, end: Timestamp) -> Result<(), Killed> {
         while self.time < end {
-            self.run_step(end)?;
+            self.ghost.check_pace(self.time);
+            let wake = self.decide()?;
+            self.pass(wake, end)?;
         }
         Ok(())
     }
 
-    /// Does what there is to do now, and lets time pass to whatever comes next.
-    fn run_step(&mut self, end: Timestamp) -> Result<(), Killed> {
-        self.ghost.check_pace(self.time);
-        let wake = self.decide()?;
+    /// Lets time pass to whatever comes next.
+    fn pass(&mut self, wake: Option<Timestamp>, end: Timestamp) -> Result<(), Killed> {
         let wake = wake.map(|wake| {
             // The driver sleeps until the host's clock shows it, at least a little.
             let wait = schedule::between(self.now(), wake).max(Duration::from_millis(1));
