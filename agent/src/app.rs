@@ -3,12 +3,14 @@
 //! Configuration → store (and its lock) → sockets → recovery → `READY=1` → lanes. Nothing before READY asks
 //! a CA, a unit or a service for anything: boots must not wait for each other.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use renewd_core::names::CertificateName;
 use renewd_core::schedule;
 use renewd_store::disk::Disk;
 use renewd_store::{Store, StoreError};
@@ -142,6 +144,7 @@ fn bind(places: &Places) -> Result<Bound, StartError> {
         environment: Box::new(Environment::of_this_host),
         issuers,
         stale_rule: Box::new(stale_rule),
+        bad_files: bad_files(&loaded),
     };
     let driver = Driver::recover(world, setup, loaded.settings);
     Ok(Bound {
@@ -189,6 +192,16 @@ fn load(places: &Places, store: &Store, environment: &Environment) -> Result<Loa
         tracing::warn!("{warning}");
     }
     Ok(loaded)
+}
+
+/// What is wrong with the files that cannot be used.
+fn bad_files(loaded: &Loaded) -> BTreeMap<CertificateName, String> {
+    let text = |name| {
+        let errors: Vec<String> = loaded.errors_of(name).map(ToString::to_string).collect();
+        errors.join("; ")
+    };
+    let held = loaded.held.keys();
+    held.map(|name| (name.clone(), text(name))).collect()
 }
 
 /// The texts that were accepted last. One that cannot be read is done without: it is needed only where a

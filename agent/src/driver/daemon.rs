@@ -19,10 +19,25 @@ impl Daemon for Driver {
     fn status(&self) -> StatusReport {
         let now = self.world.now();
         let lanes = self.lanes.borrow();
-        let certificates = lanes
+        let mut certificates: Vec<_> = lanes
             .values()
             .map(|lane| report::status(&lane.settings, &lane.view, now))
             .collect();
+        for (name, why) in self.bad_files.borrow().iter() {
+            match certificates
+                .iter_mut()
+                .find(|known| known.name == name.as_str())
+            {
+                Some(known) => {
+                    known.last_error.get_or_insert_with(|| why.clone());
+                }
+                None => {
+                    let published = self.world.store.current_number(name);
+                    certificates.push(report::without_settings(name, published, why));
+                }
+            }
+        }
+        certificates.sort_by(|one, other| one.name.cmp(&other.name));
         StatusReport { certificates }
     }
 
@@ -82,6 +97,7 @@ impl Daemon for Driver {
                 });
                 return Err(errors);
             }
+            self.bad_files.borrow_mut().clear();
             let mut report = self.put_in_force(loaded.settings);
             report
                 .warnings

@@ -68,6 +68,8 @@ pub struct Setup {
     pub issuers: Box<dyn Issuers>,
     /// Looks whether the polkit rule is that of the settings.
     pub stale_rule: StaleRule,
+    /// The certificates whose file cannot be used at this start, and what is wrong with it.
+    pub bad_files: BTreeMap<CertificateName, String>,
 }
 
 /// All certificates.
@@ -79,6 +81,8 @@ pub struct Driver {
     running: Cell<bool>,
     reloading: Mutex<()>,
     accepted: Accepted,
+    /// Until a configuration without errors is in force.
+    bad_files: RefCell<BTreeMap<CertificateName, String>>,
 }
 
 /// A lane, seen from outside. Dropped, it takes the lane with it.
@@ -108,7 +112,8 @@ impl Drop for LaneHandle {
 impl Driver {
     /// Brings every certificate's record into agreement with what is published. Asks nobody anything:
     /// afterwards the daemon is ready.
-    pub fn recover(world: Rc<World>, setup: Setup, settings: Settings) -> Rc<Self> {
+    pub fn recover(world: Rc<World>, mut setup: Setup, settings: Settings) -> Rc<Self> {
+        let bad_files = std::mem::take(&mut setup.bad_files);
         let driver = Rc::new(Self {
             world,
             setup,
@@ -117,6 +122,7 @@ impl Driver {
             running: Cell::new(false),
             reloading: Mutex::default(),
             accepted: Accepted::default(),
+            bad_files: RefCell::new(bad_files),
         });
         driver.put_in_force(settings);
         driver.stale_rule();

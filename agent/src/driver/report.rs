@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use jiff::Timestamp;
-use renewd_core::record::{Record, Verdict};
+use renewd_core::names::CertificateName;
+use renewd_core::record::{GenerationNumber, Record, Verdict};
 use renewd_core::supply::{self, Action, Supply};
 
 use crate::config::{CertificateSettings, DependentSettings};
@@ -27,6 +28,25 @@ pub(super) fn status(
         status.last_error = held.or_else(|| view.trouble()).or(status.last_error);
         status
     })
+}
+
+/// A certificate whose file cannot be used, and never could: what is published stays.
+pub(super) fn without_settings(
+    name: &CertificateName,
+    published: Option<GenerationNumber>,
+    why: &str,
+) -> CertificateStatus {
+    CertificateStatus {
+        name: name.to_string(),
+        state: "held".to_owned(),
+        generation: published,
+        serial: None,
+        not_before: None,
+        not_after: None,
+        next_renewal: None,
+        last_error: Some(why.to_owned()),
+        units: Vec::new(),
+    }
 }
 
 fn of_record(settings: &CertificateSettings, record: &Record, now: Timestamp) -> CertificateStatus {

@@ -213,3 +213,25 @@ fn a_file_that_has_become_bad_holds_that_certificate_on_its_last_settings_at_sta
         assert!(kept.exists(), "{file}");
     }
 }
+
+#[test]
+fn a_file_that_was_bad_at_the_start_is_told_in_status_until_it_is_mended() {
+    let site = Site::new(nginx);
+    site.certificate("c0", NGINX);
+    for (name, why) in [("c0", "c0.toml:1: bad"), ("c1", "c1.toml:1: bad")] {
+        let bad = &mut *site.bad_files.borrow_mut();
+        bad.insert(name.parse().unwrap(), why.to_owned());
+    }
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        life.settle().await;
+        // Goes on as it was last accepted.
+        assert_eq!(life.status("c0").state, "fresh");
+        assert_eq!(life.status("c0").last_error.unwrap(), "c0.toml:1: bad");
+        // Never was accepted.
+        assert_eq!(life.status("c1").state, "held");
+        assert_eq!(life.status("c1").last_error.unwrap(), "c1.toml:1: bad");
+        life.driver.reload().await.unwrap();
+        assert_eq!(life.status("c0").last_error, None);
+        assert_eq!(life.driver.status().certificates.len(), 1);
+    });
+}

@@ -1,5 +1,6 @@
 //! A thousand rotations in a row, by the local CA and on the system's clock: nothing may pile up.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::rc::Rc;
@@ -94,6 +95,7 @@ fn a_thousand_forced_rotations_are_each_proven_and_leave_nothing_behind() {
             environment: Box::new(Site::environment),
             issuers: Box::new(Local(ca)),
             stale_rule: Box::new(|_| None),
+            bad_files: BTreeMap::new(),
         };
         let loaded = config::load(&site.configuration(), &Site::environment());
         let driver = Driver::recover(world, setup, loaded.settings);

@@ -43,6 +43,8 @@ pub(super) struct Site {
     pub(super) issuer: Rc<FakeIssuer>,
     /// What the next lives find wrong with the polkit rule.
     pub(super) stale_rule: Rc<RefCell<Option<String>>>,
+    /// What a start found wrong with a file.
+    pub(super) bad_files: RefCell<BTreeMap<CertificateName, String>>,
 }
 
 /// One life of the daemon.
@@ -67,6 +69,7 @@ impl Site {
             clock,
             directory,
             stale_rule: Rc::default(),
+            bad_files: RefCell::default(),
         };
         fs::create_dir_all(site.configuration().join("certs.d")).unwrap();
         let owner = (nix::unistd::geteuid(), nix::unistd::getegid());
@@ -155,6 +158,7 @@ impl Site {
                 environment: Box::new(Self::environment),
                 issuers: Box::new(Only(self.issuer.clone())),
                 stale_rule: Box::new(move |_| stale_rule.borrow().clone()),
+                bad_files: self.bad_files.borrow().clone(),
             };
             let loaded = config::load(&self.configuration(), &Self::environment());
             assert!(loaded.errors.is_empty(), "{:?}", loaded.errors);
