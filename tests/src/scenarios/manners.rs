@@ -96,7 +96,21 @@ fn ordered(trial: &mut Trial) -> Result<()> {
         "both reloads of nginx",
         trial.count_lines(RELOADS)?,
     )?;
-    trial.expect_issuances(NAME, 3)
+
+    // Shutting down and booting with debt: each orders the two, one way and the other.
+    trial.systemctl(&["enable", NGINX])?;
+    let last = renew_and_hold(trial)?;
+    let begun = Instant::now();
+    trial.reboot()?;
+    let took = begun.elapsed();
+    expect(
+        took < 3 * AT_ONCE,
+        "a reboot without waiting",
+        format_args!("{took:?}"),
+    )?;
+    trial.await_proof("api", NGINX, "served")?;
+    trial.expect_in_use("api", ADDRESS, &last)?;
+    trial.expect_issuances(NAME, 4)
 }
 
 const RELOADING: Scenario = Scenario {
