@@ -3,14 +3,13 @@
 //! Configuration → store (and its lock) → sockets → recovery → `READY=1` → lanes. Nothing before READY asks
 //! a CA, a unit or a service for anything: boots must not wait for each other.
 
-use std::collections::BTreeMap;
+mod configuration;
+mod issuers;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
-use std::sync::Arc;
 
-use jiff::Timestamp;
-use renewd_core::names::CertificateName;
 use renewd_core::schedule;
 use renewd_store::disk::Disk;
 use renewd_store::{Store, StoreError};
@@ -18,17 +17,19 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::LocalSet;
 
 use crate::clock::{Clock, SystemClock};
-use crate::config::{self, Environment, Held, IssuerKind, IssuerSettings, Loaded, Settings, Texts};
+use crate::config::{Environment, Settings};
 use crate::control::{self, BindError, Daemon, Listeners};
 use crate::ctl;
-use crate::driver::{Driver, Issuers, Setup, World};
-use crate::issuer::Issuer;
-use crate::issuer::local::{LocalIssuer, LocalSettings};
+use crate::driver::{Driver, Setup, World};
 use crate::journal::{self, Event};
 use crate::keys;
 use crate::notify;
 use crate::probe::TlsProbe;
 use crate::units::Systemd;
+
+pub use issuers::issuer_directory;
+
+use issuers::ConcreteIssuers;
 
 /// Where things are.
 #[derive(Debug, Clone)]
@@ -125,7 +126,7 @@ fn bind(places: &Places) -> Result<Bound, StartError> {
         hang_up: signal(SignalKind::hangup())?,
     };
     let store = Store::open(&places.state, Disk::default())?;
-    let loaded = load(places, &store, &Environment::of_this_host())?;
+    let loaded = configuration::load(places, &store, &Environment::of_this_host())?;
     let listeners = control::bind(&places.runtime)?;
     let issuers = Box::new(ConcreteIssuers {
         state: places.state.clone(),
@@ -144,7 +145,7 @@ fn bind(places: &Places) -> Result<Bound, StartError> {
         environment: Box::new(Environment::of_this_host),
         issuers,
         stale_rule: Box::new(stale_rule),
-        bad_files: bad_files(&loaded),
+        bad_files: configuration::bad_files(&loaded),
     };
     let driver = Driver::recover(world, setup, loaded.settings);
     Ok(Bound {
@@ -153,68 +154,6 @@ fn bind(places: &Places) -> Result<Bound, StartError> {
         clock,
         signals,
     })
-}
-
-/// At start, what is bad in the configuration is held on what was accepted last, and said.
-fn load(places: &Places, store: &Store, environment: &Environment) -> Result<Loaded, StartError> {
-    let last = accepted(store);
-    let loaded = config::load_at_start(&places.configuration, &last, environment);
-    let errors: Vec<String> = loaded.errors.iter().map(ToString::to_string).collect();
-    if loaded.settings.issuers.is_empty() && !errors.is_empty() {
-        return Err(StartError::Configuration(errors));
-    }
-    for (certificate, held) in &loaded.held {
-        let mut errors: Vec<String> = loaded
-            .errors_of(certificate)
-            .map(ToString::to_string)
-            .collect();
-        errors.push(match held {
-            Held::LastAccepted => "it goes on as it was last accepted".to_owned(),
-            Held::Nothing => {
-                "it has no accepted settings; what is published stays, and is not renewed"
-                    .to_owned()
-            }
-        });
-        journal::emit(&Event::ConfigurationHeld {
-            certificate: certificate.clone(),
-            errors,
-        });
-    }
-    if loaded.main_held {
-        tracing::error!(
-            "renewd.toml is bad; what was accepted last is in force:\n{}",
-            errors.join("\n")
-        );
-    } else if loaded.held.is_empty() && !errors.is_empty() {
-        tracing::error!("the configuration has errors:\n{}", errors.join("\n"));
-    }
-    for warning in &loaded.warnings {
-        tracing::warn!("{warning}");
-    }
-    Ok(loaded)
-}
-
-/// What is wrong with the files that cannot be used.
-fn bad_files(loaded: &Loaded) -> BTreeMap<CertificateName, String> {
-    let text = |name| {
-        let errors: Vec<String> = loaded.errors_of(name).map(ToString::to_string).collect();
-        errors.join("; ")
-    };
-    let held = loaded.held.keys();
-    held.map(|name| (name.clone(), text(name))).collect()
-}
-
-/// The texts that were accepted last. One that cannot be read is done without: it is needed only where a
-/// file is bad.
-fn accepted(store: &Store) -> Texts {
-    let told = |error| tracing::warn!("an accepted configuration is done without: {error}");
-    let mut texts = Texts::default();
-    for file in store.accepted_names().map_err(told).unwrap_or_default() {
-        if let Some(text) = store.load_accepted(&file).map_err(told).ok().flatten() {
-            texts.take_in(&file, text);
-        }
-    }
-    texts
 }
 
 async fn serve(places: Places) -> Result<(), StartError> {
@@ -294,48 +233,5 @@ fn random_share() -> f64 {
     match aws_lc_rs::rand::fill(&mut bytes) {
         Ok(()) => (u64::from_be_bytes(bytes) >> 11) as f64 / (1_u64 << 53) as f64,
         Err(_) => 0.5,
-    }
-}
-
-struct ConcreteIssuers {
-    state: PathBuf,
-}
-
-impl ConcreteIssuers {
-    fn directory(&self, settings: &IssuerSettings) -> PathBuf {
-        issuer_directory(&self.state, settings)
-    }
-}
-
-/// Where an issuer keeps its state.
-pub fn issuer_directory(state: &Path, settings: &IssuerSettings) -> PathBuf {
-    state
-        .join("store")
-        .join("issuer")
-        .join(settings.name.as_str())
-}
-
-impl Issuers for ConcreteIssuers {
-    fn make(&self, settings: &IssuerSettings) -> Rc<dyn Issuer> {
-        match &settings.kind {
-            IssuerKind::Local(local) => Rc::new(LocalIssuer::new(
-                self.directory(settings),
-                LocalSettings {
-                    common_name: format!("renewd {}", settings.name),
-                    root_life: local.root_lifetime,
-                    issuing_life: local.intermediate_lifetime,
-                    constraints: local.constraints.clone(),
-                },
-                Arc::new(Timestamp::now),
-            )),
-        }
-    }
-
-    fn root_pem(&self, settings: &IssuerSettings) -> Result<String, String> {
-        match &settings.kind {
-            IssuerKind::Local(_) => {
-                LocalIssuer::root_pem(&self.directory(settings)).map_err(|error| error.to_string())
-            }
-        }
     }
 }
