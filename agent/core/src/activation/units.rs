@@ -209,6 +209,8 @@ pub(crate) fn activated(record: &mut Record, unit: &UnitName, context: Context<'
         // stays owed; only a restart would be one too many if the unit has just started.
         Some(debt) => {
             debt.not_before = context.now;
+            // What failed while it was down says nothing about how soon it will be well.
+            debt.tries = 0;
             if dependent.probed && dependent.on_change == OnChange::Restart {
                 debt.step = DebtStep::Probe;
             }

@@ -225,3 +225,33 @@ fn a_unit_that_becomes_active_while_it_is_being_told_is_not_taken_for_stopped() 
         assert_eq!(life.proof("c0", "nginx.service"), "served");
     });
 }
+
+#[test]
+fn a_service_that_listens_a_while_after_it_became_active_is_proven_soon_after_that() {
+    let site = Site::new(nginx);
+    site.host.stop("nginx.service");
+    site.certificate("c0", &format!("{NGINX}on_change = \"none\"\n"));
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        let unit = "nginx.service".parse().unwrap();
+        let hours = std::time::Duration::from_secs(3 * 3600);
+        life.until_within(hours, "many tries while it is down", |life| {
+            life.record("c0")
+                .units
+                .get(&unit)
+                .and_then(|unit| unit.debt.as_ref())
+                .is_some_and(|debt| debt.tries > 30)
+        })
+        .await;
+        site.host.start("nginx.service");
+        site.host.lose_port("nginx.service");
+        site.clock.pass(std::time::Duration::from_secs(5));
+        life.work().await;
+        assert_eq!(life.proof("c0", "nginx.service"), "failed");
+        site.host.start("nginx.service");
+        let soon = std::time::Duration::from_secs(8);
+        life.until_within(soon, "proven", |life| {
+            life.proof("c0", "nginx.service") == "served"
+        })
+        .await;
+    });
+}
