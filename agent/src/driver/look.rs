@@ -81,8 +81,13 @@ async fn look(
         // That we cannot look is nothing that the unit did.
         Err(why) => return finding(Proof::Pending, &why),
     };
-    let deadline = dependent.probe_timeout.min(LOOK);
-    let report = handshakes(world, dependent, &expected, deadline).await;
+    let limits = Limits {
+        deadline: dependent.probe_timeout.min(LOOK),
+        // Nothing was told to change: what is seen once holds.
+        apart: Duration::ZERO,
+        ..Limits::default()
+    };
+    let report = handshakes(world, dependent, &expected, limits).await;
     match report.failure {
         None => finding(Proof::Served, ""),
         Some(reason) => finding(Proof::Failed(reason), &report.detail),
@@ -107,19 +112,19 @@ pub(crate) async fn probe(
             }
         }
     };
-    handshakes(world, dependent, &expected, dependent.probe_timeout).await
+    let limits = Limits {
+        deadline: dependent.probe_timeout,
+        ..Limits::default()
+    };
+    handshakes(world, dependent, &expected, limits).await
 }
 
 async fn handshakes(
     world: &World,
     dependent: &DependentSettings,
     expected: &Expected,
-    deadline: Duration,
+    limits: Limits,
 ) -> ProbeReport {
-    let limits = Limits {
-        deadline,
-        ..Limits::default()
-    };
     let probe = &world.probe;
     probe.probe(&dependent.probes, expected, limits).await
 }

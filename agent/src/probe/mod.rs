@@ -72,6 +72,10 @@ impl Expected {
 pub struct Limits {
     /// How many handshakes in a row must be right, per address (K); 0 counts as 1.
     pub handshakes: u32,
+    /// The pause between the handshakes of a run that is right so far. Old processes that are told to
+    /// go only after new ones were started accept for a moment more (nginx: a tenth of a second): the
+    /// handshakes must not all fall into it.
+    pub apart: Duration,
     /// How long each address has, from the call on; all are probed at the same time.
     pub deadline: Duration,
     /// How long one handshake may take, from connecting to its end.
@@ -90,6 +94,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             handshakes: 3,
+            apart: Duration::from_millis(75),
             deadline: Duration::from_secs(30),
             handshake_timeout: Duration::from_secs(5),
             first_pause: Duration::from_millis(50),

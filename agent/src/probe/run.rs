@@ -83,6 +83,9 @@ async fn run(
     let mut wrong = 0_u32;
     let mut stale: Option<Failure> = None;
     for made in 1..=wanted {
+        if made > 1 && stale.is_none() {
+            sleep(limits.apart).await;
+        }
         let begun = Instant::now();
         let until = end.min(begun + limits.handshake_timeout);
         let hurried = until - begun < limits.handshake_timeout / 2;

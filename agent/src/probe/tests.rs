@@ -18,6 +18,7 @@ use super::{Expected, Limits, Probe, ProbeTarget, TlsProbe};
 fn patient() -> Limits {
     Limits {
         deadline: Duration::from_secs(30),
+        apart: Duration::ZERO,
         first_pause: Duration::from_millis(1),
         longest_pause: Duration::from_millis(10),
         ..Limits::default()

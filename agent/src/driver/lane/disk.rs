@@ -109,7 +109,9 @@ impl Lane {
     }
 
     fn disk_took_it(&mut self) {
-        if self.unkept.try_at.take().is_some() {
+        self.unkept.try_at = None;
+        // Whoever asked for another try at once has taken the instant of the next one away.
+        if self.view.trouble().is_some() {
             tracing::info!("RENEWD_CERT" = %self.settings.name, "the disk takes what is written again");
             self.view.set_trouble(None);
             self.world.changed();

@@ -190,3 +190,18 @@ async fn all_addresses_are_probed() {
     assert_served(&report, &expected);
     assert_eq!((first_log.accepted(), second_log.accepted()), (3, 3));
 }
+
+#[tokio::test]
+async fn handshakes_that_are_right_are_spread_over_a_moment() {
+    let pki = Pki::new();
+    let published = pki.identity();
+    let (target, _) = server::start(serving(published.certified())).await;
+    let limits = Limits {
+        apart: std::time::Duration::from_millis(20),
+        ..once()
+    };
+    let begun = std::time::Instant::now();
+    let expected = pki.expect(&published);
+    assert_served(&probe(&target, &expected, limits).await, &expected);
+    assert!(begun.elapsed() >= std::time::Duration::from_millis(40));
+}
