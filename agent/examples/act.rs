@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use renewd::journal::{self, Event};
 use renewd::polkit::{self, Grant};
-use renewd::units::{Systemd, Units};
+use renewd::units::{Activation, Systemd, Units};
 use renewd_core::names::UnitName;
 use renewd_core::unit::OnChange;
 
@@ -55,7 +55,8 @@ async fn run(systemd: &Systemd, words: &[&str]) -> Result<(), Failure> {
         ["--watch", units @ ..] => {
             let units: Result<Vec<UnitName>, _> = units.iter().map(|unit| unit.parse()).collect();
             let mut activations = systemd.activations(&units?);
-            while let Some(unit) = activations.recv().await {
+            while let Some(activation) = activations.recv().await {
+                let (Activation::Found(unit) | Activation::Began(unit)) = activation;
                 println!("{unit}");
             }
         }

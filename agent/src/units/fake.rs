@@ -10,7 +10,7 @@ use renewd_core::names::UnitName;
 use renewd_core::unit::{ActOutcome, Activity, JobResult, OnChange};
 use tokio::sync::mpsc;
 
-use super::{UnitFacts, Units, UnitsError};
+use super::{Activation, UnitFacts, Units, UnitsError};
 
 /// Units in memory.
 #[derive(Default)]
@@ -24,7 +24,7 @@ struct State {
     acts: Vec<(UnitName, OnChange)>,
     revivals: Vec<UnitName>,
     without_reload: Vec<UnitName>,
-    watchers: Vec<(Vec<UnitName>, mpsc::Sender<UnitName>)>,
+    watchers: Vec<(Vec<UnitName>, mpsc::Sender<Activation>)>,
     stopping: bool,
 }
 
@@ -92,7 +92,7 @@ impl State {
         for (units, told) in &self.watchers {
             if units.contains(unit) {
                 // Full means that it was told already and has not looked yet.
-                let _ = told.try_send(unit.clone());
+                let _ = told.try_send(Activation::Began(unit.clone()));
             }
         }
     }
@@ -158,12 +158,12 @@ impl Units for Fake {
         Box::pin(async move { outcome })
     }
 
-    fn activations(&self, units: &[UnitName]) -> mpsc::Receiver<UnitName> {
+    fn activations(&self, units: &[UnitName]) -> mpsc::Receiver<Activation> {
         let (told, receiver) = mpsc::channel(units.len().max(1));
         let mut state = self.state();
         for unit in units {
             if state.states.get(unit) == Some(&"active") {
-                let _ = told.try_send(unit.clone());
+                let _ = told.try_send(Activation::Found(unit.clone()));
             }
         }
         state.watchers.push((units.to_vec(), told));
@@ -191,9 +191,9 @@ async fn the_fake_keeps_the_contract_of_the_trait() {
     assert_eq!(fake.facts(&c).await.unwrap().activity, Activity::Missing);
 
     let mut started = fake.activations(&[a.clone(), b.clone()]);
-    assert_eq!(started.recv().await, Some(a.clone()));
+    assert_eq!(started.recv().await, Some(Activation::Found(a.clone())));
     fake.set_running(&b, true);
-    assert_eq!(started.recv().await, Some(b.clone()));
+    assert_eq!(started.recv().await, Some(Activation::Began(b.clone())));
     fake.next_outcome(&b, ActOutcome::Job(JobResult::Failed));
     let restart = fake.act(&b, OnChange::Restart, deadline).await;
     assert_eq!(restart, ActOutcome::Job(JobResult::Failed));

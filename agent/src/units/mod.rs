@@ -52,14 +52,23 @@ pub trait Units: Send + Sync {
     /// alone.
     fn revive<'a>(&'a self, unit: &'a UnitName, deadline: Duration) -> BoxFuture<'a, ActOutcome>;
 
-    /// The names of these units as they become active, for as long as the receiver lives. A unit
-    /// that is active already is named at once, and again whenever the bus had been away: whoever
-    /// listens looks for himself, and nothing is missed in between.
-    fn activations(&self, units: &[UnitName]) -> mpsc::Receiver<UnitName>;
+    /// These units as they become active, for as long as the receiver lives. A unit that is active
+    /// already is named at once, and again whenever the bus had been away: whoever listens looks for
+    /// himself, and nothing is missed in between.
+    fn activations(&self, units: &[UnitName]) -> mpsc::Receiver<Activation>;
 
     /// Whether the whole system is shutting down; then every job is somebody else's, and debt waits.
     /// `false` when systemd cannot be asked.
     fn system_is_stopping(&self) -> BoxFuture<'_, bool>;
+}
+
+/// A unit is active.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Activation {
+    /// It was active when we looked first: just started, or all along.
+    Found(UnitName),
+    /// It became active while we watched.
+    Began(UnitName),
 }
 
 /// What systemd says of a unit.

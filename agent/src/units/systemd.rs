@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::link::{Link, is_stopping};
 use super::request::{Prepared, Request, Wish};
-use super::{UnitFacts, Units, UnitsError, watch};
+use super::{Activation, UnitFacts, Units, UnitsError, watch};
 
 /// The service manager on a D-Bus system bus.
 pub struct Systemd {
@@ -86,7 +86,7 @@ impl Units for Systemd {
         })
     }
 
-    fn activations(&self, units: &[UnitName]) -> mpsc::Receiver<UnitName> {
+    fn activations(&self, units: &[UnitName]) -> mpsc::Receiver<Activation> {
         watch::spawn(Arc::clone(&self.link), units.to_vec())
     }
 

@@ -12,15 +12,15 @@ use renewd_core::names::UnitName;
 use tokio::sync::mpsc;
 use zbus::{MatchRule, MessageStream, message};
 
-use super::UnitsError;
 use super::bus::{self, PropertiesChanged, SYSTEMD, UNIT};
 use super::link::{Link, manager, subscribe};
+use super::{Activation, UnitsError};
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Starts to watch; ends when the receiver is dropped.
-pub(super) fn spawn(link: Arc<Link>, units: Vec<UnitName>) -> mpsc::Receiver<UnitName> {
+pub(super) fn spawn(link: Arc<Link>, units: Vec<UnitName>) -> mpsc::Receiver<Activation> {
     let (told, receiver) = mpsc::channel(units.len().max(1));
     tokio::spawn(async move {
         tokio::select! {
@@ -32,7 +32,7 @@ pub(super) fn spawn(link: Arc<Link>, units: Vec<UnitName>) -> mpsc::Receiver<Uni
     receiver
 }
 
-async fn watch(link: &Link, units: &[UnitName], told: &mpsc::Sender<UnitName>) {
+async fn watch(link: &Link, units: &[UnitName], told: &mpsc::Sender<Activation>) {
     if units.is_empty() {
         // An ended channel would be taken for a fault; this one is only silent.
         return told.closed().await;
@@ -110,11 +110,13 @@ impl Watch {
     async fn follow(
         mut self,
         link: &Link,
-        told: &mpsc::Sender<UnitName>,
+        told: &mpsc::Sender<Activation>,
     ) -> Result<(), UnitsError> {
         for index in 0..self.units.len() {
             let (_, facts) = link.facts(&self.units[index].unit).await?;
-            if self.note(index, &facts.active_state, told).await.is_err() {
+            if let Some(unit) = self.became_active(index, &facts.active_state)
+                && told.send(Activation::Found(unit)).await.is_err()
+            {
                 return Ok(());
             }
         }
@@ -122,7 +124,9 @@ impl Watch {
             let state = change.and_then(|change| active_state(&change));
             let state = state.map_err(UnitsError::NoBus)?;
             let Some(state) = state else { continue };
-            if self.note(index, &state, told).await.is_err() {
+            if let Some(unit) = self.became_active(index, &state)
+                && told.send(Activation::Began(unit)).await.is_err()
+            {
                 return Ok(());
             }
         }
@@ -131,20 +135,13 @@ impl Watch {
         })
     }
 
-    async fn note(
-        &mut self,
-        index: usize,
-        state: &str,
-        told: &mpsc::Sender<UnitName>,
-    ) -> Result<(), mpsc::error::SendError<UnitName>> {
+    /// The unit, if it was not active and is now.
+    fn became_active(&mut self, index: usize, state: &str) -> Option<UnitName> {
         let watched = &mut self.units[index];
         let is_active = matches!(state, "active" | "reloading" | "refreshing");
         let became_active = is_active && !watched.was_active;
         watched.was_active = is_active;
-        if became_active {
-            told.send(watched.unit.clone()).await?;
-        }
-        Ok(())
+        became_active.then(|| watched.unit.clone())
     }
 }
 

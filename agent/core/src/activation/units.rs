@@ -190,7 +190,13 @@ fn failed(record: &mut Record, unit: &UnitName, finding: Finding, context: Conte
     judge(record, cause, finding.telling, tries, context);
 }
 
-pub(crate) fn activated(record: &mut Record, unit: &UnitName, context: Context<'_>) {
+/// A unit is active; whether it became so just now is known or not.
+pub(crate) fn activated(
+    record: &mut Record,
+    unit: &UnitName,
+    just_now: bool,
+    context: Context<'_>,
+) {
     let Some(generation) = record.published else {
         return;
     };
@@ -205,12 +211,19 @@ pub(crate) fn activated(record: &mut Record, unit: &UnitName, context: Context<'
         return;
     };
     match &mut entry.debt {
-        // Whether it has started just now or was active all along, nobody says. A reload that is owed
-        // stays owed; only a restart would be one too many if the unit has just started.
+        // It began with what was published: a probe can show that, and pays for the reload. What failed
+        // while it was down says nothing about how soon it will be well.
+        Some(debt) if dependent.probed && (just_now || debt.step == DebtStep::Probe) => {
+            debt.step = DebtStep::Probe;
+            debt.tries = 0;
+            debt.not_before = context.now;
+        }
+        // Our own reload may be what brought it down, and its manager brought it up again: the next one
+        // keeps its distance.
+        Some(_) if just_now => {}
+        // A reload that is owed stays owed; a restart would be one too many if it has just started.
         Some(debt) => {
             debt.not_before = context.now;
-            // What failed while it was down says nothing about how soon it will be well.
-            debt.tries = 0;
             if dependent.probed && dependent.on_change == OnChange::Restart {
                 debt.step = DebtStep::Probe;
             }
@@ -225,6 +238,7 @@ pub(crate) fn activated(record: &mut Record, unit: &UnitName, context: Context<'
             });
         }
         None if dependent.on_change == OnChange::None => {}
+        None if entry.standing.proof == Proof::Reloaded => {}
         None => {
             let proof = Proof::Reloaded;
             entry.standing = Standing {

@@ -93,8 +93,10 @@ pub enum Event {
         /// What was found.
         report: ProbeReport,
     },
-    /// A unit became active.
+    /// A unit became active: it read what was published then.
     UnitActivated(UnitName),
+    /// A unit was found active, when we began to watch it: just started, or active all along.
+    UnitFound(UnitName),
     /// What is published belongs to other users than it should: the same identity and trust are to
     /// go out under a new number.
     Republish,

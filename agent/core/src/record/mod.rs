@@ -182,7 +182,8 @@ impl Record {
             } => {
                 units::probed(&mut self, &unit, generation, report, context);
             }
-            Event::UnitActivated(unit) => units::activated(&mut self, &unit, context),
+            Event::UnitActivated(unit) => units::activated(&mut self, &unit, true, context),
+            Event::UnitFound(unit) => units::activated(&mut self, &unit, false, context),
             Event::Republish => activation::republish(&mut self),
             Event::IdentityLost(identity) => {
                 let aim = self.target;

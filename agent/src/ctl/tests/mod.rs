@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 use super::Places;
-use crate::units::{UnitFacts, Units, UnitsError};
+use crate::units::{Activation, UnitFacts, Units, UnitsError};
 
 /// A host in a temporary directory, and the units that its systemd knows.
 struct Host {
@@ -132,7 +132,7 @@ impl Units for Listed {
         unreachable!("renewctl never acts on a unit")
     }
 
-    fn activations(&self, _: &[UnitName]) -> mpsc::Receiver<UnitName> {
+    fn activations(&self, _: &[UnitName]) -> mpsc::Receiver<Activation> {
         unreachable!("renewctl never waits for a unit")
     }
 

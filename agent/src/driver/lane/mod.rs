@@ -38,6 +38,7 @@ use crate::driver::narrate;
 use crate::driver::unit_lane::Transit;
 use crate::driver::watchers::Watchers;
 use crate::driver::world::World;
+use crate::units::Activation;
 
 pub(crate) use view::View;
 
@@ -80,6 +81,8 @@ pub(crate) struct Lane {
     busy: BTreeSet<UnitName>,
     /// Units that became active while they had a step under way, which may have begun before.
     activated: BTreeSet<UnitName>,
+    /// What is published was compared with what the configuration says of its owners.
+    owners_compared: bool,
     transit: Option<Transit>,
     watchers: Watchers,
     housekeep_at: Option<Timestamp>,
@@ -104,6 +107,7 @@ impl Lane {
             baselining: false,
             busy: BTreeSet::new(),
             activated: BTreeSet::new(),
+            owners_compared: false,
             transit: None,
             watchers: Watchers::default(),
             tidied: None,
@@ -144,7 +148,7 @@ impl Lane {
                     }
                     None => return,
                 },
-                Some(unit) = activations.recv() => self.unit_activated(unit),
+                Some(activation) = activations.recv() => self.unit_is_active(activation),
                 Ok(()) = clock_steps.changed() => self.clock_stepped(),
                 () = sleep => {}
             }
@@ -152,10 +156,13 @@ impl Lane {
     }
 
     /// What the configuration says now is compared with what is published.
-    fn settings_in_force(&mut self) -> mpsc::Receiver<UnitName> {
+    fn settings_in_force(&mut self) -> mpsc::Receiver<Activation> {
         self.fold(Event::Configured(self.dependents.clone()));
         self.look_at_trust();
-        self.look_at_owners();
+        self.owners_compared = false;
+        // For the units that are configured now.
+        self.transit = None;
+        self.announce_transit();
         self.watch_units()
     }
 
@@ -175,7 +182,9 @@ impl Lane {
             let Next::Wait(activation) = self.activation(now) else {
                 continue;
             };
-            let upkeep = self.upkeep(now);
+            let Next::Wait(upkeep) = self.upkeep(now) else {
+                continue;
+            };
             self.announce_transit();
             self.watchers.settle(&self.record, self.works.is_empty());
             return [supply, activation, upkeep].into_iter().flatten().min();
@@ -244,12 +253,17 @@ impl Lane {
         }
     }
 
-    fn unit_activated(&mut self, unit: UnitName) {
-        if self.busy.contains(&unit) {
-            // What is under way may have looked before it was active.
-            self.activated.insert(unit.clone());
+    fn unit_is_active(&mut self, activation: Activation) {
+        match activation {
+            Activation::Found(unit) => self.fold(Event::UnitFound(unit)),
+            Activation::Began(unit) => {
+                if self.busy.contains(&unit) {
+                    // What is under way may have looked before it was active.
+                    self.activated.insert(unit.clone());
+                }
+                self.fold(Event::UnitActivated(unit));
+            }
         }
-        self.fold(Event::UnitActivated(unit));
     }
 
     fn fold(&mut self, event: Event) {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use renewd_core::names::UnitName;
-use renewd_core::record::{BaselineFinding, Event, GenerationNumber, TrustPart};
+use renewd_core::record::{BaselineFinding, Event, Generation, GenerationNumber, TrustPart};
 use renewd_core::supply::Failure;
 
 use crate::config::{CertificateSettings, DependentSettings};
@@ -51,8 +51,11 @@ impl Lane {
     }
 
     pub(super) fn publish(&mut self, number: GenerationNumber) -> Next {
+        let Some(generation) = self.record.generations.get(&number).cloned() else {
+            return Next::Wait(None);
+        };
         let begun = Instant::now();
-        let event = match self.try_to_publish(number) {
+        let event = match self.try_to_publish(number, &generation) {
             Ok(()) => Event::Published(number),
             Err(Unpublished::Lost(identity, error)) => {
                 let name = &self.settings.name;
@@ -69,11 +72,12 @@ impl Lane {
         Next::Again
     }
 
-    fn try_to_publish(&mut self, number: GenerationNumber) -> Result<(), Unpublished> {
+    fn try_to_publish(
+        &mut self,
+        number: GenerationNumber,
+        generation: &Generation,
+    ) -> Result<(), Unpublished> {
         let (store, name) = (&self.world.store, &self.settings.name);
-        let Some(generation) = self.record.generations.get(&number) else {
-            return Ok(());
-        };
         let lost = |error: Unsound| {
             if error.is_lasting() {
                 Unpublished::Lost(generation.identity, error)

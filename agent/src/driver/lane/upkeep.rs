@@ -3,7 +3,6 @@
 
 use jiff::Timestamp;
 use renewd_core::activation::Stage;
-use renewd_core::names::UnitName;
 use renewd_core::record::{Event, QUARANTINE, TrustPart, Verdict};
 use renewd_core::schedule;
 use renewd_core::supply::Supply;
@@ -13,9 +12,10 @@ use renewd_store::publish::LINGER;
 use tokio::sync::mpsc;
 
 use crate::driver::issue;
-use crate::driver::lane::Lane;
 use crate::driver::lane::steps::Outcome;
+use crate::driver::lane::{Lane, Next};
 use crate::driver::narrate;
+use crate::units::Activation;
 
 impl Lane {
     /// Asks the issuer what it stands for now.
@@ -39,17 +39,28 @@ impl Lane {
         }
     }
 
-    /// What is published goes out anew when it shall belong to others.
-    pub(super) fn look_at_owners(&mut self) {
-        let settled = self.record.rollout.is_none() && self.record.published == self.record.target;
-        let (store, name) = (&self.world.store, &self.settings.name);
-        if settled && store.ownership_differs(name, &(&self.settings.ownership).into()) {
-            self.fold(Event::Republish);
+    /// What is published goes out anew when it shall belong to others, also while a dependent is still to
+    /// be proven: that it cannot read its key may be why.
+    fn compare_owners(&mut self) -> Next {
+        let publishing = self
+            .record
+            .rollout
+            .as_ref()
+            .is_some_and(|rollout| rollout.stage == Stage::Publish);
+        if self.owners_compared || publishing || self.record.published != self.record.target {
+            return Next::Wait(None);
         }
+        self.owners_compared = true;
+        let (store, name) = (&self.world.store, &self.settings.name);
+        if !store.ownership_differs(name, &(&self.settings.ownership).into()) {
+            return Next::Wait(None);
+        }
+        self.fold(Event::Republish);
+        Next::Again
     }
 
     /// Hears of the units that systemd can tell something new of.
-    pub(super) fn watch_units(&self) -> mpsc::Receiver<UnitName> {
+    pub(super) fn watch_units(&self) -> mpsc::Receiver<Activation> {
         let units: Vec<_> = self
             .dependents
             .iter()
@@ -65,12 +76,15 @@ impl Lane {
         self.fold(Event::ClockStepped);
     }
 
-    /// Does what is due; returns when to look again.
-    pub(super) fn upkeep(&mut self, now: Timestamp) -> Option<Timestamp> {
+    /// Does what is due beside the certificate's way.
+    pub(super) fn upkeep(&mut self, now: Timestamp) -> Next {
+        if let Next::Again = self.compare_owners() {
+            return Next::Again;
+        }
         self.forget_at_rest();
         let expiry = self.warn_of_expiry(now);
         let housekeeping = self.housekeep(now);
-        [expiry, housekeeping].into_iter().flatten().min()
+        Next::Wait([expiry, housekeeping].into_iter().flatten().min())
     }
 
     /// An alarm when the published certificate is close to its end: by then a renewal should have come.

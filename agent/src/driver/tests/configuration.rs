@@ -4,7 +4,7 @@ use renewd_core::unit::OnChange;
 use renewd_store::disk::Disk;
 use renewd_store::reader;
 
-use super::host::{NGINX, nginx};
+use super::host::{NGINX, Temper, nginx};
 use super::{Life, Site};
 use crate::control::{ControlError, Daemon};
 
@@ -233,5 +233,30 @@ fn a_file_that_was_bad_at_the_start_is_told_in_status_until_it_is_mended() {
         life.driver.reload().await.unwrap();
         assert_eq!(life.status("c0").last_error, None);
         assert_eq!(life.driver.status().certificates.len(), 1);
+    });
+}
+
+#[test]
+fn another_owner_helps_a_service_that_could_not_read_its_key() {
+    let site = Site::new(nginx);
+    site.certificate("c0", NGINX);
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        life.settle().await;
+        site.host.temper(UNIT, Temper::Broken);
+        drop(life.driver.renew(vec!["c0".parse().unwrap()]).unwrap());
+        life.until("it is not the certificate", |life| {
+            life.status("c0").state == "unproven" && life.status("c0").generation == Some(4)
+        })
+        .await;
+        site.certificate("c0", &format!("mode = \"0400\"\n{NGINX}"));
+        life.driver.reload().await.unwrap();
+        life.until("published anew", |life| {
+            life.status("c0").generation == Some(5)
+        })
+        .await;
+        site.host.temper(UNIT, Temper::Well);
+        life.settle().await;
+        assert_eq!(life.proof("c0", UNIT), "served");
+        assert_eq!(site.issuer.signed(), 2);
     });
 }

@@ -21,7 +21,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::probe::{Expected, Limits, Probe, ProbeTarget};
 use crate::units::fake::Fake;
-use crate::units::{UnitFacts, Units, UnitsError};
+use crate::units::{Activation, UnitFacts, Units, UnitsError};
 
 /// How a service takes a new certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub(super) enum Temper {
     Only(String),
     /// It panics our side of the bus.
     Panics,
+    /// It dies of its job, and is started again by its manager.
+    Dies,
     /// Its job never ends.
     Hangs,
     /// What becomes of its job is clear at once, and told when [`Host::release`] says so.
@@ -174,7 +176,7 @@ impl Host {
             return Temper::Well;
         };
         let fails = match &service.temper {
-            Temper::Broken => true,
+            Temper::Broken | Temper::Dies => true,
             Temper::Only(liked) => {
                 let published = published(&service.directory);
                 published.is_none_or(|(_, serial)| serial.as_str() != liked)
@@ -189,6 +191,10 @@ impl Host {
     }
 
     fn tell(&self, unit: &UnitName, temper: &Temper, outcome: &ActOutcome) {
+        if *temper == Temper::Dies {
+            self.stop(unit.as_str());
+            self.start(unit.as_str());
+        }
         if *outcome == ActOutcome::Job(JobResult::Done) && *temper != Temper::Stale {
             self.load(unit);
         }
@@ -241,7 +247,7 @@ impl Units for Host {
         })
     }
 
-    fn activations(&self, units: &[UnitName]) -> mpsc::Receiver<UnitName> {
+    fn activations(&self, units: &[UnitName]) -> mpsc::Receiver<Activation> {
         self.units.activations(units)
     }
 

@@ -255,3 +255,27 @@ fn a_service_that_listens_a_while_after_it_became_active_is_proven_soon_after_th
         .await;
     });
 }
+
+#[test]
+fn a_service_that_dies_of_its_reload_is_not_reloaded_each_time_it_comes_up_again() {
+    let hour = std::time::Duration::from_secs(3600);
+    for (more, proof) in [(NGINX, "served"), ("[unit.\"nginx.service\"]\n", "failed")] {
+        let site = Site::new(nginx);
+        site.certificate("c0", more);
+        site.host.temper("nginx.service", Temper::Dies);
+        site.live(Disk::default(), async |life: &Life<'_>| {
+            life.until("tried", |life| !life.site.host.told().is_empty())
+                .await;
+            for _ in 0..60 {
+                site.clock.pass(hour / 60);
+                life.work().await;
+            }
+            assert_eq!(life.proof("c0", "nginx.service"), proof);
+            let told = site.host.told().len();
+            assert!(told < 70, "{told} reloads in an hour");
+            if proof == "served" {
+                assert_eq!(told, 1, "it came up with what is published");
+            }
+        });
+    }
+}

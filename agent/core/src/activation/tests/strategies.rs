@@ -322,7 +322,8 @@ pub(super) fn anything() -> impl Strategy<Value = (Event, i64, f64)> {
                 },
             }
         }),
-        name.prop_map(Event::UnitActivated),
+        name.clone().prop_map(Event::UnitActivated),
+        name.prop_map(Event::UnitFound),
         Just(Event::Republish),
         number.prop_map(Event::IdentityLost),
         Just(Event::Housekeeping),

@@ -302,6 +302,7 @@ fn without_a_rollout_words_about_it_change_nothing() {
             outcome: ActOutcome::Job(JobResult::Done),
         },
         Event::UnitActivated(unit("a.service")),
+        Event::UnitFound(unit("a.service")),
         Event::Republish,
         Event::IdentityLost(1),
         Event::Housekeeping,
