@@ -2,6 +2,7 @@
 # make test         everything that must hold; needs root, installs what it needs on Debian and Ubuntu
 # make packages     both .deb files, into target/packages
 # make scenarios    only the scenarios on a real systemd; SCENARIOS="--debian 13 --no-sabotage first" chooses some
+#                   RENEWD_ROTATIONS=1000 makes the run of many rotations longer than its 200
 # make build        the programs, unoptimised
 
 .PHONY: build demo test check unit sabotage packages scenarios prepare

@@ -40,11 +40,15 @@ fn await_trouble(trial: &Trial, parts: &[&str]) -> Result<()> {
     })
 }
 
-/// Asks for a renewal, and does not wait for an answer.
-fn begin_renewal(machine: &Machine) -> Result<()> {
-    machine
-        .run(&["systemd-run", "--quiet", "renewctl", "renew", "api"])
-        .map(drop)
+/// Asks for a renewal that cannot be begun; whoever waits for it is told why, and goes away.
+fn ask_in_vain(machine: &Machine, why: &str) -> Result<()> {
+    let argv = ["renewctl", "renew", "api", "--wait"];
+    let told = machine.attempt_with(&argv, &[], Duration::from_secs(2))?;
+    expect(
+        !told.succeeded() && told.output().contains(why),
+        format_args!("who waits told of `{why}`"),
+        told.output(),
+    )
 }
 
 fn renew_once_more(machine: &Machine) -> Result<()> {
@@ -62,7 +66,7 @@ const FULL: Scenario = Scenario {
 fn full(trial: &mut Trial) -> Result<()> {
     let first = serve_from_small_disk(trial)?;
     trial.shell("dd if=/dev/zero of=/var/lib/renewd/fill bs=4k 2>/dev/null || true")?;
-    begin_renewal(trial)?;
+    ask_in_vain(trial, "No space left")?;
     await_trouble(trial, &["/store/records/", "No space left"])?;
     await_said(trial, "nothing is begun until the disk takes it")?;
     trial.expect_issuances(NAME, 1)?;
@@ -109,7 +113,7 @@ fn read_only(trial: &mut Trial) -> Result<()> {
     let process = trial.unit_property(RENEWD, "MainPID")?;
     let inside = ["nsenter", "--target", &process, "--mount"];
     trial.run(&[&inside[..], &["sh", "-euc", CLOSE]].concat())?;
-    begin_renewal(trial)?;
+    ask_in_vain(trial, "Read-only file system")?;
     await_trouble(trial, &["Read-only file system"])?;
     trial.expect_issuances(NAME, 1)?;
     trial.expect_in_use("api", ADDRESS, &first)?;

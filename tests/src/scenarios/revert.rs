@@ -56,7 +56,7 @@ fn refused_key(trial: &mut Trial) -> Result<()> {
     trial.await_proof("api", NGINX, "served")?;
     trial.expect_in_use("api", ADDRESS, &first)?;
     expect_bundle(trial)?;
-    for (generation, wanted) in [(1, "settled"), (2, "blamed"), (3, "settled")] {
+    for (generation, wanted) in [(2, "blamed"), (3, "settled")] {
         expect_verdict(trial, generation, wanted)?;
     }
     let (_, cause) = verdict(trial, 2)?;
