@@ -61,6 +61,7 @@ fn agree(
     let identities: BTreeMap<_, _> = record
         .generations
         .values()
+        .filter(|generation| !generation.lost)
         .map(|generation| (generation.identity, generation.clone()))
         .collect();
     for (identity, generation) in identities {
