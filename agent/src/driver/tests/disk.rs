@@ -427,3 +427,24 @@ fn a_failure_of_ours_to_read_is_not_taken_for_one_of_the_units() {
         assert_eq!(site.issuer.signed(), 2);
     });
 }
+
+#[test]
+fn a_record_from_a_backup_is_brought_to_agree_with_what_is_published() {
+    let (site, before) = settled();
+    let path = site.state().join("store/records/c0.json");
+    let backup = fs::read(&path).unwrap();
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        life.renew(&["c0"]).await;
+    });
+    assert_eq!(site.read("c0").0, 2);
+    fs::write(&path, backup).unwrap();
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        life.settle().await;
+        let status = life.status("c0");
+        assert_eq!(status.generation, Some(site.read("c0").0));
+        assert_eq!(status.serial, Some(site.read("c0").1));
+        assert_eq!(life.proof("c0", UNIT), "served");
+    });
+    // The second generation is none of which the record knows: its number is not used again.
+    assert_eq!(site.read("c0"), (3, before.1));
+}
