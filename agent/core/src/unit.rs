@@ -65,6 +65,9 @@ pub enum ActOutcome {
     /// The request could not be made or was refused for a reason that is not the certificate's: no
     /// bus, polkit, shutting down, unknown or masked unit. Debt; no verdict. The text names the cause.
     NotNow(String),
+    /// systemd was asked while the unit ran, and its answer is no word on the certificate: the unit is
+    /// at its start limit, or the result was lost. A restart may have stopped it. Debt; no verdict.
+    LeftOpen(String),
 }
 
 /// Whether a unit runs, reduced to what decisions need.

@@ -240,7 +240,7 @@ fn narrate(certificates: Vec<CertificateName>, unit: &UnitName, outcome: &ActOut
                 reason: reason.label().to_owned(),
             }
         }
-        ActOutcome::NotNow(why) => Event::ReloadFailed {
+        ActOutcome::NotNow(why) | ActOutcome::LeftOpen(why) => Event::ReloadFailed {
             certificates,
             unit,
             reason: why.clone(),

@@ -159,6 +159,11 @@ impl From<UnitsError> for ActOutcome {
             }
             source = cause.source();
         }
-        Self::NotNow(words)
+        match error {
+            UnitsError::StartLimit(_)
+            | UnitsError::ResultLost { .. }
+            | UnitsError::NoAnswer { .. } => Self::LeftOpen(words),
+            _ => Self::NotNow(words),
+        }
     }
 }

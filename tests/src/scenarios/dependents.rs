@@ -7,7 +7,7 @@ use crate::agent::{PROOF, RENEWD, Status};
 use crate::failure::{Result, expect, expect_equal};
 use crate::scenario::{Disk, Scenario, Trial};
 
-pub(super) const ALL: &[Scenario] = &[MISSING, NOBODY_LISTENS, NO_OWNER, SHORT_LIFE];
+pub(super) const ALL: &[Scenario] = &[MISSING, NOBODY_LISTENS, NO_OWNER, SHORT_LIFE, START_LIMIT];
 
 /// Proof and reason of one dependent, as `status` tells them.
 fn standing(status: &Status, unit: &str) -> String {
@@ -211,5 +211,35 @@ fn short_life(trial: &mut Trial) -> Result<()> {
     trial.reload_renewd()?;
     trial.await_proof("api", "fine.service", "reloaded")?;
     trial.renew(&["api"])?.success()?;
+    trial.expect_issuances("api.test", 2)
+}
+
+const START_LIMIT: Scenario = Scenario {
+    name: "a_unit_at_its_start_limit_comes_back_after_a_restart_of_ours",
+    disk: Disk::Installed,
+    fault: "somebody stops the unit",
+    red: "limited.service is active",
+    run: start_limit,
+};
+
+fn start_limit(trial: &mut Trial) -> Result<()> {
+    // The administrator's own start is the last that is allowed for a while, so that systemd refuses the start of the
+    // first restart.
+    trial.write(
+        "/etc/systemd/system/limited.service",
+        "[Unit]\nStartLimitIntervalSec=10\nStartLimitBurst=1\n[Service]\nExecStart=/bin/sleep infinity\n",
+    )?;
+    trial.systemctl(&["daemon-reload"])?;
+    trial.systemctl(&["start", "limited.service"])?;
+    trial.configure(
+        "api",
+        "names = [\"api.test\"]\n[unit.\"limited.service\"]\non_change = \"restart\"\n",
+    )?;
+    trial.reload_renewd()?;
+    trial.await_proof("api", "limited.service", "reloaded")?;
+    trial.renew(&["api"])?;
+    trial.await_proof("api", "limited.service", "reloaded")?;
+    trial.sabotage(|machine| machine.systemctl(&["stop", "limited.service"]).map(drop))?;
+    trial.expect_unit("limited.service", "active")?;
     trial.expect_issuances("api.test", 2)
 }

@@ -77,7 +77,7 @@ pub(super) fn owe_as_configured(
     }
 }
 
-/// A restart that we asked for just before we died may have felled the unit.
+/// A restart that we asked for just before we died may have felled the unit, if it ran before.
 pub(super) fn expect_felled(record: &mut Record, context: Context<'_>) {
     for dependent in context.dependents {
         let acting = record
@@ -85,24 +85,24 @@ pub(super) fn expect_felled(record: &mut Record, context: Context<'_>) {
             .get(&dependent.unit)
             .and_then(|unit| unit.debt.as_ref())
             .is_some_and(|debt| debt.step == DebtStep::Act);
-        if acting {
+        let ran = record
+            .rollout
+            .as_ref()
+            .and_then(|rollout| rollout.baseline.get(&dependent.unit))
+            .is_some_and(|proof| *proof != Proof::NotRunning);
+        if acting && ran {
             note_restart(record, &dependent.unit, context);
         }
     }
 }
 
-/// Notes that a restart of ours can have felled a unit that ran, whatever it served.
+/// Notes that a restart of ours can have felled a unit that ran.
 pub(super) fn note_restart(record: &mut Record, unit: &UnitName, context: Context<'_>) {
     let restarts = context
         .dependents
         .iter()
         .any(|dependent| dependent.unit == *unit && dependent.on_change == OnChange::Restart);
-    let ran = record
-        .rollout
-        .as_ref()
-        .and_then(|rollout| rollout.baseline.get(unit))
-        .is_some_and(|proof| *proof != Proof::NotRunning);
     if let Some(entry) = record.units.get_mut(unit) {
-        entry.revive |= restarts && ran;
+        entry.revive |= restarts;
     }
 }

@@ -24,7 +24,7 @@ pub(crate) fn acted(
         .dependents
         .iter()
         .any(|dependent| dependent.unit == *unit && dependent.probed);
-    if matches!(outcome, ActOutcome::Job(_)) {
+    if matches!(outcome, ActOutcome::Job(_) | ActOutcome::LeftOpen(_)) {
         note_restart(record, unit, context);
     }
     match outcome {
@@ -56,7 +56,7 @@ pub(crate) fn acted(
                 context,
             );
         }
-        ActOutcome::NotNow(detail) => {
+        ActOutcome::NotNow(detail) | ActOutcome::LeftOpen(detail) => {
             let reason = Reason::NotReloadable;
             failed(
                 record,

@@ -29,6 +29,8 @@ pub(super) enum Behaviour {
     Fragile,
     /// polkit refuses.
     Forbidden,
+    /// It is at its start limit: a restart stops it, and systemd does not start it.
+    Limited,
     /// Nobody answers its probes.
     Mute,
 }
@@ -148,6 +150,10 @@ impl World {
             _ => return ActOutcome::NotRunning,
         }
         unit.told += 1;
+        if restart && unit.behaviour == Behaviour::Limited {
+            unit.life = Life::Failed;
+            return ActOutcome::LeftOpen("start limit".into());
+        }
         let fails = match unit.behaviour {
             Behaviour::Broken => true,
             Behaviour::Healthy | Behaviour::Fragile => bad,

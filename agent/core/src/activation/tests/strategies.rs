@@ -58,6 +58,7 @@ pub(super) fn behaviour() -> impl Strategy<Value = Behaviour> {
         Behaviour::Stale,
         Behaviour::Fragile,
         Behaviour::Forbidden,
+        Behaviour::Limited,
         Behaviour::Mute,
     ])
 }
@@ -251,6 +252,7 @@ pub(super) fn anything() -> impl Strategy<Value = (Event, i64, f64)> {
         ActOutcome::Job(JobResult::Canceled),
         ActOutcome::NotRunning,
         ActOutcome::NotNow("no".into()),
+        ActOutcome::LeftOpen("lost".into()),
     ]);
     let reason = prop::option::of(prop::sample::select(vec![
         Reason::WrongLeaf,

@@ -237,6 +237,27 @@ fn a_unit_felled_by_our_own_restart_is_brought_up_after_a_crash_of_ours_too() {
 }
 
 #[test]
+fn a_unit_whose_start_limit_refused_our_restart_is_brought_up() {
+    for first in [true, false] {
+        let units = vec![dependent("db.service", OnChange::Restart, true, 0)];
+        let mut world = if first {
+            World::new(DAY, units)
+        } else {
+            World::settled(DAY, units)
+        };
+        world.unit("db.service").behaviour = Behaviour::Limited;
+        renew(&mut world);
+        assert_eq!(world.unit("db.service").life, Life::Failed, "{first}");
+        assert_eq!(world.proof("db.service"), Proof::Failed(Reason::NotReloadable));
+        world.unit("db.service").behaviour = Behaviour::Healthy;
+        world.run(HOUR);
+        assert_eq!(world.unit("db.service").life, Life::Running, "{first}");
+        assert_eq!(world.proof("db.service"), Proof::Served, "{first}");
+        assert_eq!(world.ghost.blamed, 0, "{first}");
+    }
+}
+
+#[test]
 fn a_unit_that_died_by_itself_is_never_started() {
     let units = vec![dependent("db.service", OnChange::Restart, true, 0)];
     let mut world = World::settled(DAY, units);
