@@ -119,6 +119,19 @@ pub(crate) async fn probe(
     handshakes(world, dependent, &expected, limits).await
 }
 
+/// Whether somebody stopped the unit between its reload and its probe. After a restart of ours,
+/// *inactive* is no person's doing: it did not stay up.
+pub(crate) async fn was_stopped(world: &World, dependent: &DependentSettings) -> bool {
+    matches!(
+        dependent.dependent.on_change,
+        OnChange::Reload | OnChange::SignalHup
+    ) && world
+        .units
+        .facts(&dependent.dependent.unit)
+        .await
+        .is_ok_and(|facts| facts.active_state == "inactive")
+}
+
 async fn handshakes(
     world: &World,
     dependent: &DependentSettings,

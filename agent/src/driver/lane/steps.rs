@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use renewd_core::names::UnitName;
 use renewd_core::record::{BaselineFinding, Event, Generation, GenerationNumber, TrustPart};
 use renewd_core::supply::Failure;
+use renewd_core::unit::ActOutcome;
 
 use crate::config::{CertificateSettings, DependentSettings};
 use crate::driver::issue::{self, Issued};
@@ -140,12 +141,21 @@ impl Lane {
         self.busy.insert(unit.clone());
         self.begin(async move {
             let report = look::probe(&world, &name, &dependent, &generation).await;
-            let probed = Event::Probed {
-                unit: unit.clone(),
-                generation: number,
-                report,
+            let stopped = report.failure.is_some() && look::was_stopped(&world, &dependent).await;
+            let event = if stopped {
+                Event::Acted {
+                    unit: unit.clone(),
+                    generation: number,
+                    outcome: ActOutcome::NotRunning,
+                }
+            } else {
+                Event::Probed {
+                    unit: unit.clone(),
+                    generation: number,
+                    report,
+                }
             };
-            Outcome::Unit(unit, Box::new(probed))
+            Outcome::Unit(unit, Box::new(event))
         });
         Next::Again
     }

@@ -38,6 +38,8 @@ pub(super) enum Temper {
     Panics,
     /// It dies of its job, and is started again by its manager.
     Dies,
+    /// An administrator stops it right after its job ended.
+    Stopped,
     /// Its job never ends.
     Hangs,
     /// What becomes of its job is clear at once, and told when [`Host::release`] says so.
@@ -197,6 +199,9 @@ impl Host {
         }
         if *outcome == ActOutcome::Job(JobResult::Done) && *temper != Temper::Stale {
             self.load(unit);
+        }
+        if *temper == Temper::Stopped {
+            self.stop(unit.as_str());
         }
     }
 }

@@ -189,6 +189,26 @@ fn a_unit_that_an_administrator_stopped_stays_stopped_and_settles_as_not_running
 }
 
 #[test]
+fn a_unit_that_is_stopped_before_its_probe_is_no_reason_to_go_back() {
+    let site = Site::new(nginx);
+    site.certificate("c0", NGINX);
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        first(life).await;
+        site.host.temper(UNIT, Temper::Stopped);
+        life.renew(&["c0"]).await;
+        assert_eq!(life.proof("c0", UNIT), "not running");
+        assert_eq!(verdict(life, 2), "settled");
+        assert_eq!(site.issuer.signed(), 2);
+        let second = site.read("c0").1;
+        site.host.temper(UNIT, Temper::Well);
+        site.host.start(UNIT);
+        life.work().await;
+        assert_eq!(life.proof("c0", UNIT), "served");
+        assert_eq!(site.host.serves(UNIT), Some(second));
+    });
+}
+
+#[test]
 fn a_verdict_that_is_interrupted_at_any_step_is_spoken_after_the_restart() {
     for steps in 1..40 {
         let site = Site::new(nginx);

@@ -248,7 +248,10 @@ fn a_unit_whose_start_limit_refused_our_restart_is_brought_up() {
         world.unit("db.service").behaviour = Behaviour::Limited;
         renew(&mut world);
         assert_eq!(world.unit("db.service").life, Life::Failed, "{first}");
-        assert_eq!(world.proof("db.service"), Proof::Failed(Reason::NotReloadable));
+        assert_eq!(
+            world.proof("db.service"),
+            Proof::Failed(Reason::NotReloadable)
+        );
         world.unit("db.service").behaviour = Behaviour::Healthy;
         world.run(HOUR);
         assert_eq!(world.unit("db.service").life, Life::Running, "{first}");
