@@ -27,6 +27,13 @@ pub trait Accounts: Send + Sync {
     ///
     /// When the host's databases cannot be asked.
     fn primary_group(&self, user: u32) -> io::Result<Option<Group>>;
+
+    /// Whether this process can give a file to the user of that number: not to one that its user
+    /// namespace does not know (user_namespaces(7)).
+    fn knows_user(&self, number: u32) -> bool;
+
+    /// The same of a group.
+    fn knows_group(&self, number: u32) -> bool;
 }
 
 /// A group of a host.
@@ -64,6 +71,44 @@ impl Accounts for SystemAccounts {
             name: entry.map_or_else(|| user.gid.to_string(), |entry| entry.name),
         }))
     }
+
+    fn knows_user(&self, number: u32) -> bool {
+        is_mapped("/proc/self/uid_map", number)
+    }
+
+    fn knows_group(&self, number: u32) -> bool {
+        is_mapped("/proc/self/gid_map", number)
+    }
+}
+
+/// Whether a map of user_namespaces(7) has this number. One that cannot be read is no reason to refuse.
+fn is_mapped(map: &str, number: u32) -> bool {
+    let Ok(text) = std::fs::read_to_string(map) else {
+        return true;
+    };
+    maps(&text, number)
+}
+
+/// Lines of three numbers: the first inside, the first outside, how many.
+fn maps(text: &str, number: u32) -> bool {
+    let mut ranges = text.lines().filter_map(|line| {
+        let mut numbers = line.split_whitespace().map(str::parse::<u64>);
+        let first = numbers.next()?.ok()?;
+        Some(first..first.saturating_add(numbers.nth(1)?.ok()?))
+    });
+    ranges.any(|range| range.contains(&u64::from(number)))
+}
+
+#[test]
+fn a_user_namespace_knows_whom_its_map_names() {
+    let identity = "         0          0      65536\n";
+    assert!(maps(identity, 0) && maps(identity, 65_535) && !maps(identity, 65_536));
+    let whole = "         0          0 4294967295\n";
+    assert!(maps(whole, 1_234_567_890));
+    let two = "0 100000 1000\n1000 1000 1\n";
+    assert!(maps(two, 1000) && !maps(two, 1001) && !maps("", 0));
+    assert!(SystemAccounts.knows_user(nix::unistd::getuid().as_raw()));
+    assert!(SystemAccounts.knows_group(nix::unistd::getgid().as_raw()));
 }
 
 /// Everybody exists, under the number 0: for `check` of files that are meant for other hosts. What
@@ -85,6 +130,14 @@ impl Accounts for AnyAccounts {
             number: 0,
             name: "root".to_owned(),
         }))
+    }
+
+    fn knows_user(&self, _: u32) -> bool {
+        true
+    }
+
+    fn knows_group(&self, _: u32) -> bool {
+        true
     }
 }
 
@@ -170,5 +223,13 @@ impl Accounts for ListedAccounts {
             number: *number,
             name: (*name).to_owned(),
         }))
+    }
+
+    fn knows_user(&self, number: u32) -> bool {
+        number < 65_536
+    }
+
+    fn knows_group(&self, number: u32) -> bool {
+        number < 65_536
     }
 }

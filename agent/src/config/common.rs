@@ -113,6 +113,34 @@ impl Common {
                 }
             },
         };
+        let mut known = true;
+        let accounts = &environment.accounts;
+        for (key, written, account, knows) in [
+            (
+                "owner",
+                &raw.common.owner,
+                &owner,
+                accounts.knows_user(owner.number),
+            ),
+            (
+                "group",
+                &raw.common.group,
+                &group,
+                accounts.knows_group(group.number),
+            ),
+        ] {
+            if knows {
+                continue;
+            }
+            known = false;
+            match written {
+                Some(at) => at.refuse(report, unknown_to_the_sandbox(account)),
+                None => report.error(&raw.location, key, unknown_to_the_sandbox(account)),
+            }
+        }
+        if !known {
+            return None;
+        }
         Some(Ownership {
             uid: owner.number,
             gid: group.number,
@@ -152,6 +180,16 @@ fn primary_group(owner: &Account, environment: &Environment) -> Result<Account, 
             "repair the host's name service (nsswitch.conf(5)), or write the group",
         )),
     }
+}
+
+fn unknown_to_the_sandbox(account: &Account) -> Mismatch {
+    let Account { number, text } = account;
+    Mismatch::of(
+        ErrorKind::Account,
+        format!("{text} has the number {number}, to which renewd's sandbox can give nothing"),
+        "a number below 65536",
+        "\"systemctl edit renewd\", and add PrivateUsers=no below [Service]",
+    )
 }
 
 fn warn_of_a_closed_directory(

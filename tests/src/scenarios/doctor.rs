@@ -21,6 +21,12 @@ const DOCTOR: Scenario = Scenario {
 /// What is wrong with each, as check, subject, finding and remedy.
 const PLANTED: &[[&str; 4]] = &[
     [
+        "configuration in force",
+        "sick",
+        "the daemon does not know it",
+        "systemctl reload renewd",
+    ],
+    [
         "polkit rule",
         "50-renewd.rules",
         "is stale",

@@ -1,6 +1,7 @@
 //! Who owns what is published, who can read it, and that nothing takes that away again.
 
 use super::nginx;
+use super::plain::{said, systemd_version};
 use crate::agent::{RENEWD, published};
 use crate::failure::{Result, expect, expect_equal};
 use crate::machine::Machine;
@@ -8,7 +9,7 @@ use crate::packages::IN_MACHINE;
 use crate::program::Finished;
 use crate::scenario::{Disk, Scenario, Trial};
 
-pub(super) const ALL: &[Scenario] = &[MODES, READABLE];
+pub(super) const ALL: &[Scenario] = &[MODES, READABLE, FAR];
 
 fn read_as(machine: &Machine, user: &str, path: &str) -> Result<Finished> {
     machine.attempt(&[
@@ -150,4 +151,35 @@ fn upgrade(machine: &Machine) -> Result<()> {
              apt-get install --yes /var/tmp/next.deb"
         ))
         .map(drop)
+}
+
+const FAR: Scenario = Scenario {
+    name: "an_owner_of_a_directory_service_is_served_or_told_which_line_of_the_sandbox_is_in_the_way",
+    disk: Disk::Installed,
+    fault: "somebody gives the key back to root",
+    red: "owner of the key",
+    run: far,
+};
+
+fn far(trial: &mut Trial) -> Result<()> {
+    // Directory services number their users far above what the user namespace of systemd 257 has.
+    trial.run(&["useradd", "--uid", "1234567890", "far"])?;
+    trial.configure("api", "names = [\"api.test\"]\nowner = \"far\"\n")?;
+    if systemd_version(trial)? == 257 {
+        let refused = trial.attempt(&["systemctl", "reload", RENEWD])?;
+        expect(!refused.succeeded(), "a refused reload", refused.output())?;
+        let said = said(trial)?;
+        for part in ["api.toml:2: owner: far", "1234567890", "PrivateUsers=no"] {
+            expect(said.contains(part), part, &said)?;
+        }
+        trial.drop_in(RENEWD, "[Service]\nPrivateUsers=no\n")?;
+        trial.systemctl(&["restart", RENEWD])?;
+    } else {
+        trial.reload_renewd()?;
+    }
+    trial.run(&["renewctl", "wait", "api"])?;
+    let key = published("api", "key.pem");
+    trial.sabotage(|machine| machine.run(&["chown", "root", &key]).map(drop))?;
+    let owner = trial.run(&["stat", "--dereference", "--format=%U", &key])?;
+    expect_equal("owner of the key", &"far", &owner.trim())
 }

@@ -1,7 +1,7 @@
 //! What the scenarios of bad input and of manners have in common: plain units, and what the daemon says.
 
 use crate::agent::{PROOF, RENEWD};
-use crate::failure::{Result, expect};
+use crate::failure::{Failure, Result, expect};
 use crate::machine::Machine;
 use crate::scenario::Trial;
 use crate::wait::wait_until;
@@ -105,5 +105,18 @@ pub(super) fn await_another_process(trial: &Trial, before: &str) -> Result<Strin
             &process,
         )?;
         Ok(process)
+    })
+}
+
+/// The version of the machine's systemd.
+pub(super) fn systemd_version(machine: &Machine) -> Result<u32> {
+    let told = machine.run(&["systemctl", "--version"])?;
+    let number = told
+        .split_whitespace()
+        .nth(1)
+        .and_then(|word| word.parse().ok());
+    number.ok_or_else(|| Failure::Expectation {
+        expected: "systemd's version".to_owned(),
+        found: told.clone(),
     })
 }

@@ -19,6 +19,7 @@ fn environment() -> Environment {
         ("www-data", 33),
         ("postgres", 113),
         ("renewd-sample-api", 990),
+        ("far", 1_234_567),
     ]);
     Environment::new(
         "web1.example.internal",

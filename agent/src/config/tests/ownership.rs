@@ -76,3 +76,19 @@ fn an_owner_shut_out_by_the_group_root_is_told() {
         assert_eq!(loaded.warnings, [], "{fine}");
     }
 }
+
+#[test]
+fn an_owner_or_group_that_the_sandbox_does_not_know_is_refused_with_the_remedy() {
+    for (keys, line, key) in [
+        ("owner = \"far\"\ngroup = \"root\"\n", 2, "owner"),
+        ("owner = \"1234567\"\ngroup = \"root\"\n", 2, "owner"),
+        ("group = \"far\"\n", 2, "group"),
+    ] {
+        let loaded = load_certificate(&format!("{NAMES}{keys}"));
+        let errors = lines(&loaded.errors);
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        let place = format!("/etc/renewd/certs.d/api.toml:{line}: {key}: ");
+        assert!(errors[0].starts_with(&place), "{errors:?}");
+        assert!(errors[0].contains("PrivateUsers=no"), "{errors:?}");
+    }
+}

@@ -49,6 +49,40 @@ pub(super) fn daemon(patient: &Patient<'_>) -> Vec<Finding> {
     findings.found
 }
 
+/// Check: the daemon goes by what is written, and by what the host is called today.
+pub(super) fn in_force(patient: &Patient<'_>) -> Vec<Finding> {
+    let mut findings = Findings::of("configuration in force");
+    // With errors, it does not on purpose; those are told of by themselves.
+    if !patient.loaded.errors.is_empty() {
+        return findings.found;
+    }
+    for (name, asked_for) in &patient.asked_for {
+        let wanted = patient.loaded.settings.certificates[name]
+            .request
+            .names
+            .iter();
+        let wanted: Vec<String> = wanted.map(ToString::to_string).collect();
+        match asked_for {
+            None => findings.warning(
+                name,
+                "is configured, and the daemon does not know it",
+                "\"systemctl reload renewd\"",
+            ),
+            Some(asked_for) if *asked_for != wanted => findings.warning(
+                name,
+                format!(
+                    "is configured for {}, and the daemon asks for {}",
+                    wanted.join(", "),
+                    asked_for.join(", ")
+                ),
+                "\"systemctl reload renewd\"",
+            ),
+            Some(_) => {}
+        }
+    }
+    findings.found
+}
+
 /// Check: what the daemon says of its certificates.
 pub(super) fn certificates(patient: &Patient<'_>) -> Vec<Finding> {
     let mut findings = Findings::of("certificates");

@@ -15,6 +15,7 @@ use std::time::SystemTime;
 use clap::Args;
 use jiff::Timestamp;
 use nix::unistd::{Uid, User};
+use renewd_core::names::CertificateName;
 use serde::Serialize;
 
 use super::Places;
@@ -69,6 +70,8 @@ struct Patient<'a> {
     /// What came of connecting to each probed address.
     addresses: BTreeMap<ProbeTarget, Result<(), String>>,
     status: Result<StatusReport, ClientError>,
+    /// The names that the daemon asks for, by certificate; of one that it does not know there are none.
+    asked_for: BTreeMap<CertificateName, Option<Vec<String>>>,
     /// The user that the daemon runs as: the owner of what it keeps.
     daemon: Option<User>,
     /// Whether some service keeps the clock right; `None` when nobody can tell.
@@ -79,9 +82,10 @@ struct Patient<'a> {
 
 type Check = fn(&Patient<'_>) -> Vec<Finding>;
 
-const CHECKS: [(&str, Check); 9] = [
+const CHECKS: [(&str, Check); 10] = [
     ("configuration", host::configuration),
     ("daemon", host::daemon),
+    ("configuration in force", host::in_force),
     ("certificates", host::certificates),
     ("permissions", files::permissions),
     ("polkit rule", host::polkit_rule),
@@ -132,15 +136,27 @@ pub(super) async fn doctor(
 async fn gather<'a>(places: &'a Places, options: &'a Options, units: &dyn Units) -> Patient<'a> {
     let loaded = config::load(&places.config, &Environment::of_this_host());
     let seen = look(&loaded.settings, units).await;
+    let mut asked_for = BTreeMap::new();
     let status = async {
         let mut client = StatusClient::connect(&places.runtime).await?;
-        client.status().await
+        let status = client.status().await?;
+        for name in loaded.settings.certificates.keys() {
+            let names = match client.show(name.as_str()).await {
+                Ok(detail) => Some(detail.names),
+                Err(ClientError::Status(_)) => None,
+                Err(error) => return Err(error),
+            };
+            asked_for.insert(name.clone(), names);
+        }
+        Ok(status)
     };
+    let status = status.await;
     let owner = std::fs::metadata(places.state.join("store")).ok();
     let owner = owner.map(|metadata| std::os::unix::fs::MetadataExt::uid(&metadata));
     Patient {
         addresses: dependents::connect_all(&loaded.settings).await,
-        status: status.await,
+        status,
+        asked_for,
         daemon: owner.and_then(|uid| User::from_uid(Uid::from_raw(uid)).ok().flatten()),
         synchronized: host::synchronized(&options.synchronized_file).await,
         built: host::built(),

@@ -20,15 +20,18 @@ use crate::control::{self, ControlError, Daemon};
 use crate::ctl::doctor::{Options, doctor};
 use crate::ctl::{Code, Failure, Output, apply};
 
-/// A daemon of which only the status is asked.
-struct Reporting(StatusReport);
+/// A daemon of which only the status is asked, and what it asks for.
+struct Reporting(StatusReport, Vec<String>);
 
 impl Daemon for Reporting {
     fn status(&self) -> StatusReport {
         self.0.clone()
     }
-    fn show(&self, _: &CertificateName) -> Option<CertificateDetail> {
-        None
+    fn show(&self, name: &CertificateName) -> Option<CertificateDetail> {
+        (name.as_str() == "api").then(|| CertificateDetail {
+            names: self.1.clone(),
+            ..detail()
+        })
     }
     fn changes(&self) -> watch::Receiver<u64> {
         watch::channel(0).1
@@ -47,6 +50,30 @@ impl Daemon for Reporting {
     }
     fn ca_root(&self, _: Option<&IssuerName>) -> Result<String, ControlError> {
         unreachable!("doctor does not ask")
+    }
+}
+
+fn detail() -> CertificateDetail {
+    CertificateDetail {
+        name: "api".to_owned(),
+        state: "fresh".to_owned(),
+        since: None,
+        names: Vec::new(),
+        issuer: "internal".to_owned(),
+        directory: String::new(),
+        owner: "root".to_owned(),
+        group: "root".to_owned(),
+        generation: Some(7),
+        serial: None,
+        fingerprint: None,
+        not_before: None,
+        not_after: None,
+        next_renewal: None,
+        next_renewal_reason: String::new(),
+        issuances: 1,
+        last_error: None,
+        verdicts: Vec::new(),
+        units: Vec::new(),
     }
 }
 
@@ -130,9 +157,18 @@ impl Host {
 
     /// The findings as JSON, and how it ended.
     async fn doctor(&self, status: CertificateStatus) -> (Result<(), Failure>, Vec<Value>) {
-        let daemon = Rc::new(Reporting(StatusReport {
-            certificates: vec![status],
-        }));
+        self.doctor_of(status, "api.example.org").await
+    }
+
+    /// The same with a daemon that asks for this name.
+    async fn doctor_of(
+        &self,
+        status: CertificateStatus,
+        asked_for: &str,
+    ) -> (Result<(), Failure>, Vec<Value>) {
+        let certificates = vec![status];
+        let names = vec![asked_for.to_owned()];
+        let daemon = Rc::new(Reporting(StatusReport { certificates }, names));
         let listeners = control::bind(&self.places.runtime).unwrap();
         tokio::select! {
             () = listeners.serve(daemon) => unreachable!("it serves for ever"),
@@ -334,11 +370,31 @@ async fn what_the_daemon_reports_is_found() {
 }
 
 #[tokio::test]
+async fn a_daemon_that_goes_by_another_configuration_or_host_name_is_found() {
+    let (host, listener) = Host::healthy().await;
+    let (_, findings) = host.doctor_of(reported(), "old.test").await;
+    let found = |findings: &[Value], subject: &str, part: &str| {
+        let is_it = |one: &&Value| {
+            one["check"] == "configuration in force"
+                && one["subject"] == subject
+                && one["what"].as_str().unwrap().contains(part)
+        };
+        assert!(findings.iter().any(|one| is_it(&one)), "{findings:#?}");
+    };
+    found(&findings, "api", "asks for old.test");
+    let address = listener.local_addr().unwrap();
+    let probe = format!("probe = [\"tls://{address}\"]");
+    host.certificate("new", "nginx.service", &probe);
+    let (_, findings) = host.doctor(reported()).await;
+    found(&findings, "new", "does not know it");
+}
+
+#[tokio::test]
 async fn a_control_socket_that_others_may_open_is_found_and_its_users_are_named() {
     let (host, _listener) = Host::healthy().await;
-    let daemon = Rc::new(Reporting(StatusReport {
-        certificates: vec![reported()],
-    }));
+    let certificates = vec![reported()];
+    let names = vec!["api.example.org".to_owned()];
+    let daemon = Rc::new(Reporting(StatusReport { certificates }, names));
     let listeners = control::bind(&host.places.runtime).unwrap();
     mode(&host.path("run/control.sock"), 0o666);
     let (_, findings) = tokio::select! {
