@@ -4,7 +4,7 @@
 //! cannot read `/etc/polkit-1/rules.d`, compares digests and says so when the rule is stale.
 
 use std::collections::BTreeSet;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use renewd_core::leaf::Fingerprint;
 use renewd_core::names::UnitName;
@@ -45,6 +45,13 @@ impl Grant {
             unit: unit.to_string(),
             verb: known,
         })
+    }
+}
+
+/// For people: the verb first, as systemctl(1) has it.
+impl fmt::Display for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.verb, self.unit)
     }
 }
 

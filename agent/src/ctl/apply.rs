@@ -4,6 +4,8 @@
 //! only files that nobody but root can write: who can change them decides what the daemon may do.
 //! One bad file never takes away the others' rule. Neighbour: [`crate::polkit`] renders the rule.
 
+mod preview;
+
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -33,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How `apply` is asked.
 #[derive(Debug, Args)]
 pub(super) struct Options {
-    /// Print the rule and change nothing
+    /// Tell what would be allowed that was not, and what would not be any more, and change nothing
     #[arg(long)]
     pub(super) dry_run: bool,
     /// The user that the daemon runs as
@@ -95,8 +97,7 @@ pub(super) async fn apply(
     let canonical: BTreeSet<Grant> = canonical(&settings, &seen).union(&kept).cloned().collect();
     let rule = polkit::rule(&options.user, &canonical);
     if options.dry_run {
-        out.raw(&rule)?;
-        return Ok(());
+        return preview::tell(&options.rule_file, &rule, &canonical, out);
     }
     // A rule with names that may not be those that polkit is told is not known to be right.
     let digest = resolved.then(|| polkit::digest(&options.user, &configured).to_string());

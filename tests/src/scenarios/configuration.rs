@@ -6,7 +6,7 @@ use crate::machine::Machine;
 use crate::program::Finished;
 use crate::scenario::{Disk, Scenario, Trial};
 
-pub(super) const ALL: &[Scenario] = &[BROKEN, FIRST, RIGHTS];
+pub(super) const ALL: &[Scenario] = &[BROKEN, FIRST, RIGHTS, NAMES];
 
 const BROKEN: Scenario = Scenario {
     name: "a_broken_configuration_is_refused_on_reload_and_survived_over_a_restart",
@@ -129,6 +129,82 @@ fn rights(trial: &mut Trial) -> Result<()> {
         expect(
             !answer.succeeded(),
             format_args!("{verb} of {unit} denied to {user}"),
+            answer.output(),
+        )?;
+    }
+    Ok(())
+}
+
+const NAMES: Scenario = Scenario {
+    name: "units_by_alias_template_and_odd_name_are_allowed_by_apply_and_reloaded",
+    disk: Disk::Installed,
+    fault: "the alias leads to another unit than when the rule was written",
+    red: "is reloaded by nick.service",
+    run: names,
+};
+
+fn names(trial: &mut Trial) -> Result<()> {
+    const ODD: &str = r"odd\x2dname@a:b.service";
+    const RULE: &str = "/etc/polkit-1/rules.d/50-renewd.rules";
+    let plain = "[Service]\nExecStart=sleep infinity\nExecReload=/bin/true\n[Install]\n";
+    for (file, install) in [
+        ("real.service", "Alias=nick.service\n"),
+        ("other.service", ""),
+        ("many@.service", ""),
+        (r"odd\x2dname@.service", ""),
+    ] {
+        trial.write(
+            &format!("/etc/systemd/system/{file}"),
+            &format!("{plain}{install}"),
+        )?;
+    }
+    trial.systemctl(&["daemon-reload"])?;
+    trial.systemctl(&["enable", "real.service"])?;
+    trial.systemctl(&[
+        "start",
+        "real.service",
+        "other.service",
+        "many@a.service",
+        "many@b.service",
+        ODD,
+    ])?;
+    let units = ["nick.service", "many@a.service", ODD];
+    let tables = units.map(|unit| format!("[unit.'{unit}']\n")).concat();
+    trial.configure("api", &format!("names = [\"api.test\"]\n{tables}"))?;
+
+    let before = trial.run(&["cat", RULE])?;
+    let shown = trial.run(&["renewctl", "apply", "--dry-run"])?;
+    for unit in ["real.service", "many@a.service", ODD] {
+        let line = format!("+ reload {unit}\n");
+        expect(shown.contains(&line), &line, &shown)?;
+    }
+    expect_equal(
+        "the rule after a dry run",
+        &before,
+        &trial.run(&["cat", RULE])?,
+    )?;
+
+    trial.reload_renewd()?;
+    for unit in units {
+        trial.await_proof("api", unit, "reloaded")?;
+    }
+    let shown = trial.run(&["renewctl", "apply", "--dry-run"])?;
+    expect(shown.contains("is up to date"), "nothing to change", &shown)?;
+    trial.sabotage(|machine| {
+        machine.shell("cd /etc/systemd/system && ln -sfn other.service nick.service")?;
+        machine.systemctl(&["daemon-reload"]).map(drop)
+    })?;
+    trial.systemctl(&["restart", "polkit.service"])?;
+    trial.renew(&["api"])?;
+    for unit in units {
+        let status = trial.await_proof("api", unit, "reloaded")?;
+        expect_equal("the generation", &Some(2), &status.generation)?;
+    }
+    for unit in ["other.service", "many@b.service", "many@.service"] {
+        let answer = ask(trial, "renewd", "ReloadUnit", unit)?;
+        expect(
+            !answer.succeeded(),
+            format_args!("a reload of {unit} denied"),
             answer.output(),
         )?;
     }

@@ -234,13 +234,32 @@ async fn a_unit_that_systemd_has_no_answer_for_counts_as_not_resolved() {
 }
 
 #[tokio::test]
-async fn a_dry_run_prints_the_rule_and_changes_nothing() {
+async fn a_dry_run_tells_what_would_change_and_changes_nothing() {
     let mut host = Host::new();
     host.certificate("api", "nginx.service", "");
     host.unit("nginx.service", |_| ());
     let (result, text) = host.apply_with(true).await;
     result.unwrap();
-    assert!(text.contains("\"nginx.service reload\""), "{text}");
+    assert!(text.contains("would be made"), "{text}");
+    assert!(text.contains("+ reload nginx.service"), "{text}");
     assert_eq!(fs::read_dir(host.path("rules.d")).unwrap().count(), 0);
     assert!(!host.path("digest").exists());
+
+    host.apply().await.0.unwrap();
+    let (rule, digest) = (host.rule(), host.read("digest"));
+    let (_, text) = host.apply_with(true).await;
+    assert!(text.contains("is up to date"), "{text}");
+    host.certificate("api", "db.service", "on_change = \"restart\"\n");
+    host.unit("db.service", |_| ());
+    let (_, text) = host.apply_with(true).await;
+    for part in [
+        "would be written anew",
+        "+ restart db.service",
+        "+ try-restart db.service",
+        "- reload nginx.service",
+        "Nothing was changed.",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert_eq!((host.rule(), host.read("digest")), (rule, digest));
 }
