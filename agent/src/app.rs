@@ -145,6 +145,7 @@ fn bind(places: &Places) -> Result<Bound, StartError> {
         environment: Box::new(Environment::of_this_host),
         issuers,
         stale_rule: Box::new(stale_rule),
+        opening: Box::new(notify::still_starting),
         bad_files: configuration::bad_files(&loaded),
     };
     let driver = Driver::recover(world, setup, loaded.settings);

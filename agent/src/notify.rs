@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
+/// How long systemd is to wait from each word that the start goes on.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// The record agrees with what is published, and the sockets are open.
 pub fn ready(status: &str) {
     send(&[NotifyState::Ready, NotifyState::Status(&one_line(status))]);
@@ -15,6 +18,12 @@ pub fn ready(status: &str) {
 /// A line that a person wants to read in `systemctl status`.
 pub fn status(status: &str) {
     send(&[NotifyState::Status(&one_line(status))]);
+}
+
+/// The start goes on, and takes longer than was expected: systemd is to wait for as long again.
+pub fn still_starting() {
+    let patience = u32::try_from(PATIENCE.as_micros()).unwrap_or(u32::MAX);
+    send(&[NotifyState::ExtendTimeoutUsec(patience)]);
 }
 
 /// SIGTERM was heard.

@@ -68,6 +68,8 @@ pub struct Setup {
     pub issuers: Box<dyn Issuers>,
     /// Looks whether the polkit rule is that of the settings.
     pub stale_rule: StaleRule,
+    /// Told before each certificate's record and files are read, which takes time on a slow disk.
+    pub opening: Box<dyn Fn()>,
     /// The certificates whose file cannot be used at this start, and what is wrong with it.
     pub bad_files: BTreeMap<CertificateName, String>,
 }
@@ -214,6 +216,7 @@ impl Driver {
     }
 
     fn open(&self, settings: Rc<CertificateSettings>) -> LaneHandle {
+        (self.setup.opening)();
         let view = recover::view(&self.world, &settings);
         if let Some(why) = view.held() {
             journal::emit(&Event::CertificateHeld {

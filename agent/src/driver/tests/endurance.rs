@@ -95,6 +95,7 @@ fn a_thousand_forced_rotations_are_each_proven_and_leave_nothing_behind() {
             environment: Box::new(Site::environment),
             issuers: Box::new(Local(ca)),
             stale_rule: Box::new(|_| None),
+            opening: Box::new(|| ()),
             bad_files: BTreeMap::new(),
         };
         let loaded = config::load(&site.configuration(), &Site::environment());

@@ -158,6 +158,7 @@ impl Site {
                 environment: Box::new(Self::environment),
                 issuers: Box::new(Only(self.issuer.clone())),
                 stale_rule: Box::new(move |_| stale_rule.borrow().clone()),
+                opening: Box::new(|| ()),
                 bad_files: self.bad_files.borrow().clone(),
             };
             let loaded = config::load(&self.configuration(), &Self::environment());
