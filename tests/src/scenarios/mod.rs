@@ -21,6 +21,7 @@ mod refusals;
 mod revert;
 mod rotation;
 mod sample_api;
+mod supervision;
 mod verdict;
 
 use crate::scenario::Scenario;
@@ -46,6 +47,7 @@ pub fn all() -> Vec<Scenario> {
         evidence::ALL,
         doctor::ALL,
         revert::ALL,
+        supervision::ALL,
         endurance::ALL,
     ]
     .concat()

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::plain::systemd_version;
+use super::plain::{expect_no_failed_unit, systemd_version};
 use crate::agent::RENEWD;
 use crate::failure::{Result, expect, expect_equal};
 use crate::machine::Machine;
@@ -39,10 +39,10 @@ fn install_and_start(trial: &mut Trial) -> Result<()> {
     trial.run(&["renewctl", "status"])?;
     // Without its certificate the sample API is skipped, and that is no failure.
     trial.expect_unit("renewd-sample-api.service", "inactive")?;
-    let failed = trial.systemctl(&["list-units", "--failed", "--plain", "--no-legend"])?;
-    expect(failed.is_empty(), "no failed unit", failed)?;
+    expect_no_failed_unit(trial)?;
     trial.reboot()?;
-    trial.expect_unit(RENEWD, "active")
+    trial.expect_unit(RENEWD, "active")?;
+    expect_no_failed_unit(trial)
 }
 
 const PURGE: Scenario = Scenario {

@@ -120,3 +120,9 @@ pub(super) fn systemd_version(machine: &Machine) -> Result<u32> {
         found: told.clone(),
     })
 }
+
+/// That systemd has nothing to complain of.
+pub(super) fn expect_no_failed_unit(machine: &Machine) -> Result<()> {
+    let failed = machine.systemctl(&["list-units", "--failed", "--plain", "--no-legend"])?;
+    expect(failed.is_empty(), "no failed unit", failed)
+}

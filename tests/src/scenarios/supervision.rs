@@ -1,0 +1,95 @@
+//! The daemon under systemd's own turns: a boot while the CA is out of order, and a user space that begins anew under it.
+
+use super::nginx::{self, ADDRESS, NAME, NGINX};
+use super::plain::{expect_no_failed_unit, systemd_version};
+use crate::agent::{PROOF, RENEWD, published};
+use crate::failure::{Result, expect, expect_equal};
+use crate::scenario::{Disk, Scenario, Trial};
+
+pub(super) const ALL: &[Scenario] = &[CA_DOWN, ANEW];
+
+const CA_DOWN: Scenario = Scenario {
+    name: "a_machine_boots_and_serves_while_its_ca_is_out_of_order",
+    disk: Disk::Installed,
+    fault: "what was published is gone, too",
+    red: "nginx.service is active",
+    run: ca_down,
+};
+
+fn ca_down(trial: &mut Trial) -> Result<()> {
+    const CA: &str = "/var/lib/renewd/store/issuer/internal";
+    let first = nginx::serve(trial, "24h")?;
+    trial.systemctl(&["enable", NGINX])?;
+    trial.run(&["chmod", "0", CA])?;
+    trial.run(&["renewctl", "renew", "api"])?;
+    trial.wait_until("the failed try is told", PROOF, || {
+        let error = trial.status("api")?.last_error.unwrap_or_default();
+        expect(
+            error.contains("store/issuer/internal"),
+            "a failed try",
+            error,
+        )
+    })?;
+    trial.sabotage(|machine| {
+        machine.systemctl(&["mask", "--now", RENEWD])?;
+        machine
+            .run(&["rm", "--recursive", "/var/lib/renewd/certs/api"])
+            .map(drop)
+    })?;
+    trial.reboot()?;
+    trial.expect_unit(NGINX, "active")?;
+    trial.expect_unit(RENEWD, "active")?;
+    expect_no_failed_unit(trial)?;
+    trial.expect_in_use("api", ADDRESS, &first)?;
+    trial.expect_issuances(NAME, 1)?;
+
+    trial.run(&["chmod", "700", CA])?;
+    trial.renew(&["api"])?.success()?;
+    trial.await_proof("api", NGINX, "served")?;
+    let second = trial.published_serial("api")?;
+    expect(second != first, "another certificate", &second)?;
+    trial.expect_issuances(NAME, 2)
+}
+
+const ANEW: Scenario = Scenario {
+    name: "a_soft_reboot_or_a_new_systemd_costs_no_certificate_and_no_proof",
+    disk: Disk::Installed,
+    fault: "somebody writes the key anew",
+    red: "the published key",
+    run: anew,
+};
+
+fn anew(trial: &mut Trial) -> Result<()> {
+    nginx::serve(trial, "24h")?;
+    trial.systemctl(&["enable", NGINX])?;
+    let key = published("api", "key.pem");
+    let looks =
+        |trial: &Trial| trial.run(&["stat", "--dereference", "--format=%i %U:%G %a %Z", &key]);
+    let before = looks(trial)?;
+    if systemd_version(trial)? >= 254 {
+        // The command is ended with everything else.
+        trial.attempt(&["systemctl", "--no-block", "soft-reboot"])?;
+        trial.wait_until("user space has begun anew", PROOF, || {
+            let times = trial.systemctl(&["show", "--property=SoftRebootsCount", "--value"])?;
+            expect_equal("soft reboots", &"1", &times.trim())?;
+            trial.systemctl(&["is-system-running"]).map(drop)
+        })?;
+    } else {
+        trial.systemctl(&["daemon-reexec"])?;
+    }
+    trial.sabotage(|machine| {
+        machine
+            .shell(&format!("cp -L {key} /tmp/key && cat /tmp/key >{key}"))
+            .map(drop)
+    })?;
+    trial.expect_unit(RENEWD, "active")?;
+    trial.expect_unit(NGINX, "active")?;
+    expect_no_failed_unit(trial)?;
+    expect_equal("the published key", &before, &looks(trial)?)?;
+    trial.expect_issuances(NAME, 1)?;
+    trial.renew(&["api"])?.success()?;
+    trial.await_proof("api", NGINX, "served")?;
+    let second = trial.published_serial("api")?;
+    trial.expect_in_use("api", ADDRESS, &second)?;
+    trial.expect_issuances(NAME, 2)
+}
