@@ -1,4 +1,4 @@
-//! Root file systems of the two supported Debian releases, and the layer with our packages installed.
+//! Root file systems of the two supported Debian releases and of the next, and the layer with our packages installed.
 //!
 //! Owns the cache. An entry is made aside and renamed into place, its name holds a hash of everything it was made from,
 //! and it is never changed afterwards; a machine sees it only through an overlay ([`crate::overlay`]).
@@ -53,23 +53,26 @@ mount --rbind /dev "$1/dev"
 chroot "$1" env DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes $3
 "#;
 
-/// A supported Debian release.
+/// A Debian release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Debian {
     /// Debian 12, systemd 252.
     Bookworm,
     /// Debian 13, systemd 257.
     Trixie,
+    /// Debian's unstable, with whatever systemd is the newest.
+    Sid,
 }
 
 impl Debian {
-    /// Both, oldest first.
-    pub const ALL: [Self; 2] = [Self::Bookworm, Self::Trixie];
+    /// The supported ones, oldest first.
+    pub const SUPPORTED: [Self; 2] = [Self::Bookworm, Self::Trixie];
 
     fn suite(self) -> &'static str {
         match self {
             Self::Bookworm => "bookworm",
             Self::Trixie => "trixie",
+            Self::Sid => "sid",
         }
     }
 }
@@ -79,6 +82,7 @@ impl Display for Debian {
         f.write_str(match self {
             Self::Bookworm => "debian 12",
             Self::Trixie => "debian 13",
+            Self::Sid => "debian sid",
         })
     }
 }
@@ -125,6 +129,8 @@ impl Cache {
                     "--quiet",
                     "--mode=root",
                     "--variant=minbase",
+                    // Mirrors keep unstable for longer than its index says.
+                    "--aptopt=Acquire::Check-Valid-Until \"false\"",
                     &include,
                     &hook,
                     debian.suite(),

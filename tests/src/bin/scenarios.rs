@@ -45,6 +45,8 @@ enum Releases {
     #[value(name = "13")]
     Trixie,
     Both,
+    /// The newest systemd there is
+    Sid,
 }
 
 fn main() -> ExitCode {
@@ -92,7 +94,8 @@ fn carry_out(arguments: &Arguments) -> Result<Tally> {
     let debians = match arguments.debian {
         Releases::Bookworm => vec![Debian::Bookworm],
         Releases::Trixie => vec![Debian::Trixie],
-        Releases::Both => Debian::ALL.to_vec(),
+        Releases::Both => Debian::SUPPORTED.to_vec(),
+        Releases::Sid => vec![Debian::Sid],
     };
     let jobs = arguments
         .jobs
