@@ -103,6 +103,13 @@ pub fn bounded_after(asked: Duration, life: Duration, remaining: Option<Duration
     .max(Duration::from_millis(250))
 }
 
+/// From when on a certificate that lives from `begin` to `end` should have been renewed long ago: its
+/// last sixth. The alarm is then an error.
+pub fn overdue(begin: Timestamp, end: Timestamp) -> Timestamp {
+    let life = between(begin, end);
+    after(begin, life - life / 6)
+}
+
 /// Whether a stored deadline has passed. One that lies further ahead than any wait we ever set
 /// (`longest`) was written under another clock, and counts as passed.
 pub fn reached(deadline: Timestamp, longest: Duration, now: Timestamp) -> bool {

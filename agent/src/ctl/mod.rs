@@ -7,8 +7,10 @@ mod apply;
 mod check;
 mod dependents;
 mod doctor;
+mod expiry;
 mod failure;
 mod output;
+mod published;
 mod renew;
 mod status;
 mod wait;
@@ -31,6 +33,7 @@ pub use failure::{Code, Failure};
 pub use output::Output;
 
 use crate::control::client::{ControlClient, StatusClient};
+use crate::journal;
 use crate::units::{Systemd, Units};
 
 /// Keeps short-lived TLS certificates fresh, and proves that they are in use: the command line.
@@ -108,6 +111,8 @@ enum Command {
     },
     /// Look at the host as a whole, and say what to do about what is found
     Doctor(doctor::Options),
+    /// Tell, without the daemon, which published certificates are about to expire
+    Expiry,
     /// Allow the daemon, as root, to tell exactly the configured units what is configured
     Apply(apply::Options),
     /// The local certification authority
@@ -210,6 +215,13 @@ pub async fn run(cli: Cli, out: &mut Output<'_>) -> Result<(), Failure> {
         }
         Command::Doctor(options) => {
             doctor::doctor(&places, &options, &Systemd::new(None), out).await?;
+        }
+        Command::Expiry => {
+            if journal::is_connected() {
+                // Where no filter is set, none can be wrong.
+                let _ = journal::init("renewctl", None);
+            }
+            expiry::expiry(&places, now, out)?;
         }
         Command::Apply(options) => {
             apply::apply(&places, &options, &Systemd::new(None), out).await?;

@@ -4,22 +4,18 @@
 //! published outlives the daemon: a unit that waits for its first certificate must start on a host
 //! where renewd is masked. Neighbour: `renewd-wait@.service` runs this.
 
-use std::fs;
-use std::path::Path;
 use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::stream::StreamExt;
 use jiff::Timestamp;
-use renewd_core::leaf::LeafFacts;
 use renewd_core::names::CertificateName;
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
 use tokio::time::{Instant, interval, sleep_until, timeout_at};
 
 use super::Places;
 use super::failure::{Code, Failure, no_such_certificate};
 use super::output::Output;
+use super::published;
 use crate::control::client::{ClientError, StatusClient};
 use crate::control::report::{CertificateStatus, StatusReport};
 
@@ -122,11 +118,13 @@ impl Waiting<'_, '_> {
     }
 
     fn on_disk(&mut self) -> Result<bool, Failure> {
-        let directory = self.places.state.join("certs").join(self.name.as_str());
-        Ok(published(&directory).is_some_and(|leaf| {
-            let now = Timestamp::now();
-            leaf.not_before <= now && now < leaf.not_after
-        }))
+        // If this user may not read it, the daemon is asked.
+        Ok(
+            published::leaf(&self.places.state, self.name).is_ok_and(|leaf| {
+                let now = Timestamp::now();
+                leaf.not_before <= now && now < leaf.not_after
+            }),
+        )
     }
 
     fn say(&mut self, text: &str) -> Result<(), Failure> {
@@ -177,11 +175,4 @@ fn lacking(own: &CertificateStatus) -> String {
         Some(error) => format!("{what}; {}; {error}", own.state),
         None => format!("{what}; {}", own.state),
     }
-}
-
-/// The leaf that is published in a certificate's directory, if this user may read it.
-fn published(directory: &Path) -> Option<LeafFacts> {
-    let pem = fs::read(directory.join("current").join("cert.pem")).ok()?;
-    let leaf = CertificateDer::from_pem_slice(&pem).ok()?;
-    LeafFacts::from_der(&leaf).ok()
 }

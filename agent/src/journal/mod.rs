@@ -72,6 +72,11 @@ fn journald(identifier: &str) -> std::io::Result<tracing_journald::Layer> {
         }))
 }
 
+/// Whether [`init`] leads to the journal.
+pub fn is_connected() -> bool {
+    stderr_is_journal()
+}
+
 /// Whether stderr is the stream that systemd connected to the journal (systemd.exec(5),
 /// `$JOURNAL_STREAM`): it says "device:inode" of that stream, which a redirection changes.
 fn stderr_is_journal() -> bool {

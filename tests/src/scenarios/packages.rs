@@ -11,7 +11,13 @@ use crate::scenario::{Disk, Scenario, Trial};
 
 pub(super) const ALL: &[Scenario] = &[INSTALL, PURGE, VERIFY, EXPOSURE];
 
-const UNITS: [&str; 3] = [RENEWD, "renewd-wait@x.service", "renewd-sample-api.service"];
+const UNITS: [&str; 5] = [
+    RENEWD,
+    "renewd-wait@x.service",
+    "renewd-expiry.service",
+    "renewd-expiry.timer",
+    "renewd-sample-api.service",
+];
 
 fn install(machine: &Machine) -> Result<()> {
     machine
@@ -160,6 +166,7 @@ fn exposure(trial: &mut Trial) -> Result<()> {
     for (unit, most) in [
         (RENEWD, if with_user_namespace { 15 } else { 16 }),
         ("renewd-wait@api.service", 5),
+        ("renewd-expiry.service", 5),
         ("renewd-sample-api.service", 11),
     ] {
         let threshold = format!("--threshold={most}");

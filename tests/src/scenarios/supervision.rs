@@ -6,7 +6,7 @@ use crate::agent::{PROOF, RENEWD, published};
 use crate::failure::{Result, expect, expect_equal};
 use crate::scenario::{Disk, Scenario, Trial};
 
-pub(super) const ALL: &[Scenario] = &[CA_DOWN, ANEW];
+pub(super) const ALL: &[Scenario] = &[CA_DOWN, ANEW, EXPIRY];
 
 const CA_DOWN: Scenario = Scenario {
     name: "a_machine_boots_and_serves_while_its_ca_is_out_of_order",
@@ -92,4 +92,58 @@ fn anew(trial: &mut Trial) -> Result<()> {
     let second = trial.published_serial("api")?;
     trial.expect_in_use("api", ADDRESS, &second)?;
     trial.expect_issuances(NAME, 2)
+}
+
+const EXPIRY: Scenario = Scenario {
+    name: "a_certificate_that_a_stopped_daemon_lets_expire_fails_a_unit_that_tells_others",
+    disk: Disk::Installed,
+    fault: "the certificate has a day to live",
+    red: "a failed look",
+    run: expiry,
+};
+
+fn expiry(trial: &mut Trial) -> Result<()> {
+    const LOOK: &str = "renewd-expiry.service";
+    trial.write(
+        "/etc/systemd/system/alert@.service",
+        "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'echo %i >>/run/alerts'\n",
+    )?;
+    trial.drop_in(LOOK, "[Unit]\nOnFailure=alert@%n.service\n")?;
+    trial.expect_unit("renewd-expiry.timer", "active")?;
+    let enabled = trial.systemctl(&["is-enabled", "renewd-expiry.timer"])?;
+    expect_equal("the timer at boot", &"enabled", &enabled.trim())?;
+
+    let lifetime = trial.choose("30s", "24h");
+    trial.configure(
+        "api",
+        &format!("names = [\"api.test\"]\nlifetime = \"{lifetime}\"\n"),
+    )?;
+    trial.reload_renewd()?;
+    trial.run(&["renewctl", "wait", "api"])?;
+    trial.systemctl(&["start", LOOK])?;
+    trial.systemctl(&["stop", RENEWD])?;
+    trial.wait_until("a failed look", PROOF, || {
+        let look = trial.attempt(&["systemctl", "start", LOOK])?;
+        expect(!look.succeeded(), "a failed look", look.output())
+    })?;
+    trial.wait_until("the alert", PROOF, || {
+        let alerts = trial.read("/run/alerts")?;
+        expect(alerts.contains(LOOK), "an alert", alerts)
+    })?;
+    let told = trial.run(&[
+        "journalctl",
+        "--output=cat",
+        "--unit=renewd-expiry.service",
+        "RENEWD_CERT=api",
+        "PRIORITY=3",
+    ])?;
+    expect(
+        told.contains("api: "),
+        "an error with its certificate",
+        &told,
+    )?;
+    trial.systemctl(&["start", RENEWD])?;
+    trial.wait_until("a look at the renewed certificate", PROOF, || {
+        trial.systemctl(&["start", LOOK]).map(drop)
+    })
 }

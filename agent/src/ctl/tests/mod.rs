@@ -4,6 +4,7 @@ mod apply;
 mod check;
 mod docs;
 mod doctor;
+mod expiry;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Permissions};

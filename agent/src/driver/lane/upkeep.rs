@@ -92,8 +92,7 @@ impl Lane {
         let number = self.record.published?;
         let generation = self.record.published_generation()?;
         let end = generation.leaf.not_after;
-        let life = schedule::between(generation.accepted_at, end);
-        let at = schedule::after(generation.accepted_at, life - life / 6);
+        let at = schedule::overdue(generation.accepted_at, end);
         if self.warned_of_expiry == Some(number) {
             return None;
         }

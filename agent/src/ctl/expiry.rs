@@ -1,0 +1,135 @@
+//! `expiry`: whether what is published lives long enough, without asking the daemon.
+//!
+//! Owns: what counts as too close to the end for a renewal to be still on its way. Reads only what is
+//! configured and what is published, so that it also speaks when the daemon is stopped, masked or
+//! broken. Neighbour: `renewd-expiry.timer` runs it; its failure is what `OnFailure=` acts on.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use renewd_core::leaf::LeafFacts;
+use renewd_core::names::CertificateName;
+use renewd_core::schedule;
+
+use super::Places;
+use super::failure::{Code, Failure};
+use super::output::{Output, Tone, relative};
+use super::published::{self, Unreadable};
+use crate::journal::{self, Event};
+
+/// So long a configured certificate may be without its first generation.
+const FIRST: Duration = Duration::from_secs(3600);
+
+/// What is to be said of one certificate.
+enum Verdict {
+    /// It lives long enough.
+    Well,
+    /// It ends, or has ended, and no renewal came.
+    Ends(Timestamp),
+    /// It was configured a while ago, and there is none.
+    Missing,
+    /// It cannot be read.
+    Unreadable(String),
+}
+
+/// Fails when a certificate is about to expire, has expired, never came, or cannot be read.
+pub(super) fn expiry(places: &Places, now: Timestamp, out: &mut Output<'_>) -> Result<(), Failure> {
+    let names = configured(&places.config.join("certs.d"))?;
+    let mut troubled = 0;
+    for (name, since) in &names {
+        let leaf = published::leaf(&places.state, name);
+        let verdict = judge(leaf, *since, now);
+        troubled += usize::from(!matches!(verdict, Verdict::Well));
+        tell(name, &verdict, now, out)?;
+    }
+    if troubled > 0 {
+        return Err(Failure::told(Code::Negative));
+    }
+    out.line(&match names.len() {
+        0 => "No certificate is configured.".to_owned(),
+        1 => "1 certificate: it is not about to expire.".to_owned(),
+        several => format!("{several} certificates: none is about to expire."),
+    })?;
+    Ok(())
+}
+
+fn judge(leaf: Result<LeafFacts, Unreadable>, since: Timestamp, now: Timestamp) -> Verdict {
+    match leaf {
+        Ok(leaf) if schedule::overdue(leaf.not_before, leaf.not_after) > now => Verdict::Well,
+        Ok(leaf) => Verdict::Ends(leaf.not_after),
+        Err(Unreadable::Nothing) if schedule::after(since, FIRST) > now => Verdict::Well,
+        Err(Unreadable::Nothing) => Verdict::Missing,
+        Err(error) => Verdict::Unreadable(error.to_string()),
+    }
+}
+
+/// Names by file, and since when each file is as it is: a file with mistakes in it counts as well.
+fn configured(directory: &Path) -> Result<Vec<(CertificateName, Timestamp)>, Failure> {
+    let wrong = |error: io::Error| {
+        Failure::new(
+            Code::System,
+            format!("cannot read {}: {error}", directory.display()),
+            "",
+        )
+    };
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(wrong(error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(wrong)?;
+        let path = entry.path();
+        let stem = path.file_stem().and_then(OsStr::to_str).unwrap_or_default();
+        let Ok(name) = stem.parse::<CertificateName>() else {
+            continue;
+        };
+        if path.extension() != Some(OsStr::new("toml")) {
+            continue;
+        }
+        let modified = entry.metadata().and_then(|metadata| metadata.modified());
+        let since = modified.ok().and_then(|at| Timestamp::try_from(at).ok());
+        names.push((name, since.unwrap_or(Timestamp::MIN)));
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn tell(
+    name: &CertificateName,
+    verdict: &Verdict,
+    now: Timestamp,
+    out: &mut Output<'_>,
+) -> Result<(), Failure> {
+    let what = match verdict {
+        Verdict::Well => return Ok(()),
+        // With its fields, as the daemon would tell it.
+        Verdict::Ends(not_after) if journal::is_connected() => {
+            journal::emit(&Event::Expiring {
+                certificate: name.clone(),
+                not_after: *not_after,
+            });
+            return Ok(());
+        }
+        Verdict::Ends(not_after) if *not_after <= now => {
+            format!("expired {} and was not renewed", relative(*not_after, now))
+        }
+        Verdict::Ends(not_after) => {
+            format!("expires {} and was not renewed", relative(*not_after, now))
+        }
+        Verdict::Missing => "is configured, and nothing is published".to_owned(),
+        Verdict::Unreadable(why) => format!("cannot be judged: {why}"),
+    };
+    let remedy = format!("\"systemctl status renewd\" and \"renewctl show {name}\" tell why");
+    out.raw(&format!(
+        "{}\n",
+        out.tone(Tone::Bad, &format!("{name} {what}"))
+    ))?;
+    out.line(&format!("  {remedy}"))?;
+    Ok(())
+}
