@@ -5,7 +5,7 @@
 #                   RENEWD_ROTATIONS=1000 makes the run of many rotations longer than its 200
 # make build        the programs, unoptimised
 
-.PHONY: build demo test check unit sabotage packages scenarios prepare
+.PHONY: build demo test check unit sabotage packages scenarios newest prepare
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 DEMO = $(TARGET)/debug/demo
@@ -17,7 +17,7 @@ demo: build
 	@$(DEMO)
 
 # In this order: the cheapest first.
-test: check unit sabotage packages scenarios
+test: check unit sabotage packages scenarios newest
 
 check:
 	cargo fmt --all --check
@@ -43,3 +43,8 @@ packages: prepare
 scenarios: packages
 	cargo build --quiet --locked --package renewd-tests --bin scenarios
 	$(TARGET)/debug/scenarios $(SCENARIOS)
+
+# On Debian's unstable, with the newest systemd, where it boots; it says so where it does not.
+newest: packages
+	cargo build --quiet --locked --package renewd-tests --bin scenarios
+	$(TARGET)/debug/scenarios --debian sid --no-sabotage

@@ -15,7 +15,7 @@ use crate::rootfs::{Cache, Debian};
 use crate::scenario::{Disk, Red, Scenario};
 
 /// What is to be run, and how.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Plan<'a> {
     /// The scenarios, in this order.
     pub scenarios: Vec<Scenario>,

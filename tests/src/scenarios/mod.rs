@@ -53,6 +53,26 @@ pub fn all() -> Vec<Scenario> {
     .concat()
 }
 
+/// What every machine must do before anything else can be asked of it.
+#[must_use]
+pub fn first() -> &'static [Scenario] {
+    harness::ALL
+}
+
+/// Those that lean on systemd itself: worth running on the newest one, too.
+#[must_use]
+pub fn of_systemd() -> Vec<Scenario> {
+    [
+        jobs::ALL,
+        refusals::ALL,
+        packages::ALL,
+        rotation::ALL,
+        configuration::ALL,
+        supervision::ALL,
+    ]
+    .concat()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
