@@ -75,13 +75,15 @@ impl StartError {
 pub fn main(places: Places) -> ExitCode {
     let filter = std::env::var("RENEWD_LOG").ok();
     if let Err(error) = journal::init("renewd", filter.as_deref()) {
-        tracing::warn!("RENEWD_LOG cannot be read: {error}");
+        journal::emit(&Event::LogFilterRefused { error });
     }
     match run(places) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("renewd cannot start: {error}");
-            ExitCode::from(error.exit_code())
+            let code = ExitCode::from(error.exit_code());
+            let error = error.to_string();
+            journal::emit(&Event::CannotStart { error });
+            code
         }
     }
 }
@@ -91,7 +93,8 @@ fn run(places: Places) -> Result<(), StartError> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
     });
     if let Err(error) = keys::forbid_core_dumps() {
-        tracing::warn!("core dumps could not be forbidden: {error}");
+        let error = error.to_string();
+        journal::emit(&Event::CoreDumpsPossible { error });
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -26,6 +26,8 @@ use nix::time::{ClockId, clock_gettime};
 use tokio::net::unix::pipe;
 use tokio::sync::{oneshot, watch};
 
+use crate::journal::{self, Event};
+
 /// Time, as the driver uses it.
 pub trait Clock {
     /// The wall clock.
@@ -175,7 +177,8 @@ fn arm(timer: &Timer, sleepers: &RefCell<Sleepers>) {
         None => timer.timer.unset(),
     };
     if let Err(error) = result {
-        tracing::error!(%error, "the kernel refused to set a timer");
+        let error = error.to_string();
+        journal::emit(&Event::TimerRefused { error });
     }
 }
 

@@ -197,7 +197,7 @@ fn every_message_id_of_the_code_is_documented_and_no_other() {
             .map(str::to_owned)
             .collect()
     };
-    let code = ids(&read("agent/src/journal/entry.rs"), '"');
+    let code = ids(&read("agent/src/journal/kind.rs"), '"');
     assert!(code.len() >= 25);
     assert_eq!(ids(&read("docs/journal.md"), '`'), code);
 }

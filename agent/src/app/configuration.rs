@@ -39,15 +39,13 @@ pub(super) fn load(
         });
     }
     if loaded.main_held {
-        tracing::error!(
-            "renewd.toml is bad; what was accepted last is in force:\n{}",
-            errors.join("\n")
-        );
+        journal::emit(&Event::MainFileHeld { errors });
     } else if loaded.held.is_empty() && !errors.is_empty() {
-        tracing::error!("the configuration has errors:\n{}", errors.join("\n"));
+        journal::emit(&Event::FilesPassedOver { errors });
     }
     for warning in &loaded.warnings {
-        tracing::warn!("{warning}");
+        let warning = warning.to_string();
+        journal::emit(&Event::ConfigurationWarning { warning });
     }
     Ok(loaded)
 }
@@ -65,7 +63,10 @@ pub(super) fn bad_files(loaded: &Loaded) -> BTreeMap<CertificateName, String> {
 /// The texts that were accepted last. One that cannot be read is done without: it is needed only where a
 /// file is bad.
 fn accepted(store: &Store) -> Texts {
-    let told = |error| tracing::warn!("an accepted configuration is done without: {error}");
+    let told = |error| {
+        let detail = format!("An accepted configuration is done without: {error}");
+        journal::emit(&Event::AcceptedCopyTrouble { detail });
+    };
     let mut texts = Texts::default();
     for file in store.accepted_names().map_err(told).unwrap_or_default() {
         if let Some(text) = store.load_accepted(&file).map_err(told).ok().flatten() {

@@ -17,6 +17,8 @@ use nix::sys::socket::{
 use nix::unistd::{Gid, Group, Uid, chown, geteuid};
 use tokio::net::UnixListener;
 
+use crate::journal::{self, Event};
+
 /// The name of the socket that everybody may read status from.
 pub const STATUS_SOCKET: &str = "status.sock";
 /// The name of the socket that takes orders.
@@ -116,10 +118,12 @@ pub fn bind_for(runtime_dir: &Path, admin_group: &str) -> Result<Listeners, Bind
             match chown(path, None, Some(gid)) {
                 Ok(()) => fs::set_permissions(path, Permissions::from_mode(0o660))?,
                 Err(error) => {
-                    tracing::warn!(
-                        "{}: cannot be given to group {admin_group} ({error}); only root and the daemon's user can use it",
+                    let detail = format!(
+                        "{}: cannot be given to group {admin_group} ({error}); only root and the \
+                         daemon's user can use it",
                         path.display()
                     );
+                    journal::emit(&Event::ControlNotShared { detail });
                     group = None;
                 }
             }

@@ -24,6 +24,7 @@ use super::listen::{Admins, Listeners};
 use super::peer::{Limits, Peer};
 use super::report::Daemon;
 use super::service::{ControlService, StatusService};
+use crate::journal::{self, Event};
 
 /// Connections served at once, for each of the two sockets.
 pub const MAX_CONNECTIONS: usize = 64;
@@ -105,7 +106,7 @@ async fn accept(
                     connections.push(serving.map(move |result| (user, result)));
                 }
                 Err(error) => {
-                    tracing::warn!("cannot accept a control connection: {error}");
+                    lost(format!("Cannot accept a control connection: {error}"));
                     sleep(ACCEPT_PAUSE).await;
                 }
             },
@@ -113,7 +114,9 @@ async fn accept(
                 match result {
                     Ok(Ok(())) => {}
                     Ok(Err(error)) => tracing::debug!("a control connection of user {user} ended: {error}"),
-                    Err(_) => tracing::error!("a control connection of user {user} panicked and was closed"),
+                    Err(_) => lost(format!(
+                        "A control connection of user {user} met an internal error (a panic) and was closed"
+                    )),
                 }
                 if let Some(held) = users.get_mut(&user) {
                     *held -= 1;
@@ -126,6 +129,10 @@ async fn accept(
     }
 }
 
+fn lost(detail: String) {
+    journal::emit(&Event::CallerLost { detail });
+}
+
 fn trusted(user: u32, admins: Admins) -> bool {
     Uid::from_raw(user).is_root() || user == admins.user.as_raw()
 }
@@ -136,7 +143,7 @@ async fn permitted(stream: &Arc<UnixStream>, admins: Admins) -> bool {
     let credentials = match Lent(stream).fetch_peer_credentials().await {
         Ok(credentials) => credentials,
         Err(error) => {
-            tracing::warn!("cannot tell who is at the control socket: {error}");
+            lost(format!("Cannot tell who is at the control socket: {error}"));
             return false;
         }
     };

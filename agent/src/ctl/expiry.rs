@@ -29,7 +29,7 @@ enum Verdict {
     /// It lives long enough.
     Well,
     /// It ends, or has ended, and no renewal came.
-    Ends(Timestamp),
+    Ends(LeafFacts),
     /// It was configured a while ago, and there is none.
     Missing,
     /// It cannot be read.
@@ -60,7 +60,7 @@ pub(super) fn expiry(places: &Places, now: Timestamp, out: &mut Output<'_>) -> R
 fn judge(leaf: Result<LeafFacts, Unreadable>, since: Timestamp, now: Timestamp) -> Verdict {
     match leaf {
         Ok(leaf) if schedule::overdue(leaf.not_before, leaf.not_after) > now => Verdict::Well,
-        Ok(leaf) => Verdict::Ends(leaf.not_after),
+        Ok(leaf) => Verdict::Ends(leaf),
         Err(Unreadable::Nothing) if schedule::after(since, FIRST) > now => Verdict::Well,
         Err(Unreadable::Nothing) => Verdict::Missing,
         Err(error) => Verdict::Unreadable(error.to_string()),
@@ -106,21 +106,21 @@ fn tell(
     now: Timestamp,
     out: &mut Output<'_>,
 ) -> Result<(), Failure> {
+    // With its fields, as the daemon would tell it.
+    if journal::is_connected() {
+        event(name, verdict, now).iter().for_each(journal::emit);
+        return Ok(());
+    }
     let what = match verdict {
         Verdict::Well => return Ok(()),
-        // With its fields, as the daemon would tell it.
-        Verdict::Ends(not_after) if journal::is_connected() => {
-            journal::emit(&Event::Expiring {
-                certificate: name.clone(),
-                not_after: *not_after,
-            });
-            return Ok(());
-        }
-        Verdict::Ends(not_after) if *not_after <= now => {
-            format!("expired {} and was not renewed", relative(*not_after, now))
-        }
-        Verdict::Ends(not_after) => {
-            format!("expires {} and was not renewed", relative(*not_after, now))
+        Verdict::Ends(leaf) => {
+            let word = if leaf.not_after <= now {
+                "expired"
+            } else {
+                "expires"
+            };
+            let when = relative(leaf.not_after, now);
+            format!("{word} {when} and was not renewed")
         }
         Verdict::Missing => "is configured, and nothing is published".to_owned(),
         Verdict::Unreadable(why) => format!("cannot be judged: {why}"),
@@ -132,4 +132,17 @@ fn tell(
     ))?;
     out.line(&format!("  {remedy}"))?;
     Ok(())
+}
+
+fn event(name: &CertificateName, verdict: &Verdict, now: Timestamp) -> Option<Event> {
+    let certificate = name.clone();
+    Some(match verdict {
+        Verdict::Well => return None,
+        Verdict::Ends(leaf) => Event::ending(name, leaf, leaf.not_after <= now),
+        Verdict::Missing => Event::NothingPublished { certificate },
+        Verdict::Unreadable(why) => Event::PublishedUnreadable {
+            certificate,
+            error: why.clone(),
+        },
+    })
 }

@@ -10,6 +10,7 @@ use tokio::task::AbortHandle;
 
 use crate::config::{Settings, Texts};
 use crate::driver::world::World;
+use crate::journal::{self, Event};
 
 const AGAIN: Duration = Duration::from_secs(30);
 
@@ -52,9 +53,9 @@ fn kept(world: &World, texts: &Texts) -> bool {
     for (file, text) in texts.files() {
         if let Err(error) = world.store.save_accepted(&file, text) {
             all = false;
-            tracing::warn!(
-                "the accepted configuration could not be kept for the next start: {error}"
-            );
+            told(format!(
+                "The accepted configuration could not be kept for the next start: {error}"
+            ));
         }
     }
     // Only now: what is gone must not come back under its old settings.
@@ -62,8 +63,14 @@ fn kept(world: &World, texts: &Texts) -> bool {
     for file in texts.gone(&names) {
         if let Err(error) = world.store.forget_accepted(file) {
             all = false;
-            tracing::warn!("an old accepted configuration could not be forgotten: {error}");
+            told(format!(
+                "An old accepted configuration could not be forgotten: {error}"
+            ));
         }
     }
     all
+}
+
+fn told(detail: String) {
+    journal::emit(&Event::AcceptedCopyTrouble { detail });
 }

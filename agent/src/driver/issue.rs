@@ -15,6 +15,7 @@ use rustls_pki_types::CertificateDer;
 use crate::config::CertificateSettings;
 use crate::driver::world::World;
 use crate::issuer::{IssueError, Issuer, Order, Retry};
+use crate::journal;
 use crate::keys::{KeyError, PrivateKey};
 
 /// An identity that was accepted, and the bundle to go with it.
@@ -67,8 +68,10 @@ pub(crate) async fn issue(
         chain_pem: pem::certificates(&accepted.chain),
     };
     for warning in &accepted.warnings {
-        let name = &settings.name;
-        tracing::warn!("RENEWD_CERT" = %name, "{name}: {warning}");
+        journal::emit(&journal::Event::AcceptedWithWarning {
+            certificate: settings.name.clone(),
+            warning: warning.to_string(),
+        });
     }
     Ok(Issued {
         identity,

@@ -16,6 +16,7 @@ use rustls_pki_types::UnixTime;
 use crate::config::{CertificateSettings, DependentSettings};
 use crate::driver::sound;
 use crate::driver::world::World;
+use crate::journal;
 use crate::probe::{Expected, Limits};
 
 /// How long the baseline's probe of one unit may take: it is only a look.
@@ -106,7 +107,11 @@ pub(crate) async fn probe(
             Ok(expected) => break expected,
             // A failure of ours must not be taken for one of the unit's: it could condemn a certificate.
             Err(why) => {
-                tracing::error!("RENEWD_CERT" = %certificate, "{certificate}: cannot probe: {why}");
+                journal::emit(&journal::Event::ProbeImpossible {
+                    certificate: certificate.clone(),
+                    unit: dependent.dependent.unit.clone(),
+                    error: why.to_string(),
+                });
                 let again = schedule::after(world.now(), READ_AGAIN);
                 world.clock.sleep_until(again).await;
             }

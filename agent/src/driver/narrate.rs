@@ -1,20 +1,23 @@
 //! Tells everyone what happened, in the journal. Reads the record before and after an event, and never
 //! changes one. Its neighbour [`super::watchers`] tells those who asked for a renewal.
 
-use jiff::Timestamp;
-use renewd_core::names::CertificateName;
 use renewd_core::proof::{Proof, Reason};
 use renewd_core::record::{Event, GenerationNumber, Record, Verdict};
 use renewd_core::supply::{self, Supply};
 
-use crate::journal::{self, Event as Entry};
+use crate::journal::{self, Event as Entry, NextTry};
 
-/// The published certificate is close to its end.
-pub(crate) fn expiring(certificate: &CertificateName, not_after: Timestamp) {
-    journal::emit(&Entry::Expiring {
-        certificate: certificate.clone(),
-        not_after,
-    });
+/// The next try after a failed one, seen from the end of what is published.
+fn next_try(after: &Record) -> NextTry {
+    let at = match after.supply {
+        Supply::BackOff { until, .. } => Some(until),
+        _ => None,
+    };
+    let end = after
+        .published_generation()
+        .map(|generation| generation.leaf.not_after);
+    let in_time = at.is_some_and(|at| end.is_none_or(|end| at < end));
+    NextTry { at, in_time }
 }
 
 /// Writes what an event brought into the journal.
@@ -34,20 +37,17 @@ pub(crate) fn journal(
             });
         }
         Event::IssueFailed(failure) => {
-            let retry_at = match after.supply {
-                Supply::BackOff { until, .. } => Some(until),
-                _ => None,
-            };
+            let next = next_try(after);
             journal::emit(&match failure.answered {
                 false => Entry::IssuanceFailed {
                     certificate: certificate(),
                     error: failure.text.clone(),
-                    retry_at,
+                    next,
                 },
                 true => Entry::AnswerRefused {
                     certificate: certificate(),
                     reason: failure.text.clone(),
-                    retry_at,
+                    next,
                 },
             });
         }
@@ -69,12 +69,21 @@ pub(crate) fn journal(
             }
         }
         Event::PublishFailed(text) => {
-            let name = &after.certificate;
-            tracing::error!("RENEWD_CERT" = %name, "RENEWD_STEP" = "publish", "{name}: cannot publish: {text}");
+            let meant = after.rollout.as_ref().map(|rollout| rollout.generation);
+            if let Some(generation) = meant.or(after.target) {
+                journal::emit(&Entry::NotPublished {
+                    certificate: certificate(),
+                    generation,
+                    error: text.clone(),
+                });
+            }
         }
         Event::ClockDoubted | Event::ClockStepped => {
             if let (true, Some(error)) = (before.supply != after.supply, &after.last_error) {
-                tracing::warn!("RENEWD_CERT" = %after.certificate, "{}: {}", after.certificate, error.text);
+                journal::emit(&Entry::ClockInDoubt {
+                    certificate: certificate(),
+                    detail: error.text.clone(),
+                });
             }
         }
         _ => {}
@@ -109,12 +118,18 @@ fn proofs(before: &Record, after: &Record) {
                 reason,
                 detail: standing.detail.clone(),
             },
-            proof => Entry::Proven {
-                certificate,
-                generation,
-                unit,
-                proof,
-            },
+            proof => {
+                let Some(serial) = after.published_serial().cloned() else {
+                    continue;
+                };
+                Entry::Proven {
+                    certificate,
+                    generation,
+                    serial,
+                    unit,
+                    proof,
+                }
+            }
         });
     }
 }

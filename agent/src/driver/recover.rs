@@ -13,6 +13,7 @@ use crate::config::CertificateSettings;
 use crate::driver::lane::View;
 use crate::driver::sound;
 use crate::driver::world::World;
+use crate::journal;
 
 /// The record of a certificate, in agreement with what is published; held where the certificate must
 /// be left alone.
@@ -30,11 +31,14 @@ fn load(world: &World, name: &CertificateName) -> Result<Record, StoreError> {
         Ok(record) => Ok(record.unwrap_or_else(|| Record::new(name.clone()))),
         Err(error @ StoreError::Damaged { .. }) => {
             let aside = world.store.set_record_aside(name)?;
-            tracing::error!(
-                "RENEWD_CERT" = %name,
-                "{error}; it was set aside as {}, what is published stays, and a new certificate is asked for",
-                aside.display()
-            );
+            journal::emit(&journal::Event::RecordDamaged {
+                certificate: name.clone(),
+                detail: format!(
+                    "{error}; it was set aside as {}, what is published stays, and a new \
+                     certificate is asked for",
+                    aside.display()
+                ),
+            });
             Ok(Record::new(name.clone()))
         }
         Err(error) => Err(error),
@@ -67,10 +71,11 @@ fn agree(
     for (identity, generation) in identities {
         match sound::identity(&world.store, name, &generation) {
             Err(error) if error.is_lasting() => {
-                tracing::error!(
-                    "RENEWD_CERT" = %name,
-                    "{name}: {error}; this identity can no longer be published"
-                );
+                journal::emit(&journal::Event::IdentityLost {
+                    certificate: name.clone(),
+                    generation: identity,
+                    error: error.to_string(),
+                });
                 record = record.fold(Event::IdentityLost(identity), context);
             }
             // What cannot be read just now is read again when it is to be published.
@@ -81,10 +86,10 @@ fn agree(
         Current::Nothing => None,
         Current::Intact(number) => Some(number),
         Current::Damaged(why) => {
-            tracing::error!(
-                "RENEWD_CERT" = %name,
-                "{name}: what is published is not as it was written: {why}; it is published anew"
-            );
+            journal::emit(&journal::Event::PublishedDamaged {
+                certificate: name.clone(),
+                detail: why,
+            });
             None
         }
     };

@@ -1,12 +1,21 @@
-//! Every event that an operator may see. What each says, and its `MESSAGE_ID`, is in
-//! [`super::entry`].
+//! Every event that an operator may see. Its `MESSAGE_ID` and level are in [`super::kind`], its sentence is in
+//! [`super::text`], and what it means in `docs/journal.md`, from which the message catalogue is made.
 
 use jiff::Timestamp;
-use renewd_core::leaf::Serial;
+use renewd_core::leaf::{LeafFacts, Serial};
 use renewd_core::names::{CertificateName, UnitName};
 use renewd_core::proof::{Proof, Reason};
 use renewd_core::record::GenerationNumber;
 use renewd_core::unit::OnChange;
+
+/// When something that failed is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NextTry {
+    /// The instant; `None` when only the operator can help.
+    pub at: Option<Timestamp>,
+    /// Whether that is before the published certificate ends; so it is where none is published.
+    pub in_time: bool,
+}
 
 /// Something that happened, in the operator's terms.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +30,31 @@ pub enum Event {
         /// How many certificates are managed.
         certificates: usize,
     },
+    /// The daemon could not begin its work.
+    CannotStart {
+        /// What stands in the way, and what helps.
+        error: String,
+    },
+    /// `RENEWD_LOG` cannot be read, and is passed over.
+    LogFilterRefused {
+        /// What is wrong with it.
+        error: String,
+    },
+    /// The kernel did not forbid core dumps, in which keys could lie.
+    CoreDumpsPossible {
+        /// What the kernel said.
+        error: String,
+    },
+    /// The control socket could not be given to the administrators' group.
+    ControlNotShared {
+        /// Which socket, which group, and what the kernel said.
+        detail: String,
+    },
+    /// A caller at a control socket was not served.
+    CallerLost {
+        /// What happened.
+        detail: String,
+    },
     /// A new configuration was refused as a whole; the one before stays in force.
     ConfigurationRefused {
         /// Each with file, line, field and remedy.
@@ -33,10 +67,35 @@ pub enum Event {
         /// Each with file, line, field and remedy.
         errors: Vec<String>,
     },
+    /// `renewd.toml` is wrong at start; its last accepted text is in force.
+    MainFileHeld {
+        /// Each with file, line, field and remedy.
+        errors: Vec<String>,
+    },
+    /// Files that belong to no certificate are wrong at start, and passed over.
+    FilesPassedOver {
+        /// Each with file, line, field and remedy.
+        errors: Vec<String>,
+    },
+    /// The configuration is in force, and something in it is odd.
+    ConfigurationWarning {
+        /// With file, line, field and remedy.
+        warning: String,
+    },
+    /// The copy of the accepted configuration, for the next start, cannot be kept or read.
+    AcceptedCopyTrouble {
+        /// What, and why.
+        detail: String,
+    },
     /// A new configuration is in force.
     ConfigurationReloaded {
         /// How many certificates are managed.
         certificates: usize,
+    },
+    /// A local issuer made itself a root or an intermediate.
+    AuthorityMade {
+        /// Which, and where it lies.
+        what: String,
     },
     /// An issuer is asked.
     IssuanceStarted {
@@ -51,8 +110,8 @@ pub enum Event {
         certificate: CertificateName,
         /// What the issuer said, and what helps.
         error: String,
-        /// The next try; `None` when only the operator can help.
-        retry_at: Option<Timestamp>,
+        /// The next try.
+        next: NextTry,
     },
     /// A new identity was accepted.
     Issued {
@@ -71,8 +130,66 @@ pub enum Event {
         certificate: CertificateName,
         /// What was wrong with it.
         reason: String,
-        /// The next try; `None` when only the operator can help.
-        retry_at: Option<Timestamp>,
+        /// The next try.
+        next: NextTry,
+    },
+    /// The issuer's answer is accepted, and not quite what was asked for.
+    AcceptedWithWarning {
+        /// For which certificate.
+        certificate: CertificateName,
+        /// What, and what helps.
+        warning: String,
+    },
+    /// The record was damaged, and set aside.
+    RecordDamaged {
+        /// Of which certificate.
+        certificate: CertificateName,
+        /// What was wrong, and where it lies now.
+        detail: String,
+    },
+    /// The private copy of an identity is gone or damaged.
+    IdentityLost {
+        /// Of which certificate.
+        certificate: CertificateName,
+        /// The generation that it became.
+        generation: GenerationNumber,
+        /// What was found.
+        error: String,
+    },
+    /// Something must be written down before anything else may happen, and the disk refuses.
+    DiskRefuses {
+        /// For which certificate.
+        certificate: CertificateName,
+        /// What the kernel said, and where.
+        error: String,
+    },
+    /// The disk takes again what is written.
+    DiskTakes {
+        /// For which certificate.
+        certificate: CertificateName,
+    },
+    /// What is no longer needed could not be removed.
+    NotTidied {
+        /// Of which certificate.
+        certificate: CertificateName,
+        /// What the kernel said, and where.
+        error: String,
+    },
+    /// A generation could not be published.
+    NotPublished {
+        /// Of which certificate.
+        certificate: CertificateName,
+        /// Which.
+        generation: GenerationNumber,
+        /// Why.
+        error: String,
+    },
+    /// What is published is not as it was written.
+    PublishedDamaged {
+        /// Of which certificate.
+        certificate: CertificateName,
+        /// What was found.
+        detail: String,
     },
     /// A generation is the current one now.
     Published {
@@ -114,6 +231,8 @@ pub enum Event {
         certificate: CertificateName,
         /// Which generation.
         generation: GenerationNumber,
+        /// Its serial number.
+        serial: Serial,
         /// Which unit.
         unit: UnitName,
         /// How.
@@ -142,6 +261,15 @@ pub enum Event {
         unit: UnitName,
         /// The serial number that it serves.
         served: Option<Serial>,
+    },
+    /// A unit cannot be probed, because what it should serve cannot be read.
+    ProbeImpossible {
+        /// Of which certificate.
+        certificate: CertificateName,
+        /// Which unit.
+        unit: UnitName,
+        /// What cannot be read, and why.
+        error: String,
     },
     /// The previous identity was published again.
     Reverted {
@@ -186,20 +314,75 @@ pub enum Event {
         /// What happened.
         why: String,
     },
-    /// The published certificate is close to its end, or past it.
+    /// The published certificate is close to its end.
     Expiring {
         /// Which.
         certificate: CertificateName,
+        /// Its serial number.
+        serial: Serial,
         /// The end of its life.
         not_after: Timestamp,
+    },
+    /// The published certificate is past its end.
+    Expired {
+        /// Which.
+        certificate: CertificateName,
+        /// Its serial number.
+        serial: Serial,
+        /// The end of its life.
+        not_after: Timestamp,
+    },
+    /// A certificate was configured a while ago, and nothing is published.
+    NothingPublished {
+        /// Which.
+        certificate: CertificateName,
+    },
+    /// What is published cannot be judged.
+    PublishedUnreadable {
+        /// Of which certificate.
+        certificate: CertificateName,
+        /// Why.
+        error: String,
     },
     /// The wall clock was set.
     ClockStepped {
         /// By how much, as far as known.
         detail: String,
     },
+    /// The clock stands where the certificate is not valid yet.
+    ClockInDoubt {
+        /// Which certificate.
+        certificate: CertificateName,
+        /// What is waited for.
+        detail: String,
+    },
+    /// The kernel refused to set a timer.
+    TimerRefused {
+        /// What it said.
+        error: String,
+    },
     /// The polkit rule is not that of the configuration.
     PolkitStale,
     /// The daemon ends.
     Stopping,
+}
+
+impl Event {
+    /// That a published certificate is about to expire, or has.
+    pub fn ending(certificate: &CertificateName, leaf: &LeafFacts, over: bool) -> Self {
+        let (certificate, serial) = (certificate.clone(), leaf.serial.clone());
+        let not_after = leaf.not_after;
+        match over {
+            false => Self::Expiring {
+                certificate,
+                serial,
+                not_after,
+            },
+            true => Self::Expired {
+                certificate,
+                serial,
+                not_after,
+            },
+        }
+    }
 }

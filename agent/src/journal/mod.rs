@@ -6,7 +6,9 @@
 
 mod entry;
 mod event;
+mod kind;
 mod plain;
+mod text;
 
 use std::io::IsTerminal;
 
@@ -18,7 +20,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 
 use entry::Entry;
-pub use event::Event;
+pub use event::{Event, NextTry};
 
 /// The target of every event, for filters.
 const TARGET: &str = "renewd::event";
@@ -94,23 +96,23 @@ pub fn emit(event: &Event) {
 }
 
 fn write(entry: &Entry) {
-    let generation = entry.generation.map(|number| number.to_string());
+    let Entry { kind, fields, text } = entry;
+    let generation = fields.generation.map(|number| number.to_string());
     macro_rules! line {
         ($level:ident) => {
             tracing::$level!(
                 target: TARGET,
-                MESSAGE_ID = entry.message_id,
-                RENEWD_STEP = entry.step,
-                RENEWD_CERT = entry.certificate.as_deref(),
+                MESSAGE_ID = kind.message_id,
+                RENEWD_STEP = kind.step,
+                RENEWD_CERT = fields.certificate.as_deref(),
                 RENEWD_GENERATION = generation.as_deref(),
-                RENEWD_SERIAL = entry.serial.as_deref(),
-                RENEWD_UNIT = entry.unit.as_deref(),
-                "{}",
-                entry.text
+                RENEWD_SERIAL = fields.serial.as_deref(),
+                RENEWD_UNIT = fields.unit.as_deref(),
+                "{text}"
             )
         };
     }
-    match entry.level {
+    match kind.level {
         tracing::Level::ERROR => line!(error),
         tracing::Level::WARN => line!(warn),
         _ => line!(info),

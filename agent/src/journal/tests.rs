@@ -4,9 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-use renewd_core::leaf::Serial;
-use renewd_core::proof::{Proof, Reason};
-use renewd_core::unit::OnChange;
 use tracing::field::{Field, Visit};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
@@ -14,119 +11,9 @@ use tracing_subscriber::layer::Context;
 use super::*;
 
 mod document;
+mod samples;
 
-/// One of each.
-fn samples() -> Vec<Event> {
-    let certificate = || "api".parse().unwrap();
-    let certificates = || vec!["api".parse().unwrap(), "web".parse().unwrap()];
-    let unit = || "nginx.service".parse().unwrap();
-    let serial = || Serial::from_der(&[0, 0xab, 1]);
-    let at = || "2026-01-02T03:04:05Z".parse().unwrap();
-    let errors = || vec!["a.toml:3: life: no duration".to_owned()];
-    let text = || "because".to_owned();
-    let generation = 7;
-    vec![
-        Event::Started {
-            version: "0.1.0".into(),
-        },
-        Event::Ready { certificates: 1 },
-        Event::ConfigurationRefused { errors: errors() },
-        Event::ConfigurationHeld {
-            certificate: certificate(),
-            errors: errors(),
-        },
-        Event::ConfigurationReloaded { certificates: 2 },
-        Event::IssuanceStarted {
-            certificate: certificate(),
-            why: text(),
-        },
-        Event::IssuanceFailed {
-            certificate: certificate(),
-            error: text(),
-            retry_at: Some(at()),
-        },
-        Event::Issued {
-            certificate: certificate(),
-            generation,
-            serial: serial(),
-            not_after: at(),
-        },
-        Event::AnswerRefused {
-            certificate: certificate(),
-            reason: text(),
-            retry_at: None,
-        },
-        Event::Published {
-            certificate: certificate(),
-            generation,
-            serial: serial(),
-        },
-        Event::ReloadStarted {
-            certificates: certificates(),
-            unit: unit(),
-            verb: OnChange::Reload,
-        },
-        Event::ReloadDone {
-            certificates: certificates(),
-            unit: unit(),
-        },
-        Event::ReloadFailed {
-            certificates: certificates(),
-            unit: unit(),
-            reason: text(),
-        },
-        Event::Proven {
-            certificate: certificate(),
-            generation,
-            unit: unit(),
-            proof: Proof::Served,
-        },
-        Event::NotProven {
-            certificate: certificate(),
-            generation,
-            unit: unit(),
-            reason: Reason::WrongKey,
-            detail: text(),
-        },
-        Event::StaleInMemory {
-            certificate: certificate(),
-            generation,
-            unit: unit(),
-            served: Some(serial()),
-        },
-        Event::Reverted {
-            certificate: certificate(),
-            from: generation,
-            to: 8,
-        },
-        Event::Blamed {
-            certificate: certificate(),
-            generation,
-            cause: text(),
-        },
-        Event::NotTheCertificate {
-            certificate: certificate(),
-            generation,
-            cause: text(),
-        },
-        Event::HeldForward {
-            certificate: certificate(),
-            generation,
-            cause: text(),
-        },
-        Event::CertificateHeld {
-            certificate: certificate(),
-            why: text(),
-        },
-        Event::Expiring {
-            certificate: certificate(),
-            not_after: at(),
-        },
-        Event::ClockStepped { detail: text() },
-        Event::PolkitStale,
-        Event::Stopping,
-    ]
-}
+use samples::samples;
 
 type Fields = BTreeMap<&'static str, String>;
 
@@ -161,9 +48,21 @@ fn seen(event: &Event) -> Vec<Fields> {
     seen.0.lock().unwrap().clone()
 }
 
+/// The sample of an event by its name.
+fn sample(name: &str) -> Event {
+    let mut all = samples().into_iter();
+    all.find(|event| variant(event) == name).unwrap()
+}
+
+/// An event's name in the code.
+fn variant(event: &Event) -> String {
+    let debug = format!("{event:?}");
+    debug.split([' ', '{']).next().unwrap().to_owned()
+}
+
 #[test]
 fn every_event_has_a_message_id_of_its_own() {
-    let mut ids = BTreeSet::new();
+    let mut owners = BTreeMap::new();
     for event in samples() {
         let entries = seen(&event);
         let id = &entries[0]["MESSAGE_ID"];
@@ -172,14 +71,38 @@ fn every_event_has_a_message_id_of_its_own() {
             "{event:?} has {id:?}"
         );
         assert!(entries.iter().all(|entry| entry["MESSAGE_ID"] == *id));
-        assert!(ids.insert(id.clone()), "{event:?} has another event's id");
+        let owner = owners.entry(id.clone()).or_insert_with(|| variant(&event));
+        assert_eq!(*owner, variant(&event), "{id} belongs to another event");
     }
-    assert_eq!(ids.len(), 25);
+    let source = include_str!("event.rs");
+    let variants = source.split("pub enum Event {").nth(1).unwrap().lines();
+    let variants: BTreeSet<String> = variants
+        .filter_map(|line| line.strip_prefix("    "))
+        .filter(|line| line.starts_with(|first: char| first.is_ascii_uppercase()))
+        .map(|line| line.trim_end_matches([' ', '{', ',']).to_owned())
+        .collect();
+    let owners: BTreeSet<String> = owners.into_values().collect();
+    assert_eq!(owners, variants, "each event has a sample");
+}
+
+#[test]
+fn a_failed_try_is_a_warning_only_where_another_comes_in_time() {
+    for event in samples() {
+        let (Event::IssuanceFailed { next, .. } | Event::AnswerRefused { next, .. }) = &event
+        else {
+            continue;
+        };
+        let expected = match next.in_time {
+            true => tracing::Level::WARN,
+            false => tracing::Level::ERROR,
+        };
+        assert_eq!(event.kind().level, expected, "{event:?}");
+    }
 }
 
 #[test]
 fn a_field_is_there_when_the_event_knows_it_and_else_absent() {
-    let published = &seen(&samples()[9])[0];
+    let published = &seen(&sample("Published"))[0];
     assert_eq!(published["RENEWD_CERT"], "api");
     assert_eq!(published["RENEWD_GENERATION"], "7");
     assert_eq!(published["RENEWD_SERIAL"], "ab01");
@@ -193,7 +116,7 @@ fn a_field_is_there_when_the_event_knows_it_and_else_absent() {
 
 #[test]
 fn a_reload_stands_in_the_history_of_each_certificate_it_serves() {
-    let entries = seen(&samples()[11]);
+    let entries = seen(&sample("ReloadDone"));
     let certificates: Vec<&str> = entries
         .iter()
         .map(|entry| entry["RENEWD_CERT"].as_str())
@@ -225,7 +148,7 @@ fn a_plain_line_has_the_text_and_none_of_the_journals_fields() {
     let output = buffer.clone();
     let plain = plain::Plain::new(false, move || output.clone());
     let subscriber = tracing_subscriber::registry().with(plain);
-    tracing::subscriber::with_default(subscriber, || emit(&samples()[9]));
+    tracing::subscriber::with_default(subscriber, || emit(&sample("Published")));
     let line = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
     assert!(
         line.ends_with(" info  api: generation 7 is published, serial ab01\n"),

@@ -10,13 +10,14 @@ const FLOORS: [(&str, &[&str]); 13] = [
     // Tools without state.
     ("keys", &[]),
     ("polkit", &[]),
-    // Adapters: one for each outside world. They never import each other.
-    ("clock", &[]),
-    ("control", &[]),
+    // What every floor may tell an operator.
     ("journal", &[]),
+    // Adapters: one for each outside world. They never import each other.
+    ("clock", &["journal"]),
+    ("control", &["journal"]),
     ("notify", &[]),
     ("probe", &[]),
-    ("issuer", &["keys"]),
+    ("issuer", &["journal", "keys"]),
     // The words by which polkit knows requests stand where the rule is rendered.
     ("units", &["polkit::verbs"]),
     // Of the adapters it knows two types that a setting becomes: a wrong one is refused when it is read,
@@ -42,7 +43,10 @@ const FLOORS: [(&str, &[&str]); 13] = [
         ],
     ),
     // The command line: asks the daemon by the socket only.
-    ("ctl", &["config", "control", "polkit", "probe", "units"]),
+    (
+        "ctl",
+        &["config", "control", "journal", "polkit", "probe", "units"],
+    ),
     // The daemon's composition root.
     (
         "app",

@@ -92,7 +92,7 @@ const ROTATION: &[(&str, &str, &str, &[&str])] = &[
         "proven",
         "ade1725629c54f4f900b8a2b07298d56",
         "probe",
-        &["RENEWD_GENERATION", "RENEWD_UNIT"],
+        &["RENEWD_GENERATION", "RENEWD_SERIAL", "RENEWD_UNIT"],
     ),
 ];
 

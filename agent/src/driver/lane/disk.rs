@@ -13,6 +13,7 @@ use renewd_store::StoreError;
 
 use crate::driver::issue::Issued;
 use crate::driver::lane::Lane;
+use crate::journal;
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -112,7 +113,9 @@ impl Lane {
         self.unkept.try_at = None;
         // Whoever asked for another try at once has taken the instant of the next one away.
         if self.view.trouble().is_some() {
-            tracing::info!("RENEWD_CERT" = %self.settings.name, "the disk takes what is written again");
+            journal::emit(&journal::Event::DiskTakes {
+                certificate: self.settings.name.clone(),
+            });
             self.view.set_trouble(None);
             self.world.changed();
         }
@@ -120,11 +123,10 @@ impl Lane {
     }
 
     fn disk_refused(&mut self, error: &StoreError, now: Timestamp) {
-        let name = &self.settings.name;
-        tracing::error!(
-            "RENEWD_CERT" = %name,
-            "{name}: {error}; nothing is begun until the disk takes it, and what is published stays"
-        );
+        journal::emit(&journal::Event::DiskRefuses {
+            certificate: self.settings.name.clone(),
+            error: error.to_string(),
+        });
         self.unkept.try_at = Some(schedule::after(now, self.unkept.pause));
         self.unkept.pause = (self.unkept.pause * 2).min(LONGEST_PAUSE);
         self.watchers

@@ -88,7 +88,8 @@ pub(crate) struct Lane {
     housekeep_at: Option<Timestamp>,
     /// The highest generation when the record last let go of what came before.
     tidied: Option<GenerationNumber>,
-    warned_of_expiry: Option<GenerationNumber>,
+    /// The generation whose coming end was told, and whether its end itself was.
+    told_of_end: Option<(GenerationNumber, bool)>,
 }
 
 impl Lane {
@@ -111,7 +112,7 @@ impl Lane {
             transit: None,
             watchers: Watchers::default(),
             tidied: None,
-            warned_of_expiry: None,
+            told_of_end: None,
         };
         // Before any lane runs: a unit's lane knows whom to wait for.
         lane.announce_transit();

@@ -16,6 +16,7 @@ use crate::driver::lane::{Lane, Next};
 use crate::driver::look;
 use crate::driver::sound::{self, Unsound};
 use crate::driver::unit_lane::Telling;
+use crate::journal;
 
 /// What a step brought.
 pub(super) enum Outcome {
@@ -59,8 +60,11 @@ impl Lane {
         let event = match self.try_to_publish(number, &generation) {
             Ok(()) => Event::Published(number),
             Err(Unpublished::Lost(identity, error)) => {
-                let name = &self.settings.name;
-                tracing::error!("RENEWD_CERT" = %name, "{name}: {error}");
+                journal::emit(&journal::Event::IdentityLost {
+                    certificate: self.settings.name.clone(),
+                    generation: identity,
+                    error: error.to_string(),
+                });
                 Event::IdentityLost(identity)
             }
             Err(Unpublished::Refused(error)) => Event::PublishFailed(error.to_string()),

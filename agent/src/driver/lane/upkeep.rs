@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use crate::driver::issue;
 use crate::driver::lane::steps::Outcome;
 use crate::driver::lane::{Lane, Next};
-use crate::driver::narrate;
+use crate::journal;
 use crate::units::Activation;
 
 impl Lane {
@@ -87,21 +87,29 @@ impl Lane {
         Next::Wait([expiry, housekeeping].into_iter().flatten().min())
     }
 
-    /// An alarm when the published certificate is close to its end: by then a renewal should have come.
+    /// An alarm when the published certificate is close to its end, by when a renewal should have come, and
+    /// another when it is over.
     fn warn_of_expiry(&mut self, now: Timestamp) -> Option<Timestamp> {
         let number = self.record.published?;
         let generation = self.record.published_generation()?;
         let end = generation.leaf.not_after;
         let at = schedule::overdue(generation.accepted_at, end);
-        if self.warned_of_expiry == Some(number) {
-            return None;
+        let told = self
+            .told_of_end
+            .filter(|(of, _)| *of == number)
+            .map(|(_, over)| over);
+        let (next, over) = match told {
+            Some(true) => return None,
+            None if end > now => (at, false),
+            _ => (end, true),
+        };
+        if next > now {
+            return Some(next);
         }
-        if at > now {
-            return Some(at);
-        }
-        self.warned_of_expiry = Some(number);
-        narrate::expiring(&self.record.certificate, end);
-        None
+        self.told_of_end = Some((number, over));
+        let event = journal::Event::ending(&self.record.certificate, &generation.leaf, over);
+        journal::emit(&event);
+        (!over).then_some(end)
     }
 
     /// At rest the record lets go of what came before, and its keys are wiped. What readers may still have
@@ -165,8 +173,10 @@ impl Lane {
     /// Whether it was done; if not, it is said, and it is tried again another time.
     fn done_or_said(&self, result: Result<(), StoreError>) -> bool {
         if let Err(error) = &result {
-            let name = &self.settings.name;
-            tracing::error!("RENEWD_CERT" = %name, "{name}: {error}");
+            journal::emit(&journal::Event::NotTidied {
+                certificate: self.settings.name.clone(),
+                error: error.to_string(),
+            });
         }
         result.is_ok()
     }

@@ -16,6 +16,7 @@ use super::constraints::Constraints;
 use super::error::LocalError;
 use super::files::Directory;
 use super::{BACKDATE, Clock, ISSUING, LOG, LocalSettings, MIN_LIFE, ROOT, csr};
+use crate::journal::{self, Event};
 
 /// An intermediate begins earlier still, so that a clock set back a little stops nothing.
 const CA_BACKDATE: SignedDuration = SignedDuration::from_secs(60);
@@ -155,7 +156,9 @@ impl Ca {
         };
         let root = Authority::root(&self.settings.common_name, span)?;
         directory.create(ROOT, &root.pem())?;
-        tracing::info!(directory = %self.path.display(), "made a new local root");
+        journal::emit(&Event::AuthorityMade {
+            what: format!("a new local root in {}", self.path.display()),
+        });
         Ok(root)
     }
 
@@ -204,7 +207,12 @@ impl Ca {
         } = &self.settings;
         let issuing = Authority::issuing(&root, common_name, constraints, span)?;
         state.directory.replace(ISSUING, &issuing.pem())?;
-        tracing::info!(directory = %self.path.display(), until = %until, "made a new issuing intermediate");
+        journal::emit(&Event::AuthorityMade {
+            what: format!(
+                "a new issuing intermediate in {}, valid until {until}",
+                self.path.display()
+            ),
+        });
         state.issuing = Some(issuing);
         Ok(())
     }
