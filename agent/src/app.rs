@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
 
+use clap::{Parser, ValueHint};
 use renewd_core::schedule;
 use renewd_store::disk::Disk;
 use renewd_store::{Store, StoreError};
@@ -31,14 +32,23 @@ pub use issuers::issuer_directory;
 
 use issuers::ConcreteIssuers;
 
-/// Where things are.
-#[derive(Debug, Clone)]
+/// Keeps short-lived TLS certificates fresh, and proves that they are in use.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "renewd", version)]
 pub struct Places {
-    /// `renewd.toml` and `certs.d`.
+    /// The configuration: renewd.toml and certs.d
+    #[arg(
+        long = "config",
+        value_name = "DIR",
+        default_value = "/etc/renewd",
+        value_hint = ValueHint::DirPath
+    )]
     pub configuration: PathBuf,
-    /// What is kept and published.
+    /// What is kept and published
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/renewd", value_hint = ValueHint::DirPath)]
     pub state: PathBuf,
-    /// The sockets.
+    /// The sockets
+    #[arg(long, value_name = "DIR", default_value = "/run/renewd", value_hint = ValueHint::DirPath)]
     pub runtime: PathBuf,
 }
 

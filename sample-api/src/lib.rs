@@ -16,6 +16,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod command;
 pub mod config;
 pub mod identity;
 pub mod keys;

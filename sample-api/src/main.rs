@@ -1,42 +1,15 @@
 //! The command line of the sample API server.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::Parser;
 use renewd_sample_api::admin::{self, Request};
 use renewd_sample_api::app::Server;
+use renewd_sample_api::command::{Cli, Command};
 use renewd_sample_api::config::{self, Config};
 use renewd_sample_api::{explain, log};
 use tokio::signal::unix::{SignalKind, signal};
-
-/// A mutual-TLS API server that changes keys and trust without dropping a connection.
-///
-/// Exit codes: 0 done, 1 failed (for `reload`: the new pair was refused, the old one stays in use),
-/// 2 wrong usage, 78 the configuration was refused.
-#[derive(Parser)]
-#[command(version)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Serve until SIGTERM or SIGINT, then finish the open connections
-    Serve(At),
-    /// Tell the running server to take up the published certificate; fails if it refuses
-    Reload(At),
-    /// Print what the running server serves
-    Status(At),
-}
-
-#[derive(clap::Args)]
-struct At {
-    /// The configuration file
-    #[arg(long, value_name = "FILE", default_value = config::DEFAULT_PATH)]
-    config: PathBuf,
-}
 
 /// EX_CONFIG of sysexits(3).
 const REFUSED_CONFIGURATION: u8 = 78;

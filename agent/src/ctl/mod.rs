@@ -5,6 +5,7 @@
 
 mod apply;
 mod check;
+mod complete;
 mod dependents;
 mod doctor;
 mod expiry;
@@ -24,11 +25,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueHint};
 use jiff::Timestamp;
 use renewd_core::names::CertificateName;
 
 pub use apply::{DIGEST_FILE, stale_rule};
+pub use complete::VARIABLE as COMPLETION_VARIABLE;
 pub use failure::{Code, Failure};
 pub use output::Output;
 
@@ -50,18 +52,31 @@ pub struct Cli {
 #[derive(Debug, Clone, Args)]
 struct Places {
     /// The configuration: renewd.toml and certs.d
-    #[arg(long, global = true, value_name = "DIR", default_value = "/etc/renewd")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        default_value = "/etc/renewd",
+        value_hint = ValueHint::DirPath
+    )]
     config: PathBuf,
     /// What the daemon keeps and publishes
     #[arg(
         long,
         global = true,
         value_name = "DIR",
-        default_value = "/var/lib/renewd"
+        default_value = "/var/lib/renewd",
+        value_hint = ValueHint::DirPath
     )]
     state: PathBuf,
     /// The daemon's sockets
-    #[arg(long, global = true, value_name = "DIR", default_value = "/run/renewd")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        default_value = "/run/renewd",
+        value_hint = ValueHint::DirPath
+    )]
     runtime: PathBuf,
 }
 
@@ -76,6 +91,7 @@ enum Command {
     /// One certificate in full, with its dependents and last generations
     Show {
         /// The certificate
+        #[arg(add = complete::certificates())]
         name: String,
         /// As JSON
         #[arg(long)]
@@ -84,7 +100,11 @@ enum Command {
     /// Issue certificates anew now, whatever their schedule says
     Renew {
         /// The certificates
-        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        #[arg(
+            required_unless_present = "all",
+            conflicts_with = "all",
+            add = complete::certificates()
+        )]
         names: Vec<String>,
         /// All of them
         #[arg(long)]
@@ -96,6 +116,7 @@ enum Command {
     /// Wait until a certificate has a published generation that is valid now
     Wait {
         /// The certificate
+        #[arg(add = complete::certificates())]
         name: CertificateName,
         /// At most this long, such as "90s" or "5min"
         #[arg(long, value_name = "DURATION", default_value = "90s", value_parser = humantime::parse_duration)]
@@ -123,6 +144,7 @@ enum Command {
     /// Remove what is left of a certificate that is no longer configured
     Forget {
         /// The certificate
+        #[arg(add = complete::leftovers())]
         name: String,
     },
     /// Have the daemon read its configuration again: all of it, or nothing changes
@@ -142,6 +164,7 @@ enum CaCommand {
 
 /// Runs one command line; the whole of `renewctl`.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    complete::answer();
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {

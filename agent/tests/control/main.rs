@@ -2,6 +2,7 @@
 
 mod abuse;
 mod commands;
+mod completion;
 mod fake;
 mod protocol;
 mod waiting;

@@ -5,11 +5,16 @@ use super::{Violations, found, none};
 
 /// Each crate with its directory, and the crates of this workspace that it may depend on. Nothing else
 /// among ours, not even for tests.
-const CRATES: [(&str, &str, &[&str]); 5] = [
+const CRATES: [(&str, &str, &[&str]); 6] = [
     ("agent/core", "renewd-core", &[]),
     ("agent/store", "renewd-store", &["renewd-core"]),
     ("agent", "renewd", &["renewd-core", "renewd-store"]),
     ("sample-api", "renewd-sample-api", &["renewd-store"]),
+    (
+        "packaging/manual",
+        "renewd-manual",
+        &["renewd", "renewd-sample-api"],
+    ),
     ("tests", "renewd-tests", &[]),
 ];
 
