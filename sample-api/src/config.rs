@@ -208,6 +208,42 @@ drain = \"1m 30s\"
         }
     }
 
+    /// The keys of the document's table, each with its default.
+    fn documented() -> Vec<(String, String)> {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/renewd-sample-api.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        let table = text.split("\n| key |").nth(1).unwrap();
+        let table = table.split("\n\n").next().unwrap();
+        let rows = table.lines().filter_map(|line| line.strip_prefix("| `"));
+        rows.map(|row| {
+            let (key, rest) = row.split_once("` | ").unwrap();
+            (key.to_owned(), rest.split(" | ").next().unwrap().to_owned())
+        })
+        .collect()
+    }
+
+    #[test]
+    fn every_key_is_documented_with_its_default_and_no_other() {
+        let required = "certificate = \"/c\"\n";
+        let defaults = Config::parse(Path::new("c.toml"), required).unwrap();
+        let documented = documented();
+        for (key, default) in &documented {
+            if default == "none: required" {
+                assert!(refusal("").contains(&format!("missing field `{key}`")));
+                continue;
+            }
+            let text = format!("{required}{key} = {}", default.trim_matches('`'));
+            let config = Config::parse(Path::new("c.toml"), &text).unwrap();
+            assert_eq!(config, defaults, "{key}");
+        }
+        // The parser tells all that it knows.
+        let refusal = refusal("x = 1");
+        let known = refusal.split("expected one of ").nth(1).unwrap();
+        let known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
+        let documented: Vec<&str> = documented.iter().map(|(key, _)| key.as_str()).collect();
+        assert_eq!(documented, known);
+    }
+
     #[test]
     fn a_missing_file_is_named() {
         let error = Config::load(Path::new("/nonexistent.toml")).unwrap_err();

@@ -245,6 +245,58 @@ fn every_key_is_documented_in_its_table_with_nothing_besides() {
     }
 }
 
+/// The keys below a heading that have a default which can be written, with that default.
+fn written_defaults(heading: &str) -> Vec<(String, String)> {
+    let manual = fs::read_to_string(docs().join("configuration.md")).unwrap();
+    let section = manual.split(&format!("\n{heading}\n")).nth(1).unwrap();
+    let table = section.split("\n| key |").nth(1).unwrap();
+    let rows = table
+        .lines()
+        .skip(2)
+        .map_while(|row| row.strip_prefix("| `"));
+    rows.filter_map(|row| {
+        let (key, rest) = row.split_once("` | `")?;
+        Some((key.to_owned(), rest.split('`').next()?.to_owned()))
+    })
+    .collect()
+}
+
+#[test]
+fn what_is_documented_as_a_default_changes_nothing_when_it_is_written() {
+    let units = "names = [\"a.test\"]\n[unit.\"x.service\"]\n";
+    let mut checked = 0;
+    for (heading, main, certificate) in [
+        ("### `[defaults]`", "[defaults]\n", ""),
+        ("### `[issuer.NAME]`", "", ""),
+        ("## `certs.d/NAME.toml`", "", "names = [\"a.test\"]\n"),
+        ("### `[unit.\"NAME\"]`", "", units),
+    ] {
+        for (key, default) in written_defaults(heading) {
+            let line = format!("{key} = {default}\n");
+            let with = match heading.contains("defaults") {
+                true => load_pair(&format!("{main}{line}{}", super::MAIN), units),
+                false if certificate.is_empty() => {
+                    load_pair(&format!("{}{line}", super::MAIN), units)
+                }
+                false => load_pair(super::MAIN, &format!("{certificate}{line}")),
+            };
+            let without = match certificate.is_empty() {
+                true => load_pair(super::MAIN, units),
+                false => load_pair(super::MAIN, certificate),
+            };
+            assert_eq!(lines(&with.errors), Vec::<String>::new(), "{line}");
+            let certificates = |loaded: &super::Loaded| {
+                let all = loaded.settings.certificates.values();
+                all.map(|one| format!("{one:?}")).collect::<Vec<_>>()
+            };
+            assert_eq!(certificates(&with), certificates(&without), "{line}");
+            assert_eq!(with.settings.issuers, without.settings.issuers, "{line}");
+            checked += 1;
+        }
+    }
+    assert!(checked >= 15, "only {checked} defaults were found");
+}
+
 #[test]
 fn every_toml_block_of_the_documentation_is_right() {
     let manual = fs::read_to_string(docs().join("configuration.md")).unwrap();
