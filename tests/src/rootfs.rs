@@ -26,6 +26,11 @@ const CONTENT: &[&str] = &[
     "iproute2",
     "procps",
     "nginx-light",
+    // The pages that the units name, and the shells that complete.
+    "man-db",
+    "bash-completion",
+    "fish",
+    "zsh",
 ];
 
 /// A fixed machine id: an empty one would make every boot a first boot, which enables all units.

@@ -14,6 +14,7 @@ mod harness;
 mod jobs;
 mod load;
 mod manners;
+mod manual;
 mod nginx;
 mod packages;
 mod plain;
@@ -34,6 +35,7 @@ pub fn all() -> Vec<Scenario> {
         jobs::ALL,
         refusals::ALL,
         packages::ALL,
+        manual::ALL,
         rotation::ALL,
         files::ALL,
         configuration::ALL,
