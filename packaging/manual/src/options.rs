@@ -44,7 +44,8 @@ fn usage(command: &Command) -> String {
 
 /// What each command takes, and what all of them take.
 pub(crate) fn write(roff: &mut Roff, program: &Command) {
-    for command in leaves(program) {
+    let commands = leaves(program).into_iter();
+    for command in commands.filter(|_| program.has_subcommands()) {
         let own: Vec<&Arg> = arguments(command)
             .filter(|one| !one.is_global_set())
             .collect();

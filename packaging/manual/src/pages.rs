@@ -18,7 +18,7 @@ pub(crate) struct Page {
     /// Anchors of the document that lead to this page rather than to the document's first one.
     pub(crate) anchors: &'static [&'static str],
     /// The program whose command line it shows.
-    program: Option<fn() -> clap::Command>,
+    pub(crate) program: Option<fn() -> clap::Command>,
     /// A file of `docs/examples/` that it ends with.
     example: Option<&'static str>,
     /// The package that it belongs to.
@@ -121,6 +121,10 @@ impl Page {
         let mut parts = Parts::of(&blocks);
         for block in parts.before {
             roff.block(block);
+        }
+        let commands = parts.sections.iter().any(|(title, _)| title == "Commands");
+        if let Some(command) = command.as_ref().filter(|_| !commands) {
+            options::write(&mut roff, command);
         }
         if !self.sections.is_empty() {
             let named = self.sections.iter().map(|(theirs, ours)| {

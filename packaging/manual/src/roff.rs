@@ -12,10 +12,10 @@ impl Roff {
     pub(crate) fn new(name: &str, section: u8, version: &str) -> Self {
         let mut page = Self(format!(
             ".TH {} {section} \"\" \"renewd {version}\" \"renewd manual\"\n",
-            escaped(&name.to_uppercase())
+            name.to_uppercase()
         ));
-        // Words are not broken: nearly all of them can be typed.
-        page.0.push_str(".nh\n.ad l\n");
+        // Words are not broken: many can be typed. The register keeps it so behind each term.
+        page.0.push_str(".nr HY 0\n.nh\n.ad l\n");
         page
     }
 

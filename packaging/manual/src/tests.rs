@@ -93,11 +93,10 @@ fn every_page_has_its_parts_and_refers_to_all_others() {
     for page in PAGES {
         let (name, section) = page.name();
         let text = file(&format!("man{section}/{name}.{section}"));
-        for part in ["NAME", "DESCRIPTION", "SEE ALSO"] {
-            assert!(
-                text.contains(&format!("\n.SH \"{part}\"\n")),
-                "{name}: {part}"
-            );
+        let command = page.program.map_or(&[][..], |_| &["SYNOPSIS", "OPTIONS"]);
+        for part in ["NAME", "DESCRIPTION", "SEE ALSO"].iter().chain(command) {
+            let heading = format!("\n.SH \"{part}\"\n");
+            assert_eq!(text.matches(&heading).count(), 1, "{name}: {part}");
         }
         for other in PAGES.iter().filter(|other| other.title != page.title) {
             let (name, section) = other.name();
