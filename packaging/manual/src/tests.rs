@@ -19,9 +19,12 @@ fn file(end: &str) -> String {
     found.unwrap_or_else(|| panic!("no {end}")).1
 }
 
-/// The words of a text that look like long options.
+/// The words of a text that look like long options; blocks of code have those of other programs, too.
 fn options_in(text: &str) -> BTreeSet<String> {
-    text.split(|c: char| c.is_whitespace() || "`[](),;|".contains(c))
+    let prose: Vec<&str> = text.split("\n```").step_by(2).collect();
+    prose
+        .join("\n")
+        .split(|c: char| c.is_whitespace() || "`[](),;|".contains(c))
         .filter_map(|word| word.strip_prefix("--"))
         .filter(|word| word.starts_with(|first: char| first.is_ascii_lowercase()))
         .map(str::to_owned)
