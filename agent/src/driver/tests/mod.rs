@@ -11,6 +11,7 @@ mod manners;
 mod rotation;
 mod site;
 mod time;
+mod told;
 mod verdicts;
 
 use host::Host;

@@ -1,0 +1,89 @@
+//! What the journal tells of a certificate whose issuer stays away until its end.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use renewd_store::disk::Disk;
+use tracing::field::{Field, Visit};
+use tracing::{Level, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::{Context, SubscriberExt};
+
+use super::host::{NGINX, nginx};
+use super::{Life, Site};
+use crate::issuer::Retry;
+use crate::issuer::fake::Deed;
+
+const DAY: Duration = Duration::from_secs(86_400);
+const FAILED: &str = "issuance failed";
+const EXPIRING: &str = "the published certificate ends";
+const EXPIRED: &str = "the published certificate has expired";
+
+/// The lines with their levels, as they come.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<Vec<(Level, String)>>>);
+
+impl Told {
+    /// Where the lines with these words stand, and their levels.
+    fn of(&self, words: &str) -> Vec<(usize, Level)> {
+        let lines = self.0.lock().unwrap();
+        let all = lines.iter().enumerate();
+        all.filter(|(_, (_, line))| line.contains(words))
+            .map(|(at, (level, _))| (at, *level))
+            .collect()
+    }
+}
+
+struct Message(String);
+
+impl Visit for Message {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        if field.name() == "message" {
+            self.0 = format!("{value:?}");
+        }
+    }
+}
+
+impl<S: Subscriber> Layer<S> for Told {
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        let mut message = Message(String::new());
+        event.record(&mut message);
+        let line = (*event.metadata().level(), message.0);
+        self.0.lock().unwrap().push(line);
+    }
+}
+
+#[test]
+fn failed_tries_are_warnings_until_none_comes_in_time_and_the_end_is_told_before_and_when_it_comes()
+{
+    let told = Told::default();
+    let subscriber = tracing_subscriber::registry().with(told.clone());
+    let site = Site::new(nginx);
+    site.certificate("c0", NGINX);
+    tracing::subscriber::with_default(subscriber, || {
+        site.live(Disk::default(), async |life: &Life<'_>| {
+            life.settle().await;
+            for _ in 0..200 {
+                site.issuer.next_deed(Deed::Fail(Retry::BackOff));
+            }
+            let tries_after = |told: &Told| {
+                let end = told.of(EXPIRED).first().map_or(usize::MAX, |(at, _)| *at);
+                told.of(FAILED).iter().filter(|(at, _)| *at > end).count()
+            };
+            life.until_within(3 * DAY, "tries after the end", |_| tries_after(&told) > 1)
+                .await;
+        });
+    });
+    let (failed, expiring, expired) = (told.of(FAILED), told.of(EXPIRING), told.of(EXPIRED));
+    let ([(soon, Level::ERROR)], [(end, Level::ERROR)]) = (&expiring[..], &expired[..]) else {
+        panic!("each told once, as an error: {expiring:?}, {expired:?}");
+    };
+    assert!(failed[0].0 < *soon && soon < end, "{failed:?} {soon} {end}");
+    assert_eq!(failed[0].1, Level::WARN);
+    for (at, level) in failed {
+        assert!(
+            level == Level::ERROR || at < *end,
+            "a warning after the end"
+        );
+    }
+}
