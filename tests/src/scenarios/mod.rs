@@ -68,6 +68,7 @@ pub fn of_systemd() -> Vec<Scenario> {
         jobs::ALL,
         refusals::ALL,
         packages::ALL,
+        manual::ALL,
         rotation::ALL,
         configuration::ALL,
         supervision::ALL,
