@@ -33,6 +33,8 @@ pub enum UnitsError {
         unit: String,
         /// How long was waited.
         deadline: Duration,
+        /// Whether it was the job that was asked for, and not yet only the unit's state.
+        asked: bool,
     },
     /// polkit (or the bus policy) does not allow it.
     #[error("refused by polkit: run `renewctl apply` as root, which allows {verb} of {unit}")]
@@ -162,7 +164,7 @@ impl From<UnitsError> for ActOutcome {
         match error {
             UnitsError::StartLimit(_)
             | UnitsError::ResultLost { .. }
-            | UnitsError::NoAnswer { .. } => Self::LeftOpen(words),
+            | UnitsError::NoAnswer { asked: true, .. } => Self::LeftOpen(words),
             _ => Self::NotNow(words),
         }
     }

@@ -98,7 +98,11 @@ impl Request {
             let asked = timeout_at(until, self.ask()).await;
             let Ok(asked) = asked else {
                 let unit = self.unit.to_string();
-                return Err(UnitsError::NoAnswer { unit, deadline });
+                return Err(UnitsError::NoAnswer {
+                    unit,
+                    deadline,
+                    asked: true,
+                });
             };
             let Some(job) = asked.map_err(|error| self.classify(error))? else {
                 // A signal has no job.

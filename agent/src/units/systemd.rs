@@ -40,7 +40,11 @@ impl Systemd {
         let asked = timeout_at(until, Request::prepare(&self.link, unit, wish)).await;
         let Ok(prepared) = asked else {
             let unit = unit.to_string();
-            return Err(UnitsError::NoAnswer { unit, deadline });
+            return Err(UnitsError::NoAnswer {
+                unit,
+                deadline,
+                asked: false,
+            });
         };
         match prepared? {
             Prepared::Settled(outcome) => Ok(outcome),

@@ -114,6 +114,7 @@ impl Units for Listed {
             Some(_) if self.1.contains(unit) => Err(UnitsError::NoAnswer {
                 unit: unit.to_string(),
                 deadline: Duration::from_secs(1),
+                asked: false,
             }),
             Some(known) => Ok(known.get(unit).cloned().unwrap_or_else(|| UnitFacts {
                 activity: Activity::Missing,
