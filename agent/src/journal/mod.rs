@@ -119,5 +119,18 @@ fn write(entry: &Entry) {
     }
 }
 
+/// Runs something whose lines all come to this subscriber.
+///
+/// While there is only one, tracing asks the subscriber of the thread that comes to a line first, and other
+/// tests have none: that line would be silent for everybody, for good.
+#[cfg(test)]
+pub(crate) fn heard_by<T>(
+    subscriber: impl Subscriber + Send + Sync + 'static,
+    run: impl FnOnce() -> T,
+) -> T {
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
+    tracing::subscriber::with_default(subscriber, run)
+}
+
 #[cfg(test)]
 mod tests;

@@ -44,7 +44,7 @@ impl<S: Subscriber> Layer<S> for Seen {
 fn seen(event: &Event) -> Vec<Fields> {
     let seen = Seen::default();
     let subscriber = tracing_subscriber::registry().with(seen.clone());
-    tracing::subscriber::with_default(subscriber, || emit(event));
+    heard_by(subscriber, || emit(event));
     seen.0.lock().unwrap().clone()
 }
 
@@ -148,7 +148,7 @@ fn a_plain_line_has_the_text_and_none_of_the_journals_fields() {
     let output = buffer.clone();
     let plain = plain::Plain::new(false, move || output.clone());
     let subscriber = tracing_subscriber::registry().with(plain);
-    tracing::subscriber::with_default(subscriber, || emit(&sample("Published")));
+    heard_by(subscriber, || emit(&sample("Published")));
     let line = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
     assert!(
         line.ends_with(" info  api: generation 7 is published, serial ab01\n"),

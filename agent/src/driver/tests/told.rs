@@ -13,6 +13,7 @@ use super::host::{NGINX, nginx};
 use super::{Life, Site};
 use crate::issuer::Retry;
 use crate::issuer::fake::Deed;
+use crate::journal::heard_by;
 
 const DAY: Duration = Duration::from_secs(86_400);
 const FAILED: &str = "issuance failed";
@@ -57,13 +58,10 @@ impl<S: Subscriber> Layer<S> for Told {
 fn failed_tries_are_warnings_until_none_comes_in_time_and_the_end_is_told_before_and_when_it_comes()
 {
     let told = Told::default();
-    // While there is only one subscriber, tracing asks the one of the thread that comes to a line first, and other
-    // tests have none: the line would be silent for everybody, for good.
-    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let subscriber = tracing_subscriber::registry().with(told.clone());
     let site = Site::new(nginx);
     site.certificate("c0", NGINX);
-    tracing::subscriber::with_default(subscriber, || {
+    heard_by(subscriber, || {
         site.live(Disk::default(), async |life: &Life<'_>| {
             life.settle().await;
             for _ in 0..200 {
