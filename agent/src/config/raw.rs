@@ -62,6 +62,7 @@ pub(super) struct RawUnit {
     pub(super) name: At<String>,
     pub(super) on_change: Option<At<String>>,
     pub(super) probe: Option<RawList>,
+    pub(super) credential: Option<At<String>>,
     pub(super) order: Option<At<i64>>,
     pub(super) reload_timeout: Option<At<String>>,
     pub(super) probe_timeout: Option<At<String>>,
@@ -148,6 +149,7 @@ impl RawUnit {
         Self {
             on_change: section.text("on_change", report),
             probe: section.text_or_texts("probe", report),
+            credential: section.text("credential", report),
             order: section.integer("order", report),
             reload_timeout: section.text("reload_timeout", report),
             probe_timeout: section.text("probe_timeout", report),

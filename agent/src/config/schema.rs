@@ -124,6 +124,7 @@ pub const UNIT: Schema = Schema {
             "an address or a list of addresses",
             "[\"tls://127.0.0.1:443\"]",
         ),
+        key("credential", "a credential's name in quotes", "\"tls.pem\""),
         key("order", "a whole number", "0"),
         key("reload_timeout", "a duration in quotes", "\"90s\""),
         key("probe_timeout", "a duration in quotes", "\"10s\""),

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use renewd_core::names::{CertificateName, IssuerName, San};
+use renewd_core::names::{CertificateName, CredentialName, IssuerName, San};
 use renewd_core::request::Request;
 use renewd_core::unit::Dependent;
 use renewd_store::disk::Owner;
@@ -220,6 +220,8 @@ pub struct DependentSettings {
     pub dependent: Dependent,
     /// Where it is probed; empty when it cannot be.
     pub probes: Vec<ProbeTarget>,
+    /// The name under which the unit loads the certificate as a systemd credential, if it does.
+    pub credential: Option<CredentialName>,
     /// How long its job may take.
     pub reload_timeout: Duration,
     /// How long after its job the new leaf may take to be served everywhere.
@@ -249,12 +251,14 @@ impl PartialEq for DependentSettings {
         let Self {
             dependent,
             probes,
+            credential,
             reload_timeout,
             probe_timeout,
             location: _,
         } = self;
         *dependent == other.dependent
             && *probes == other.probes
+            && *credential == other.credential
             && *reload_timeout == other.reload_timeout
             && *probe_timeout == other.probe_timeout
     }
