@@ -1,5 +1,6 @@
 //! Keys as systemd credentials: a service without a user, a group or a file of its own.
 
+use super::plain::unit;
 use crate::agent::{PROOF, RENEWD};
 use crate::failure::{Result, expect};
 use crate::scenario::{Disk, Scenario, Trial};
@@ -23,7 +24,7 @@ ExecStart=/bin/sh -c 'exec openssl s_server -quiet -accept 127.0.0.1:8444 -cert 
 
 /// `credential` is what the certificate's file calls it.
 fn configure(trial: &Trial, credential: &str) -> Result<()> {
-    trial.unit(APP, UNIT)?;
+    unit(trial, APP, UNIT)?;
     trial.configure(
         "app",
         &format!(
@@ -157,7 +158,7 @@ fn forged(trial: &mut Trial) -> Result<()> {
     let other = UNIT
         .replace("tls.pem:", "other.pem:")
         .replace("openssl", "sleep 60; openssl");
-    trial.unit("other.service", &other)?;
+    unit(trial, "other.service", &other)?;
     trial.attempt(&["systemctl", "start", "other.service"])?;
     let status = trial.unit_property("other.service", "ExecMainStatus")?;
     expect(status == "243", "243, which is CREDENTIALS", &status)?;
