@@ -29,6 +29,7 @@ use crate::journal::{self, Event};
 use crate::keys;
 use crate::notify;
 use crate::probe::TlsProbe;
+use crate::secret::Secrets;
 use crate::units::Systemd;
 
 pub use issuers::issuer_directory;
@@ -148,6 +149,9 @@ fn bind(places: &Places, mut inherited: Inherited) -> Result<Bound, StartError> 
     let listeners = control::bind(&places.runtime)?;
     let issuers = Box::new(ConcreteIssuers {
         state: places.state.clone(),
+        secrets: Secrets {
+            credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
+        },
     });
     let chance = Box::new(random_share);
     let clock = SystemClock::start()?;

@@ -18,4 +18,5 @@ pub mod keys;
 pub mod notify;
 pub mod polkit;
 pub mod probe;
+pub mod secret;
 pub mod units;

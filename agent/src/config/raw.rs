@@ -38,6 +38,7 @@ pub(super) struct RawIssuer {
     pub(super) kind: Option<At<String>>,
     /// Whether `type` stands there at all: a value of a wrong type is an error of its own.
     pub(super) kind_given: bool,
+    pub(super) issuing_ca: Option<At<String>>,
     pub(super) root_lifetime: Option<At<String>>,
     pub(super) intermediate_lifetime: Option<At<String>>,
     pub(super) permitted_dns: Option<RawList>,
@@ -112,6 +113,7 @@ impl RawIssuer {
             clean: true,
             kind,
             kind_given: section.has("type"),
+            issuing_ca: section.text("issuing_ca", report),
             root_lifetime: section.text("root_lifetime", report),
             intermediate_lifetime: section.text("intermediate_lifetime", report),
             permitted_dns: section.texts("permitted_dns", report),

@@ -14,6 +14,7 @@ use renewd_store::publish;
 
 use crate::issuer::local::Constraints;
 use crate::probe::ProbeTarget;
+use crate::secret::Secret;
 
 use super::error::{ConfigError, ErrorKind, Location, Mismatch};
 use super::files::MAIN_FILE;
@@ -136,6 +137,8 @@ pub enum IssuerKind {
 /// The embedded CA's settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocalIssuerSettings {
+    /// The issuing CA that the operator provides, instead of one that is made.
+    pub issuing_ca: Option<Secret>,
     /// The root's life.
     pub root_lifetime: Duration,
     /// An issuing intermediate's life; not longer than the root's.

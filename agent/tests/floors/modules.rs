@@ -78,6 +78,7 @@ const FLOORS: [(&str, &[&str]); 15] = [
             "keys",
             "notify",
             "probe",
+            "secret",
             "units",
         ],
     ),

@@ -1,11 +1,11 @@
 //! Keys as systemd credentials: a service without a user, a group or a file of its own.
 
 use super::plain::unit;
-use crate::agent::{PROOF, RENEWD};
+use crate::agent::{PROOF, RENEWD, published};
 use crate::failure::{Result, expect};
 use crate::scenario::{Disk, Scenario, Trial};
 
-pub(super) const ALL: &[Scenario] = &[DYNAMIC, FORGED];
+pub(super) const ALL: &[Scenario] = &[DYNAMIC, FORGED, PROVIDED];
 
 const APP: &str = "app.service";
 const ADDRESS: &str = "127.0.0.1:8444";
@@ -17,9 +17,13 @@ const UNIT: &str = r#"
 Wants=renewd-wait@app.service
 After=renewd-wait@app.service
 [Service]
+# Its start has not ended before it has its credential.
+Type=exec
 DynamicUser=yes
 LoadCredential=tls.pem:/run/renewd-credentials.sock
 ExecStart=/bin/sh -c 'exec openssl s_server -quiet -accept 127.0.0.1:8444 -cert "$CREDENTIALS_DIRECTORY/tls.pem" -cert_chain "$CREDENTIALS_DIRECTORY/tls.pem" -key "$CREDENTIALS_DIRECTORY/tls.pem"'
+[Install]
+WantedBy=multi-user.target
 "#;
 
 /// `credential` is what the certificate's file calls it.
@@ -49,7 +53,7 @@ const DYNAMIC: Scenario = Scenario {
     name: "a_dynamic_user_serves_a_certificate_that_it_loads_as_a_credential",
     disk: Disk::Installed,
     fault: "the certificate is configured for another credential",
-    red: "app.service active",
+    red: "app.service is active",
     run: dynamic,
 };
 
@@ -163,4 +167,97 @@ fn forged(trial: &mut Trial) -> Result<()> {
     let status = trial.unit_property("other.service", "ExecMainStatus")?;
     expect(status == "243", "243, which is CREDENTIALS", &status)?;
     trial.expect_unit("other.service", "failed")
+}
+
+const PROVIDED: Scenario = Scenario {
+    name: "an_issuing_ca_that_is_provided_as_an_encrypted_credential_issues",
+    disk: Disk::Installed,
+    fault: "its key is another CA's",
+    red: "renewctl wait corp",
+    run: provided,
+};
+
+/// A corporate root, its intermediate as one text, and the key of another.
+const CORPORATE: &str = r#"
+cd /srv
+ca() { openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj "/O=Corp/CN=$1" -keyout "$1.key" -out "$1.pem" "${@:2}"; }
+ca root
+ca issuing -CA root.pem -CAkey root.key -addext basicConstraints=critical,CA:TRUE,pathlen:0
+ca other
+cat issuing.key issuing.pem root.pem > sound.pem
+cat other.key issuing.pem root.pem > faulty.pem
+"#;
+
+fn provided(trial: &mut Trial) -> Result<()> {
+    trial.write("/srv/corporate.sh", CORPORATE)?;
+    trial.run(&["bash", "-eu", "/srv/corporate.sh"])?;
+    let text = trial.choose("/srv/sound.pem", "/srv/faulty.pem");
+    trial.write(
+        "/etc/renewd/renewd.toml",
+        "[issuer.internal]\ntype = \"local\"\nissuing_ca = \"credential:issuing-ca.pem\"\n",
+    )?;
+    trial.configure("corp", "names = [\"corp.test\"]\n")?;
+
+    // Plain, from a file that the daemon itself could not read.
+    trial.run(&["chmod", "0600", text])?;
+    trial.drop_in(
+        RENEWD,
+        &format!("[Service]\nLoadCredential=issuing-ca.pem:{text}\n"),
+    )?;
+    trial.systemctl(&["restart", RENEWD])?;
+    trial.run(&["renewctl", "wait", "corp"])?;
+    expect_corporate(trial)?;
+
+    // Encrypted with the host's key: nothing of it lies on the disk in the clear.
+    trial.shell("systemd-creds encrypt --with-key=host --name=issuing-ca.pem /srv/sound.pem /etc/renewd/issuing-ca.cred; rm /srv/*.key /srv/sound.pem /srv/faulty.pem")?;
+    let encrypted =
+        "[Service]\nLoadCredentialEncrypted=issuing-ca.pem:/etc/renewd/issuing-ca.cred\n";
+    trial.drop_in(RENEWD, encrypted)?;
+    trial.systemctl(&["restart", RENEWD])?;
+    let first = trial.published_serial("corp")?;
+    trial.renew(&["corp"])?.success()?;
+    let second = trial.published_serial("corp")?;
+    expect(second != first, "a new serial", &second)?;
+    expect_corporate(trial)?;
+
+    // Without it, nothing is issued, it is said what to do, and what is published stays.
+    trial.drop_in(RENEWD, "")?;
+    trial.systemctl(&["restart", RENEWD])?;
+    let refused = trial.renew(&["corp"])?;
+    expect(
+        !refused.succeeded()
+            && refused
+                .output()
+                .contains("LoadCredentialEncrypted=issuing-ca.pem:"),
+        "a refusal that names the remedy",
+        refused.output(),
+    )?;
+    expect(
+        trial.published_serial("corp")? == second,
+        "the same leaf",
+        "another",
+    )?;
+    let root = trial.exists("/var/lib/renewd/store/issuer/internal/root.pem")?;
+    expect(!root, "no root made in its place", "one")
+}
+
+/// What is published verifies against the corporate root, and so does what `renewctl ca root` gives.
+fn expect_corporate(trial: &Trial) -> Result<()> {
+    let leaf = published("corp", "fullchain.pem");
+    trial.run(&[
+        "openssl",
+        "verify",
+        "-x509_strict",
+        "-CAfile",
+        "/srv/root.pem",
+        "-untrusted",
+        &leaf,
+        &leaf,
+    ])?;
+    let root = trial.run(&["renewctl", "ca", "root"])?;
+    expect(
+        root.trim() == trial.read("/srv/root.pem")?.trim(),
+        "the corporate root",
+        &root,
+    )
 }
