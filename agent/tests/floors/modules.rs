@@ -6,10 +6,11 @@ use super::{Violations, found, none};
 
 /// Each module of the daemon, from the lowest floor up, and what of this crate it may name. A longer path
 /// allows that one thing.
-const FLOORS: [(&str, &[&str]); 15] = [
+const FLOORS: [(&str, &[&str]); 16] = [
     // Tools without state.
     ("keys", &[]),
     ("polkit", &[]),
+    ("secret", &[]),
     // What every floor may tell an operator.
     ("journal", &[]),
     // Adapters: one for each outside world. They never import each other.
@@ -19,7 +20,7 @@ const FLOORS: [(&str, &[&str]); 15] = [
     ("inherited", &[]),
     ("notify", &[]),
     ("probe", &[]),
-    ("issuer", &["journal", "keys"]),
+    ("issuer", &["journal", "keys", "secret"]),
     // The words by which polkit knows requests stand where the rule is rendered.
     ("units", &["polkit::verbs"]),
     // Of the adapters it knows what a setting becomes or is bound by: a wrong one is refused when it is
@@ -30,6 +31,7 @@ const FLOORS: [(&str, &[&str]); 15] = [
             "credentials::LONGEST_NAMES",
             "probe::ProbeTarget",
             "issuer::local::Constraints",
+            "secret::Secret",
         ],
     ),
     // Knows the adapters by their traits, and the control socket by what it must answer.
