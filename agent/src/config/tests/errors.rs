@@ -4,7 +4,7 @@ use super::super::ErrorKind;
 use super::{lines, load_certificate, load_pair};
 
 /// One certificate's text, and the one line it must be refused with.
-fn refused(text: &str, expected: &str) {
+pub(super) fn refused(text: &str, expected: &str) {
     let loaded = load_certificate(text);
     assert_eq!(lines(&loaded.errors), [expected], "{text}");
     assert!(loaded.settings.certificates.is_empty());
@@ -264,57 +264,4 @@ fn what_is_allowed_and_not_meant_is_warned_about() {
         "names = [\"a.test\"]\nusage = [\"client\"]\n[unit.\"a.service\"]\nprobe = \"tls://x:1\"\n",
     );
     assert_eq!(loaded.errors[0].field, "unit.\"a.service\".probe");
-}
-
-#[test]
-fn a_credential_is_for_a_service_and_has_a_name_that_systemd_can_ask_for() {
-    let unit = |unit: &str, credential: &str| {
-        format!("names = [\"a.test\"]\n[unit.\"{unit}\"]\ncredential = \"{credential}\"\n")
-    };
-    refused(
-        &unit("app.service", "tls:pem"),
-        "/etc/renewd/certs.d/api.toml:3: unit.\"app.service\".credential: \
-         \"tls:pem\" is no credential's name; \
-         expected 1 to 64 of a-z A-Z 0-9 . _ - @, beginning with a letter or digit; \
-         write the name that stands before the colon in LoadCredential=, such as \"tls.pem\"",
-    );
-    refused(
-        &unit("app.socket", "tls.pem"),
-        "/etc/renewd/certs.d/api.toml:3: unit.\"app.socket\".credential: app.socket is no service; \
-         expected a service, which alone loads credentials; \
-         name the service itself, or remove the key",
-    );
-    let long = |length: usize| format!("{}.service", "a".repeat(length - 8));
-    refused(
-        &unit(&long(77), "tls.pem"),
-        &format!(
-            "/etc/renewd/certs.d/api.toml:3: unit.\"{}\".credential: \
-             is, with the unit's name, 84 bytes long; \
-             expected at most 83, or systemd cannot ask for it; \
-             choose a shorter name for the credential",
-            long(77)
-        ),
-    );
-    assert_eq!(load_certificate(&unit(&long(76), "tls.pem")).errors, []);
-}
-
-/// It is given its credentials when it starts; a reload alone would bring nothing.
-#[test]
-fn a_unit_with_a_credential_is_restarted_unless_it_says_otherwise() {
-    let told = |keys: &str| {
-        let text = format!("names = [\"a.test\"]\n[unit.\"app.service\"]\n{keys}");
-        let loaded = load_certificate(&text);
-        assert_eq!(loaded.errors, [], "{text}");
-        let (_, own) = loaded.settings.units().next().unwrap();
-        (own.dependent.on_change.label(), loaded.warnings.len())
-    };
-    assert_eq!(told("credential = \"tls.pem\"\n"), ("restart", 0));
-    assert_eq!(
-        told("credential = \"tls.pem\"\non_change = \"reload\"\n"),
-        ("reload", 0)
-    );
-    assert_eq!(
-        told("credential = \"tls.pem\"\non_change = \"signal:HUP\"\n"),
-        ("signal:HUP", 1)
-    );
 }

@@ -7,7 +7,7 @@ use super::super::load::load_at_start;
 use super::super::{ErrorKind, Held, Texts, check, load};
 use super::{MAIN, environment, lines, load_certificate};
 
-fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
+pub(super) fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     fs::create_dir(directory.path().join("certs.d")).unwrap();
     for (name, text) in files {
@@ -16,7 +16,7 @@ fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
     directory
 }
 
-const GOOD: &str = "names = [\"a.test\"]\n";
+pub(super) const GOOD: &str = "names = [\"a.test\"]\n";
 const BAD: &str = "names = [\"a b\"]\n";
 
 #[test]
@@ -274,37 +274,6 @@ fn two_certificates_in_one_place_are_both_refused() {
             .all(|error| error.kind == ErrorKind::Conflict)
     );
     assert_eq!(loaded.settings.certificates.len(), 1);
-}
-
-/// systemd asks for a unit and a name, and there must be one answer.
-#[test]
-fn two_certificates_under_one_credential_of_a_unit_are_refused() {
-    let with = |unit: &str, credential: &str| {
-        format!("{GOOD}[unit.\"{unit}\"]\ncredential = \"{credential}\"\n")
-    };
-    let directory = directory(&[
-        ("renewd.toml", MAIN),
-        ("certs.d/one.toml", &with("app.service", "tls.pem")),
-        ("certs.d/three.toml", &with("app.service", "other.pem")),
-        ("certs.d/two.toml", &with("other.service", "tls.pem")),
-    ]);
-    let loaded = load(directory.path(), &environment());
-    assert_eq!(lines(&loaded.errors), Vec::<String>::new());
-    let accepted = loaded.settings.accepted_texts().clone();
-
-    let second = directory.path().join("certs.d/two.toml");
-    fs::write(second, with("app.service", "tls.pem")).unwrap();
-    let loaded = load(directory.path(), &environment());
-    let [error] = lines(&loaded.errors).try_into().unwrap();
-    assert!(
-        error.contains(
-            "certs.d/two.toml:2: unit.\"app.service\".credential: certificate one is given"
-        ),
-        "{error}"
-    );
-    let start = load_at_start(directory.path(), &accepted, &environment());
-    assert_eq!(start.held[&"two".parse().unwrap()], Held::LastAccepted);
-    assert_eq!(start.settings.certificates.len(), 3);
 }
 
 #[test]
