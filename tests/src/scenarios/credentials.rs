@@ -80,7 +80,10 @@ fn dynamic(trial: &mut Trial) -> Result<()> {
     // It starts while the daemon is stopped, which that starts, and while it restarts, which that waits for.
     trial.systemctl(&["stop", RENEWD])?;
     trial.systemctl(&["restart", APP])?;
-    trial.expect_unit(RENEWD, "active")?;
+    // It answers a moment before it is ready.
+    trial.wait_until("the daemon is started", PROOF, || {
+        trial.expect_unit(RENEWD, "active")
+    })?;
     trial.shell(&format!(
         "systemctl restart {RENEWD} & systemctl restart {APP}; wait"
     ))?;
@@ -225,7 +228,10 @@ fn refreshed(trial: &mut Trial) -> Result<()> {
     let process = trial.unit_property(APP, "MainPID")?;
     trial.renew(&["app"])?.success()?;
     let serial = trial.await_proof("app", APP, "served")?.serial;
-    trial.expect_in_use("app", ADDRESS, &serial.unwrap_or_default())?;
+    // Between two connections it does not listen.
+    trial.wait_until("the new one is served", PROOF, || {
+        trial.expect_in_use("app", ADDRESS, serial.as_deref().unwrap_or_default())
+    })?;
     expect_equal(
         "the process",
         &process,
