@@ -240,12 +240,22 @@ fn refreshed(trial: &mut Trial) -> Result<()> {
 }
 
 const PROVIDED: Scenario = Scenario {
-    name: "an_issuing_ca_that_is_provided_as_an_encrypted_credential_issues",
+    name: "an_issuing_ca_that_only_the_hosts_tpm_can_decrypt_issues",
     disk: Disk::Installed,
     fault: "its key is another CA's",
     red: "corp is published",
     run: provided,
 };
+
+const TPM: &str = "tpm.service";
+const DEVICE: &str = "SYSTEMD_TPM2_DEVICE=swtpm:path=/run/tpm.sock";
+
+const SOFTWARE_TPM: &str = r#"
+[Service]
+Type=exec
+StateDirectory=tpm
+ExecStart=swtpm socket --tpm2 --tpmstate dir=/var/lib/tpm --server type=unixio,path=/run/tpm.sock --ctrl type=unixio,path=/run/tpm.sock.ctrl --flags not-need-init,startup-clear
+"#;
 
 /// A corporate root, its intermediate as one text, and the key of another.
 const CORPORATE: &str = r#"
@@ -280,8 +290,20 @@ fn provided(trial: &mut Trial) -> Result<()> {
     })?;
     expect_corporate(trial)?;
 
-    // Encrypted with the host's key: nothing of it lies on the disk in the clear.
-    trial.shell("systemd-creds encrypt --with-key=host --name=issuing-ca.pem /srv/sound.pem /etc/renewd/issuing-ca.cred; rm /srv/*.key /srv/sound.pem /srv/faulty.pem")?;
+    // Encrypted for this host's TPM: nothing of it lies on the disk in the clear, and elsewhere it is worth nothing.
+    unit(trial, TPM, SOFTWARE_TPM)?;
+    trial.systemctl(&["start", TPM])?;
+    trial.write(
+        "/etc/systemd/system.conf.d/tpm.conf",
+        &format!("[Manager]\nManagerEnvironment={DEVICE}\n"),
+    )?;
+    trial.systemctl(&["daemon-reexec"])?;
+    trial.wait_until("the TPM seals the text", PROOF, || {
+        trial.shell(&format!(
+            "{DEVICE} systemd-creds encrypt --with-key=host+tpm2 --name=issuing-ca.pem /srv/sound.pem /etc/renewd/issuing-ca.cred"
+        ))
+    })?;
+    trial.shell("rm /srv/*.key /srv/sound.pem /srv/faulty.pem")?;
     let encrypted =
         "[Service]\nLoadCredentialEncrypted=issuing-ca.pem:/etc/renewd/issuing-ca.cred\n";
     trial.drop_in(RENEWD, encrypted)?;
@@ -291,6 +313,13 @@ fn provided(trial: &mut Trial) -> Result<()> {
     let second = trial.published_serial("corp")?;
     expect(second != first, "a new serial", &second)?;
     expect_corporate(trial)?;
+    trial.systemctl(&["stop", TPM])?;
+    let without = trial.attempt(&["systemctl", "restart", RENEWD])?;
+    expect(
+        !without.succeeded(),
+        "no start without the TPM",
+        without.output(),
+    )?;
 
     // Without it, nothing is issued, it is said what to do, and what is published stays.
     trial.drop_in(RENEWD, "")?;
