@@ -295,8 +295,9 @@ fn provided(trial: &mut Trial) -> Result<()> {
     trial.systemctl(&["start", TPM])?;
     trial.write(
         "/etc/systemd/system.conf.d/tpm.conf",
-        &format!("[Manager]\nManagerEnvironment={DEVICE}\n"),
+        &format!("[Manager]\nManagerEnvironment={DEVICE}\nDefaultEnvironment={DEVICE}\n"),
     )?;
+    // The newest systemd decrypts in a service of its own, older ones themselves.
     trial.systemctl(&["daemon-reexec"])?;
     trial.wait_until("the TPM seals the text", PROOF, || {
         trial.shell(&format!(
