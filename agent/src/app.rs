@@ -9,6 +9,7 @@ mod issuers;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use clap::{Parser, ValueHint};
 use renewd_core::schedule;
@@ -20,12 +21,15 @@ use tokio::task::LocalSet;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Environment, Settings};
 use crate::control::{self, BindError, Daemon, Listeners};
+use crate::credentials;
 use crate::ctl;
 use crate::driver::{Driver, Setup, World};
+use crate::inherited::Inherited;
 use crate::journal::{self, Event};
 use crate::keys;
 use crate::notify;
 use crate::probe::TlsProbe;
+use crate::secret::Secrets;
 use crate::units::Systemd;
 
 pub use issuers::issuer_directory;
@@ -106,12 +110,14 @@ fn run(places: Places) -> Result<(), StartError> {
         let error = error.to_string();
         journal::emit(&Event::CoreDumpsPossible { error });
     }
+    // Before there is a second thread.
+    let inherited = Inherited::take();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(4)
         .build()?;
     let tasks = LocalSet::new();
-    let result = tasks.block_on(&runtime, serve(places));
+    let result = tasks.block_on(&runtime, serve(places, inherited));
     drop(tasks);
     // A key may still be in the making; nobody waits for it.
     runtime.shutdown_background();
@@ -132,7 +138,7 @@ struct Signals {
     hang_up: Signal,
 }
 
-fn bind(places: &Places) -> Result<Bound, StartError> {
+fn bind(places: &Places, mut inherited: Inherited) -> Result<Bound, StartError> {
     let signals = Signals {
         terminate: signal(SignalKind::terminate())?,
         interrupt: signal(SignalKind::interrupt())?,
@@ -143,6 +149,9 @@ fn bind(places: &Places) -> Result<Bound, StartError> {
     let listeners = control::bind(&places.runtime)?;
     let issuers = Box::new(ConcreteIssuers {
         state: places.state.clone(),
+        secrets: Secrets {
+            credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
+        },
     });
     let chance = Box::new(random_share);
     let clock = SystemClock::start()?;
@@ -161,7 +170,14 @@ fn bind(places: &Places) -> Result<Bound, StartError> {
         opening: Box::new(notify::still_starting),
         bad_files: configuration::bad_files(&loaded),
     };
+    let vault = Arc::clone(&world.credentials);
+    let socket = inherited.unix(credentials::SOCKET_NAME)?;
+    vault.set_served(socket.is_some());
     let driver = Driver::recover(world, setup, loaded.settings);
+    if let Some(socket) = socket {
+        // Who waits since before the start is answered from what was recovered.
+        credentials::serve(socket, vault, tell_of_credential)?;
+    }
     Ok(Bound {
         listeners,
         driver,
@@ -170,13 +186,13 @@ fn bind(places: &Places) -> Result<Bound, StartError> {
     })
 }
 
-async fn serve(places: Places) -> Result<(), StartError> {
+async fn serve(places: Places, inherited: Inherited) -> Result<(), StartError> {
     let Bound {
         listeners,
         driver,
         clock,
         mut signals,
-    } = bind(&places)?;
+    } = bind(&places, inherited)?;
     notify::ready(&driver.status_line());
     journal::emit(&Event::Ready {
         certificates: driver.status().certificates.len(),
@@ -238,6 +254,21 @@ fn stale_rule(settings: &Settings) -> Option<String> {
     let user = nix::unistd::User::from_uid(uid).ok().flatten();
     let name = user.map_or_else(|| uid.to_string(), |user| user.name);
     ctl::stale_rule(settings, &name, Path::new(ctl::DIGEST_FILE))
+}
+
+fn tell_of_credential(outcome: credentials::Outcome) {
+    journal::emit(&match outcome {
+        Ok((asked, given)) => Event::CredentialGiven {
+            certificate: given.certificate,
+            generation: given.generation,
+            unit: asked.unit,
+            credential: asked.credential,
+        },
+        Err(refusal) => Event::CredentialRefused {
+            unit: refusal.asked().map(|asked| asked.unit.clone()),
+            why: refusal.to_string(),
+        },
+    });
 }
 
 /// A random number in 0..1, from the operating system.

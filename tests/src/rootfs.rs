@@ -31,6 +31,11 @@ const CONTENT: &[&str] = &[
     "bash-completion",
     "fish",
     "zsh",
+    // A TPM in software: a container has no other.
+    "swtpm",
+    "libtss2-tcti-swtpm0",
+    "libtss2-esys-3.0.2-0",
+    "libtss2-rc0",
 ];
 
 /// A fixed machine id: an empty one would make every boot a first boot, which enables all units.

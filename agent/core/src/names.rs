@@ -18,6 +18,11 @@ pub enum NameError {
     /// Not a systemd unit's full name.
     #[error("{0:?} is no unit name: expected a full name such as \"nginx.service\"")]
     Unit(String),
+    /// Not a systemd credential's name.
+    #[error(
+        "{0:?} is no credential's name: expected 1 to 64 of a-z A-Z 0-9 . _ - @, beginning with a letter or digit"
+    )]
+    Credential(String),
     /// Not a DNS name, IP address or URI.
     #[error("{0:?} is no DNS name, IP address or SPIFFE ID")]
     San(String),
@@ -129,6 +134,25 @@ impl FromStr for UnitName {
             Ok(Self(text.to_owned()))
         } else {
             Err(NameError::Unit(text.to_owned()))
+        }
+    }
+}
+
+/// The name of a systemd credential (`systemd.exec(5)`, `LoadCredential=`). Safe as a path component, and
+/// narrower than what systemd takes: nothing in it means anything in a unit file.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CredentialName(String);
+
+text_newtype!(CredentialName);
+
+impl FromStr for CredentialName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        if is_label(text) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(NameError::Credential(text.to_owned()))
         }
     }
 }

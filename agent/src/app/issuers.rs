@@ -5,11 +5,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use renewd_core::names::IssuerName;
 
-use crate::config::{IssuerKind, IssuerSettings};
+use crate::config::{IssuerKind, IssuerSettings, LocalIssuerSettings};
 use crate::driver::Issuers;
 use crate::issuer::Issuer;
 use crate::issuer::local::{LocalIssuer, LocalSettings};
+use crate::secret::Secrets;
 
 /// Where an issuer keeps its state.
 pub fn issuer_directory(state: &Path, settings: &IssuerSettings) -> PathBuf {
@@ -22,11 +24,23 @@ pub fn issuer_directory(state: &Path, settings: &IssuerSettings) -> PathBuf {
 /// Makes issuers that keep their state below the daemon's.
 pub(super) struct ConcreteIssuers {
     pub(super) state: PathBuf,
+    pub(super) secrets: Secrets,
 }
 
 impl ConcreteIssuers {
     fn directory(&self, settings: &IssuerSettings) -> PathBuf {
         issuer_directory(&self.state, settings)
+    }
+
+    fn local(&self, name: &IssuerName, local: &LocalIssuerSettings) -> LocalSettings {
+        LocalSettings {
+            common_name: format!("renewd {name}"),
+            root_life: local.root_lifetime,
+            issuing_life: local.intermediate_lifetime,
+            constraints: local.constraints.clone(),
+            issuing_ca: local.issuing_ca.clone(),
+            secrets: self.secrets.clone(),
+        }
     }
 }
 
@@ -35,12 +49,7 @@ impl Issuers for ConcreteIssuers {
         match &settings.kind {
             IssuerKind::Local(local) => Rc::new(LocalIssuer::new(
                 self.directory(settings),
-                LocalSettings {
-                    common_name: format!("renewd {}", settings.name),
-                    root_life: local.root_lifetime,
-                    issuing_life: local.intermediate_lifetime,
-                    constraints: local.constraints.clone(),
-                },
+                self.local(&settings.name, local),
                 Arc::new(Timestamp::now),
             )),
         }
@@ -48,8 +57,10 @@ impl Issuers for ConcreteIssuers {
 
     fn root_pem(&self, settings: &IssuerSettings) -> Result<String, String> {
         match &settings.kind {
-            IssuerKind::Local(_) => {
-                LocalIssuer::root_pem(&self.directory(settings)).map_err(|error| error.to_string())
+            IssuerKind::Local(local) => {
+                let local = self.local(&settings.name, local);
+                LocalIssuer::root_pem(&self.directory(settings), &local)
+                    .map_err(|error| crate::issuer::IssueError::from(error).operator_text())
             }
         }
     }

@@ -195,7 +195,7 @@ fn judge_by_issuer(
             ),
         );
     }
-    if lifetime > local.intermediate_lifetime {
+    if local.issuing_ca.is_none() && lifetime > local.intermediate_lifetime {
         let location = common
             .lifetime
             .as_ref()

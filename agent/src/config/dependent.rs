@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use renewd_core::names::UnitName;
+use renewd_core::names::{CredentialName, UnitName};
 use renewd_core::request::Usages;
 use renewd_core::unit::{Dependent, OnChange};
 
+use crate::credentials::LONGEST_NAMES;
 use crate::probe::ProbeTarget;
 
 use super::common::{parse, twice};
-use super::document::clipped;
+use super::document::{At, clipped};
 use super::error::{ErrorKind, Mismatch, Report};
 use super::raw::RawUnit;
 use super::settings::DependentSettings;
@@ -26,7 +27,13 @@ pub(super) fn read(
 ) -> Option<DependentSettings> {
     let unit = raw.name.parse(report, |text| unit_name(text));
     let told = parse(&raw.on_change, report, |text| values::on_change(text));
-    let on_change = told.as_ref().map_or(OnChange::Reload, |at| at.value);
+    let credential = credential(raw, unit.as_ref(), report);
+    // A unit is given its credentials when it starts, so a reload alone would bring it nothing.
+    let default = match raw.credential {
+        Some(_) => OnChange::Restart,
+        None => OnChange::Reload,
+    };
+    let on_change = told.as_ref().map_or(default, |at| at.value);
     if let (Some(told), Some(unit)) = (&told, &unit)
         && on_change == OnChange::SignalHup
         && !unit.value.as_str().ends_with(".service")
@@ -55,6 +62,7 @@ pub(super) fn read(
             wave: wave.map_or(0, |at| at.value),
         },
         probes,
+        credential,
         reload_timeout: reload_timeout.map_or(RELOAD_TIMEOUT, |at| at.value),
         probe_timeout: probe_timeout.map_or(PROBE_TIMEOUT, |at| at.value),
         location: raw.name.location.clone(),
@@ -75,6 +83,47 @@ fn unit_name(text: &str) -> Result<UnitName, Mismatch> {
             },
         )
     })
+}
+
+fn credential(
+    raw: &RawUnit,
+    unit: Option<&At<UnitName>>,
+    report: &mut Report,
+) -> Option<CredentialName> {
+    let at = raw.credential.as_ref()?;
+    let credential = at.parse(report, |text| {
+        text.parse::<CredentialName>().map_err(|_| {
+            Mismatch::new(
+                format!("{:?} is no credential's name", clipped(text)),
+                "1 to 64 of a-z A-Z 0-9 . _ - @, beginning with a letter or digit",
+                "write the name that stands before the colon in LoadCredential=, such as \"tls.pem\"",
+            )
+        })
+    })?;
+    let unit = unit?.value.as_str();
+    if !unit.ends_with(".service") {
+        at.refuse(
+            report,
+            Mismatch::of(
+                ErrorKind::Unit,
+                format!("{unit} is no service"),
+                "a service, which alone loads credentials",
+                "name the service itself, or remove the key",
+            ),
+        );
+    }
+    let length = unit.len() + credential.value.as_str().len();
+    if length > LONGEST_NAMES {
+        at.refuse(
+            report,
+            Mismatch::new(
+                format!("is, with the unit's name, {length} bytes long"),
+                format!("at most {LONGEST_NAMES}, or systemd cannot ask for it"),
+                "choose a shorter name for the credential",
+            ),
+        );
+    }
+    Some(credential.value)
 }
 
 fn probes(raw: &RawUnit, usages: Usages, report: &mut Report) -> Vec<ProbeTarget> {
@@ -121,6 +170,14 @@ fn probes(raw: &RawUnit, usages: Usages, report: &mut Report) -> Vec<ProbeTarget
 
 fn warn(raw: &RawUnit, on_change: OnChange, report: &mut Report) {
     let silent = on_change == OnChange::None;
+    if let (Some(at), OnChange::SignalHup) = (&raw.credential, on_change) {
+        report.warning(
+            &at.location,
+            at.field.clone(),
+            "is given when the unit starts, so a signal brings it nothing new",
+            "set on_change = \"restart\"",
+        );
+    }
     if silent && raw.probe.is_none() {
         report.warning(
             &raw.name.location,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use renewd_core::names::IssuerName;
 
 use crate::issuer::local::Constraints;
+use crate::secret::Secret;
 
 use super::common::{Common, issuer_name, parse, twice};
 use super::document::clipped;
@@ -185,6 +186,31 @@ fn read_local(raw: &RawIssuer, report: &mut Report) -> LocalIssuerSettings {
             ),
         );
     }
+    let issuing_ca = parse(&raw.issuing_ca, report, |text| {
+        text.parse::<Secret>().map_err(|error| {
+            Mismatch::new(
+                format!("{:?} is no place of a secret", clipped(text)),
+                error.to_string().replacen("expected ", "", 1),
+                "write for example issuing_ca = \"credential:issuing-ca.pem\"",
+            )
+        })
+    });
+    if issuing_ca.is_some() {
+        for at in [&raw.root_lifetime, &raw.intermediate_lifetime]
+            .into_iter()
+            .flatten()
+        {
+            at.refuse(
+                report,
+                Mismatch::of(
+                    ErrorKind::Conflict,
+                    "stands beside issuing_ca",
+                    "one or the other: what is provided has a life of its own",
+                    "remove it",
+                ),
+            );
+        }
+    }
     let dns = list(&raw.permitted_dns, report, |text| values::domain(text));
     let ip = list(&raw.permitted_ip, report, |text| values::network(text));
     let uri = list(&raw.permitted_uri, report, |text| values::spiffe_id(text));
@@ -194,6 +220,7 @@ fn read_local(raw: &RawIssuer, report: &mut Report) -> LocalIssuerSettings {
         Constraints::default()
     });
     LocalIssuerSettings {
+        issuing_ca: issuing_ca.map(|at| at.value),
         root_lifetime,
         intermediate_lifetime: intermediate.map_or(YEAR, |at| at.value).min(root_lifetime),
         constraints,

@@ -15,7 +15,7 @@ use super::environment::Environment;
 use super::error::{ConfigError, ConfigWarning, Location, Report};
 use super::files::{CERTIFICATES, Files, Read, collision};
 use super::issuer::Main;
-use super::settings::{CertificateSettings, Settings, Texts};
+use super::settings::{CertificateSettings, DependentSettings, Settings, Texts};
 use super::source::Source;
 
 /// What was found in the configuration.
@@ -104,6 +104,18 @@ pub(super) fn build(mut files: Files, last: Option<&Texts>, environment: &Enviro
             own.error(&Location::whole(&file), "", collision(other));
         }
         let clean = own.errors.is_empty();
+        let twice_loaded = settings
+            .as_ref()
+            .and_then(|settings| twice_loaded(&loaded.settings, settings));
+        if let Some((dependent, other)) = twice_loaded {
+            report.errors.push(dependent.error(
+                "credential",
+                format!("certificate {other} is given to this unit under the same name"),
+                "a name for each certificate of a unit",
+                "choose another name, here and in the unit's LoadCredential=",
+            ));
+        }
+        let clean = clean && twice_loaded.is_none();
         report.append(own);
         match (settings, read) {
             (Some(settings), Ok(source)) if clean && main.in_force => {
@@ -205,12 +217,28 @@ fn hold(
     let mut ignored = Report::default();
     let main = main.main.as_ref();
     match certificate::read(name, &source, main, environment, &mut ignored) {
-        Some(kept) if ignored.errors.is_empty() => {
+        Some(kept) if ignored.errors.is_empty() && twice_loaded(settings, &kept).is_none() => {
             insert(settings, kept, text.clone());
             Held::LastAccepted
         }
         _ => Held::Nothing,
     }
+}
+
+/// The dependent that would load two certificates under one name, and the one that it loads already: systemd
+/// asks for one of them, and nobody could say which.
+fn twice_loaded<'a>(
+    settings: &'a Settings,
+    certificate: &'a CertificateSettings,
+) -> Option<(&'a DependentSettings, &'a CertificateName)> {
+    certificate.dependents.iter().find_map(|own| {
+        let credential = own.credential.as_ref()?;
+        let (other, _) = settings.units().find(|(_, other)| {
+            other.credential.as_ref() == Some(credential)
+                && other.dependent.unit == own.dependent.unit
+        })?;
+        Some((own, other))
+    })
 }
 
 fn insert(settings: &mut Settings, certificate: CertificateSettings, text: String) {

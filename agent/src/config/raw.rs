@@ -38,6 +38,7 @@ pub(super) struct RawIssuer {
     pub(super) kind: Option<At<String>>,
     /// Whether `type` stands there at all: a value of a wrong type is an error of its own.
     pub(super) kind_given: bool,
+    pub(super) issuing_ca: Option<At<String>>,
     pub(super) root_lifetime: Option<At<String>>,
     pub(super) intermediate_lifetime: Option<At<String>>,
     pub(super) permitted_dns: Option<RawList>,
@@ -62,6 +63,7 @@ pub(super) struct RawUnit {
     pub(super) name: At<String>,
     pub(super) on_change: Option<At<String>>,
     pub(super) probe: Option<RawList>,
+    pub(super) credential: Option<At<String>>,
     pub(super) order: Option<At<i64>>,
     pub(super) reload_timeout: Option<At<String>>,
     pub(super) probe_timeout: Option<At<String>>,
@@ -111,6 +113,7 @@ impl RawIssuer {
             clean: true,
             kind,
             kind_given: section.has("type"),
+            issuing_ca: section.text("issuing_ca", report),
             root_lifetime: section.text("root_lifetime", report),
             intermediate_lifetime: section.text("intermediate_lifetime", report),
             permitted_dns: section.texts("permitted_dns", report),
@@ -148,6 +151,7 @@ impl RawUnit {
         Self {
             on_change: section.text("on_change", report),
             probe: section.text_or_texts("probe", report),
+            credential: section.text("credential", report),
             order: section.integer("order", report),
             reload_timeout: section.text("reload_timeout", report),
             probe_timeout: section.text("probe_timeout", report),

@@ -78,6 +78,11 @@ pub const ISSUER: Schema = Schema {
     placing: "write it below [issuer.NAME] in renewd.toml",
     keys: &[
         key("type", "an issuer's type in quotes", "\"local\""),
+        key(
+            "issuing_ca",
+            "the place of a CA's key and certificates in quotes",
+            "\"credential:issuing-ca.pem\"",
+        ),
         key("root_lifetime", "a duration in quotes", "\"20y\""),
         key("intermediate_lifetime", "a duration in quotes", "\"1y\""),
         key(
@@ -124,6 +129,7 @@ pub const UNIT: Schema = Schema {
             "an address or a list of addresses",
             "[\"tls://127.0.0.1:443\"]",
         ),
+        key("credential", "a credential's name in quotes", "\"tls.pem\""),
         key("order", "a whole number", "0"),
         key("reload_timeout", "a duration in quotes", "\"90s\""),
         key("probe_timeout", "a duration in quotes", "\"10s\""),
@@ -145,6 +151,8 @@ pub(super) const ALIASES: &[(&str, &str)] = &[
     ("san", "names"),
     ("sans", "names"),
     ("ca", "issuer"),
+    ("ca", "issuing_ca"),
+    ("intermediate", "issuing_ca"),
     ("duration", "lifetime"),
     ("ttl", "lifetime"),
     ("valid_for", "lifetime"),

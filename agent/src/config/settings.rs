@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use renewd_core::names::{CertificateName, IssuerName, San};
+use renewd_core::names::{CertificateName, CredentialName, IssuerName, San};
 use renewd_core::request::Request;
 use renewd_core::unit::Dependent;
 use renewd_store::disk::Owner;
@@ -14,6 +14,7 @@ use renewd_store::publish;
 
 use crate::issuer::local::Constraints;
 use crate::probe::ProbeTarget;
+use crate::secret::Secret;
 
 use super::error::{ConfigError, ErrorKind, Location, Mismatch};
 use super::files::MAIN_FILE;
@@ -136,6 +137,8 @@ pub enum IssuerKind {
 /// The embedded CA's settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocalIssuerSettings {
+    /// The issuing CA that the operator provides, instead of one that is made.
+    pub issuing_ca: Option<Secret>,
     /// The root's life.
     pub root_lifetime: Duration,
     /// An issuing intermediate's life; not longer than the root's.
@@ -220,6 +223,8 @@ pub struct DependentSettings {
     pub dependent: Dependent,
     /// Where it is probed; empty when it cannot be.
     pub probes: Vec<ProbeTarget>,
+    /// The name under which the unit loads the certificate as a systemd credential, if it does.
+    pub credential: Option<CredentialName>,
     /// How long its job may take.
     pub reload_timeout: Duration,
     /// How long after its job the new leaf may take to be served everywhere.
@@ -249,12 +254,14 @@ impl PartialEq for DependentSettings {
         let Self {
             dependent,
             probes,
+            credential,
             reload_timeout,
             probe_timeout,
             location: _,
         } = self;
         *dependent == other.dependent
             && *probes == other.probes
+            && *credential == other.credential
             && *reload_timeout == other.reload_timeout
             && *probe_timeout == other.probe_timeout
     }

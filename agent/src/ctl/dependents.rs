@@ -9,7 +9,8 @@ use std::error::Error;
 use renewd_core::names::UnitName;
 use renewd_core::unit::{Activity, OnChange};
 
-use crate::config::{Location, Settings};
+use crate::config::{DependentSettings, Location, Settings};
+use crate::credentials::{SOCKET, SOCKET_UNIT};
 use crate::units::{UnitFacts, Units, UnitsError};
 
 /// How bad a finding is.
@@ -28,6 +29,8 @@ pub(super) enum Severity {
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     pub(super) facts: BTreeMap<UnitName, UnitFacts>,
+    /// The socket that units load credentials from, where any does.
+    pub(super) socket: Option<UnitFacts>,
     /// Units that systemd had no answer for.
     pub(super) unknown: BTreeMap<UnitName, String>,
     /// Why systemd could not be asked at all.
@@ -68,6 +71,13 @@ pub(super) async fn look(settings: &Settings, units: &dyn Units) -> Seen {
                 seen.unknown.insert(unit.clone(), chain(&error));
             }
         }
+    }
+    let loads = |(_, own): (_, &DependentSettings)| own.credential.is_some();
+    if seen.trouble.is_none()
+        && settings.units().any(loads)
+        && let Ok(unit) = SOCKET_UNIT.parse()
+    {
+        seen.socket = units.facts(&unit).await.ok();
     }
     seen
 }
@@ -116,6 +126,9 @@ pub(super) fn judge(settings: &Settings, seen: &Seen) -> Vec<UnitFinding> {
             facts,
             &mut find,
         );
+        if facts.activity != Activity::Missing {
+            credential(own, facts, seen.socket.as_ref(), &mut find);
+        }
     }
     findings
 }
@@ -190,6 +203,64 @@ fn one(
             format!("{unit} is ordered after renewd.service, so its reload waits for renewd's own"),
             "take After=renewd.service out of it: published files are there before renewd starts"
                 .to_owned(),
+        );
+    }
+}
+
+/// Whether the unit will get the credential that is meant for it.
+fn credential(
+    own: &DependentSettings,
+    facts: &UnitFacts,
+    socket: Option<&UnitFacts>,
+    find: &mut dyn FnMut(Severity, &str, String, String),
+) {
+    let Some(credential) = &own.credential else {
+        return;
+    };
+    let (unit, key) = (own.dependent.unit.as_str(), ".credential");
+    if facts.canonical != unit {
+        find(
+            Severity::Error,
+            key,
+            format!(
+                "{unit} is another name of {}, and systemd asks for credentials under that one",
+                facts.canonical
+            ),
+            format!("write [unit.\"{}\"]", facts.canonical),
+        );
+    }
+    let load = format!("LoadCredential={credential}:{SOCKET}");
+    let known = (credential.as_str(), SOCKET);
+    if !facts
+        .credentials
+        .iter()
+        .any(|(name, path)| (name.as_str(), path.as_str()) == known)
+    {
+        find(
+            Severity::Warning,
+            key,
+            format!("{unit} does not load it"),
+            format!("\"systemctl edit {unit}\", and below [Service] write {load}"),
+        );
+    }
+    if own.dependent.on_change == OnChange::Reload && !facts.refreshes_credentials {
+        find(
+            Severity::Error,
+            ".on_change",
+            format!("{unit} is given its credentials when it starts, and not when it reloads"),
+            "set on_change to \"restart\"; or, where systemd knows it, set RefreshOnReload=credentials in the unit"
+                .to_owned(),
+        );
+    }
+    if let Some(socket) = socket.filter(|socket| socket.activity != Activity::Running) {
+        find(
+            Severity::Warning,
+            key,
+            format!(
+                "{SOCKET_UNIT}, which it is loaded from, is {}",
+                socket.active_state
+            ),
+            format!("\"systemctl enable {SOCKET_UNIT}\", then \"systemctl restart renewd\""),
         );
     }
 }

@@ -165,24 +165,34 @@ impl Driver {
             .units()
             .map(|(_, own)| own)
             .filter(|own| own.dependent.on_change == OnChange::Reload);
-        let errors = join_all(reloaded.map(|own| self.cannot_reload(own))).await;
+        let errors = join_all(reloaded.map(|own| self.reload_in_vain(own))).await;
         errors.into_iter().flatten().collect()
     }
 
-    async fn cannot_reload(&self, own: &DependentSettings) -> Option<String> {
+    async fn reload_in_vain(&self, own: &DependentSettings) -> Option<String> {
         let unit = &own.dependent.unit;
         // Where systemd does not answer, the first reload will tell.
         let facts = timeout(ASK_SYSTEMD, self.world.units.facts(unit)).await;
         let facts = facts.ok()?.ok()?;
-        if facts.load_state != "loaded" || facts.can_reload {
+        let error = if facts.load_state != "loaded" {
             return None;
-        }
-        let error = own.error(
-            "on_change",
-            "\"reload\", and the unit has no ExecReload=",
-            "something that the unit can do",
-            "set on_change = \"restart\", or give the unit a reload",
-        );
+        } else if !facts.can_reload {
+            own.error(
+                "on_change",
+                "\"reload\", and the unit has no ExecReload=",
+                "something that the unit can do",
+                "set on_change = \"restart\", or give the unit a reload",
+            )
+        } else if own.credential.is_some() && !facts.refreshes_credentials {
+            own.error(
+                "on_change",
+                "\"reload\", and the unit is given its credentials only when it starts",
+                "something that brings the unit the new certificate",
+                "set on_change = \"restart\"; or, where systemd knows it, RefreshOnReload=credentials in the unit",
+            )
+        } else {
+            return None;
+        };
         Some(error.to_string())
     }
 }

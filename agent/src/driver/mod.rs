@@ -6,6 +6,7 @@
 
 mod accepted;
 mod daemon;
+mod entrust;
 mod issue;
 mod lane;
 mod look;
@@ -161,6 +162,7 @@ impl Driver {
         lanes.retain(|name, _| {
             let stays = settings.certificates.contains_key(name);
             if !stays {
+                self.world.credentials.entrust(name, Vec::new());
                 report.removed.push(name.to_string());
             }
             stays
@@ -178,6 +180,8 @@ impl Driver {
             }
             match known.filter(|handle| handle.view.held().is_none()) {
                 Some(handle) => {
+                    let record = handle.view.record();
+                    entrust::settings_in_force(&self.world, &certificate, &record);
                     handle.settings = certificate.clone();
                     handle.tell(Command::Configure(certificate));
                 }
@@ -196,6 +200,9 @@ impl Driver {
             }
         }
         drop(lanes);
+        if self.world.credentials.is_unserved() {
+            journal::emit(&Event::CredentialsUnserved);
+        }
         self.accepted.keep(&self.world, &settings);
         *self.settings.borrow_mut() = settings;
         self.world.changed();
@@ -224,6 +231,7 @@ impl Driver {
                 why,
             });
         }
+        entrust::settings_in_force(&self.world, &settings, &view.record());
         let (commands, waiting) = mpsc::unbounded_channel();
         LaneHandle {
             settings,

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use renewd_core::names::IssuerName;
@@ -10,6 +11,7 @@ use renewd_store::Store;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
+use crate::credentials::Vault;
 use crate::driver::unit_lane::UnitLanes;
 use crate::issuer::Issuer;
 use crate::probe::Probe;
@@ -30,6 +32,8 @@ pub struct World {
     pub clock: Rc<dyn Clock>,
     /// The configured issuers.
     pub issuers: RefCell<BTreeMap<IssuerName, Rc<dyn Issuer>>>,
+    /// What units load as systemd credentials.
+    pub credentials: Arc<Vault>,
     pub(crate) unit_lanes: UnitLanes,
     pub(crate) changes: watch::Sender<u64>,
     pub(crate) stopping: Cell<bool>,
@@ -60,6 +64,7 @@ impl World {
             probe,
             clock,
             issuers: RefCell::default(),
+            credentials: Arc::default(),
             changes: watch::Sender::new(0),
             stopping: Cell::new(false),
             chance: RefCell::new(chance),

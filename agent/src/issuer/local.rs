@@ -7,6 +7,8 @@
 //!     issued.log    0600  one line per certificate: when, serial, end, names
 //! ```
 //!
+//! Where the operator provides the issuing CA (`issuing_ca = …`), only the log is kept here.
+//!
 //! Owns these files. It signs only what the order names, for a key whose owner signed the request, and it
 //! must never make a new root where there was one: a damaged or foreign file is an error, and stays as it
 //! is. What it answers is judged by [`renewd_core::accept`] like any other CA's answer.
@@ -17,6 +19,7 @@ mod constraints;
 mod csr;
 mod error;
 mod files;
+mod provided;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -29,9 +32,11 @@ use renewd_core::pem;
 use rustls_pki_types::CertificateDer;
 
 use super::{IssueError, Issuer, Order};
+use crate::secret::{Secret, Secrets};
 use ca::Ca;
 pub use constraints::Constraints;
 pub use error::LocalError;
+use provided::Provided;
 
 /// The shortest life that can be asked for.
 pub const MIN_LIFE: Duration = Duration::from_secs(30);
@@ -56,6 +61,10 @@ pub struct LocalSettings {
     pub issuing_life: Duration,
     /// Which names may be issued. A change makes a new intermediate at the next issuance.
     pub constraints: Constraints,
+    /// The issuing CA that the operator provides; without, one is made and kept here.
+    pub issuing_ca: Option<Secret>,
+    /// Where it is read from.
+    pub secrets: Secrets,
 }
 
 impl Default for LocalSettings {
@@ -66,6 +75,8 @@ impl Default for LocalSettings {
             root_life: Duration::from_secs(20 * YEAR),
             issuing_life: Duration::from_secs(YEAR),
             constraints: Constraints::default(),
+            issuing_ca: None,
+            secrets: Secrets::default(),
         }
     }
 }
@@ -89,12 +100,15 @@ impl LocalIssuer {
         }
     }
 
-    /// The root's certificate as PEM, for `renewctl ca root`: works beside a running daemon, changes
-    /// nothing, and gives away no key.
+    /// The root's certificate as PEM, for `renewctl ca root`: changes nothing, and gives away no key.
     ///
     /// # Errors
     /// When there is no root yet, or its file cannot be read.
-    pub fn root_pem(directory: &Path) -> Result<String, LocalError> {
+    pub fn root_pem(directory: &Path, settings: &LocalSettings) -> Result<String, LocalError> {
+        if let Some(place) = &settings.issuing_ca {
+            let provided = Provided::read(settings, place)?;
+            return Ok(pem::certificate(&provided.root));
+        }
         let path = directory.join(ROOT);
         let text =
             files::read(&path, None)?.ok_or_else(|| LocalError::NoRoot { path: path.clone() })?;
@@ -130,7 +144,7 @@ impl Issuer for LocalIssuer {
     }
 
     fn anchors<'a>(&'a self) -> BoxFuture<'a, Result<Vec<CertificateDer<'static>>, IssueError>> {
-        Box::pin(self.run(|ca| ca.with_state(|state, _| Ok(vec![state.root.clone()]))))
+        Box::pin(self.run(|ca| Ok(vec![ca.root()?])))
     }
 }
 

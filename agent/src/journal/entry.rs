@@ -79,7 +79,9 @@ impl Event {
             | Self::Reverted { certificate, .. }
             | Self::Blamed { certificate, .. }
             | Self::NotTheCertificate { certificate, .. }
-            | Self::HeldForward { certificate, .. } => Some(certificate),
+            | Self::HeldForward { certificate, .. }
+            | Self::CredentialGiven { certificate, .. }
+            | Self::CredentialNotHeld { certificate, .. } => Some(certificate),
             Self::Started { .. }
             | Self::Ready { .. }
             | Self::CannotStart { .. }
@@ -97,6 +99,8 @@ impl Event {
             | Self::ConfigurationWarning { .. }
             | Self::AcceptedCopyTrouble { .. }
             | Self::PolkitStale
+            | Self::CredentialRefused { .. }
+            | Self::CredentialsUnserved
             | Self::AuthorityMade { .. }
             // One entry for each.
             | Self::ReloadStarted { .. }
@@ -133,6 +137,9 @@ impl Event {
             }
             Self::NotProven {
                 generation, unit, ..
+            }
+            | Self::CredentialGiven {
+                generation, unit, ..
             } => {
                 fields.generation = Some(*generation);
                 fields.unit = Some(unit.to_string());
@@ -146,6 +153,9 @@ impl Event {
                 fields.generation = Some(*generation);
                 fields.serial = served.as_ref().map(ToString::to_string);
                 fields.unit = Some(unit.to_string());
+            }
+            Self::CredentialRefused { unit, .. } => {
+                fields.unit = unit.as_ref().map(ToString::to_string);
             }
             Self::NotPublished { generation, .. }
             | Self::IdentityLost { generation, .. }

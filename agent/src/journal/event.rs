@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 use renewd_core::leaf::{LeafFacts, Serial};
-use renewd_core::names::{CertificateName, UnitName};
+use renewd_core::names::{CertificateName, CredentialName, UnitName};
 use renewd_core::proof::{Proof, Reason};
 use renewd_core::record::GenerationNumber;
 use renewd_core::unit::OnChange;
@@ -363,6 +363,33 @@ pub enum Event {
     },
     /// The polkit rule is not that of the configuration.
     PolkitStale,
+    /// A starting unit was given its certificate as a systemd credential.
+    CredentialGiven {
+        /// Which certificate.
+        certificate: CertificateName,
+        /// Which generation of it.
+        generation: GenerationNumber,
+        /// To which unit.
+        unit: UnitName,
+        /// Under which name.
+        credential: CredentialName,
+    },
+    /// Somebody asked for a systemd credential and was given nothing.
+    CredentialRefused {
+        /// The unit, where it is known.
+        unit: Option<UnitName>,
+        /// Who asked for what, and why it was refused.
+        why: String,
+    },
+    /// What units load as a credential could not be read.
+    CredentialNotHeld {
+        /// Which certificate.
+        certificate: CertificateName,
+        /// Why not.
+        error: String,
+    },
+    /// Units are to load certificates as credentials, and systemd handed the daemon no socket for it.
+    CredentialsUnserved,
     /// The daemon ends.
     Stopping,
 }

@@ -75,6 +75,14 @@ impl Event {
             Self::Published { .. } => info("a17021d7f63c4755b7a7cf3127e2144c", "publish"),
             Self::NotPublished { .. } => error("e164424302974ebbac8f71d211b86e44", "publish"),
             Self::PublishedDamaged { .. } => error("1c3b573852c341f5b5c16feeda00402b", "publish"),
+            Self::CredentialGiven { .. } => info("06136c9bfb234bdfa54bf7c871ed85d9", "credential"),
+            Self::CredentialRefused { .. } => {
+                warn("72d69833fefa4aae8731a4b2a3f68660", "credential")
+            }
+            Self::CredentialNotHeld { .. } => {
+                error("fee6e2a1d4d94ae7adbc0ef7ea2c1312", "credential")
+            }
+            Self::CredentialsUnserved => error("5f70497c75c44d44880d88f51a8340e5", "credential"),
             Self::Expiring { .. } => error("da4b89f038564871b6a6fc0428b4765c", "expire"),
             Self::Expired { .. } => error("6fbfcf134d4942db93e770066e781f76", "expire"),
             Self::NothingPublished { .. } => error("bfc7d36ffb93447db35d691ee8d17fb8", "expire"),

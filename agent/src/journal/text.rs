@@ -54,6 +54,26 @@ impl Event {
                  run `renewctl apply` as root"
                     .to_owned()
             }
+            Self::CredentialGiven {
+                generation,
+                unit,
+                credential,
+                ..
+            } => format!(
+                "generation {generation} was given to {unit}, which starts or reloads, as credential {credential}"
+            ),
+            Self::CredentialRefused { unit, why } => match unit {
+                Some(unit) => format!("{unit} starts and is refused its credential: {why}"),
+                None => format!("A credential was asked for and refused: {why}"),
+            },
+            Self::CredentialNotHeld { error, .. } => format!(
+                "{error}; units that load it as a credential are refused until the next reload or generation"
+            ),
+            Self::CredentialsUnserved => {
+                "Units are to load certificates as credentials, and nobody answers them: systemd handed over no \
+                 socket; run `systemctl enable renewd-credentials.socket` and `systemctl restart renewd`"
+                    .to_owned()
+            }
             Self::AuthorityMade { what } => format!("Made {what}"),
             Self::IssuanceStarted { why, .. } => {
                 format!("asking its issuer for a new certificate: {why}")

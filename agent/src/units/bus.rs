@@ -90,6 +90,8 @@ pub(super) async fn facts(
     let active_state: String = unit.take("ActiveState")?;
     let mut service_type = String::new();
     let mut is_umbrella = false;
+    let mut credentials = Vec::new();
+    let mut refreshes_credentials = false;
     if canonical.ends_with(".service") {
         let mut service = all(SERVICE).await?;
         service_type = service.take("Type")?;
@@ -97,6 +99,10 @@ pub(super) async fn facts(
         is_umbrella = service_type == "oneshot"
             && service.take("RemainAfterExit")?
             && commands.iter().all(|command| does_nothing(&command.0));
+        credentials = service.take("LoadCredential")?;
+        // Versions that do not refresh anything have no such property.
+        let refreshed: Vec<String> = service.take("RefreshOnReload").unwrap_or_default();
+        refreshes_credentials = refreshed.iter().any(|what| what == "credentials");
     }
     let interval = Duration::from_micros(unit.take("StartLimitIntervalUSec")?);
     let burst: u32 = unit.take("StartLimitBurst")?;
@@ -113,6 +119,8 @@ pub(super) async fn facts(
         needs_daemon_reload: unit.take("NeedDaemonReload")?,
         start_limit: (!interval.is_zero() && burst > 0).then_some(StartLimit { interval, burst }),
         after: unit.take("After")?,
+        credentials,
+        refreshes_credentials,
     })
 }
 

@@ -134,6 +134,8 @@ impl Units for Fake {
             needs_daemon_reload: false,
             start_limit: None,
             after: Vec::new(),
+            credentials: Vec::new(),
+            refreshes_credentials: false,
         };
         Box::pin(async move { Ok(facts) })
     }

@@ -99,6 +99,11 @@ pub struct UnitFacts {
     pub start_limit: Option<StartLimit>,
     /// Units that it is ordered after. A unit ordered after us has its jobs wait for ours.
     pub after: Vec<String>,
+    /// `LoadCredential=` of a service: each credential's name, and where it is read from.
+    pub credentials: Vec<(String, String)>,
+    /// A reload gives the service its credentials anew (`RefreshOnReload=credentials`); older versions of
+    /// systemd never do.
+    pub refreshes_credentials: bool,
 }
 
 /// A unit's start limit: restarts must be spaced below it.

@@ -6,25 +6,33 @@ use super::{Violations, found, none};
 
 /// Each module of the daemon, from the lowest floor up, and what of this crate it may name. A longer path
 /// allows that one thing.
-const FLOORS: [(&str, &[&str]); 13] = [
+const FLOORS: [(&str, &[&str]); 16] = [
     // Tools without state.
     ("keys", &[]),
     ("polkit", &[]),
+    ("secret", &[]),
     // What every floor may tell an operator.
     ("journal", &[]),
     // Adapters: one for each outside world. They never import each other.
     ("clock", &["journal"]),
     ("control", &["journal"]),
+    ("credentials", &["journal"]),
+    ("inherited", &[]),
     ("notify", &[]),
     ("probe", &[]),
-    ("issuer", &["journal", "keys"]),
+    ("issuer", &["journal", "keys", "secret"]),
     // The words by which polkit knows requests stand where the rule is rendered.
     ("units", &["polkit::verbs"]),
-    // Of the adapters it knows two types that a setting becomes: a wrong one is refused when it is read,
-    // with file and line, and not when it is used.
+    // Of the adapters it knows what a setting becomes or is bound by: a wrong one is refused when it is
+    // read, with file and line, and not when it is used.
     (
         "config",
-        &["probe::ProbeTarget", "issuer::local::Constraints"],
+        &[
+            "credentials::LONGEST_NAMES",
+            "probe::ProbeTarget",
+            "issuer::local::Constraints",
+            "secret::Secret",
+        ],
     ),
     // Knows the adapters by their traits, and the control socket by what it must answer.
     (
@@ -35,6 +43,7 @@ const FLOORS: [(&str, &[&str]); 13] = [
             "control::ControlError",
             "control::Daemon",
             "control::report",
+            "credentials::Vault",
             "issuer",
             "journal",
             "keys",
@@ -45,14 +54,34 @@ const FLOORS: [(&str, &[&str]); 13] = [
     // The command line: asks the daemon by the socket only.
     (
         "ctl",
-        &["config", "control", "journal", "polkit", "probe", "units"],
+        &[
+            "config",
+            "control",
+            "credentials",
+            "journal",
+            "polkit",
+            "probe",
+            "units",
+        ],
     ),
     // The daemon's composition root.
     (
         "app",
         &[
-            "clock", "config", "control", "ctl", "driver", "issuer", "journal", "keys", "notify",
-            "probe", "units",
+            "clock",
+            "config",
+            "control",
+            "credentials",
+            "ctl",
+            "driver",
+            "inherited",
+            "issuer",
+            "journal",
+            "keys",
+            "notify",
+            "probe",
+            "secret",
+            "units",
         ],
     ),
 ];

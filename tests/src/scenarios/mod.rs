@@ -3,6 +3,7 @@
 //! One file for each subject; each scenario is a `const` with its sabotage twin beside it.
 
 mod configuration;
+mod credentials;
 mod damage;
 mod dependents;
 mod disks;
@@ -40,6 +41,7 @@ pub fn all() -> Vec<Scenario> {
         files::ALL,
         configuration::ALL,
         sample_api::ALL,
+        credentials::ALL,
         load::ALL,
         verdict::ALL,
         damage::ALL,

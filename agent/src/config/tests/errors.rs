@@ -4,7 +4,7 @@ use super::super::ErrorKind;
 use super::{lines, load_certificate, load_pair};
 
 /// One certificate's text, and the one line it must be refused with.
-fn refused(text: &str, expected: &str) {
+pub(super) fn refused(text: &str, expected: &str) {
     let loaded = load_certificate(text);
     assert_eq!(lines(&loaded.errors), [expected], "{text}");
     assert!(loaded.settings.certificates.is_empty());

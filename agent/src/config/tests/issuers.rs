@@ -40,6 +40,16 @@ permitted_uri = [\"https://x/\"]",
             "permitted_uri",
             "no SPIFFE ID",
         ),
+        (
+            "type = \"local\"\nissuing_ca = \"/etc/renewd/ca.pem\"",
+            "issuing_ca",
+            "expected \"credential:NAME\" or \"file:/PATH\"",
+        ),
+        (
+            "type = \"local\"\nissuing_ca = \"credential:ca.pem\"\nroot_lifetime = \"1y\"",
+            "root_lifetime",
+            "stands beside issuing_ca",
+        ),
     ];
     for (text, key, part) in bad {
         let loaded = load_main(&format!("[issuer.internal]\n{text}\n"));

@@ -7,7 +7,7 @@ use super::super::load::load_at_start;
 use super::super::{ErrorKind, Held, Texts, check, load};
 use super::{MAIN, environment, lines, load_certificate};
 
-fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
+pub(super) fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     fs::create_dir(directory.path().join("certs.d")).unwrap();
     for (name, text) in files {
@@ -16,7 +16,7 @@ fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
     directory
 }
 
-const GOOD: &str = "names = [\"a.test\"]\n";
+pub(super) const GOOD: &str = "names = [\"a.test\"]\n";
 const BAD: &str = "names = [\"a b\"]\n";
 
 #[test]

@@ -94,3 +94,55 @@ async fn without_a_bus_it_says_that_the_units_were_not_looked_at() {
     result.unwrap();
     assert!(text.contains("units were not looked at"), "{text}");
 }
+
+#[tokio::test]
+async fn a_unit_that_will_not_get_its_credential_is_told() {
+    const LOADED: (&str, &str) = ("tls.pem", "/run/renewd-credentials.sock");
+    let loads = |(name, path): (&str, &str)| vec![(name.to_owned(), path.to_owned())];
+    let mut host = Host::new();
+    host.certificate("api", "app.service", "credential = \"tls.pem\"");
+    host.unit("app.service", |facts| facts.credentials = loads(LOADED));
+    host.unit("renewd-credentials.socket", |_| ());
+    let (result, text) = host.check(false).await;
+    result.unwrap();
+    assert_eq!(text, "1 certificate is right.\n");
+
+    host.unit("app.service", |facts| {
+        facts.credentials = loads(("tls.pem", "/etc/app.pem"));
+    });
+    host.unit("renewd-credentials.socket", |facts| {
+        facts.activity = renewd_core::unit::Activity::NotRunning;
+        facts.active_state = "inactive".to_owned();
+    });
+    let (result, text) = host.check(false).await;
+    result.unwrap();
+    for part in [
+        "api.toml:3: unit.\"app.service\".credential: app.service does not load it",
+        "LoadCredential=tls.pem:/run/renewd-credentials.sock",
+        "renewd-credentials.socket, which it is loaded from, is inactive",
+        "systemctl enable renewd-credentials.socket",
+    ] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+
+    host.unit("app.service", |facts| {
+        facts.credentials = loads(LOADED);
+        facts.canonical = "real.service".to_owned();
+    });
+    let (result, text) = host.check(false).await;
+    assert_eq!(result.unwrap_err().code, Code::Config);
+    assert!(text.contains("write [unit.\"real.service\"]"), "{text}");
+}
+
+#[tokio::test]
+async fn a_reload_that_brings_no_new_credential_is_an_error() {
+    let mut host = Host::new();
+    let keys = "credential = \"tls.pem\"\non_change = \"reload\"";
+    host.certificate("api", "app.service", keys);
+    host.unit("app.service", |_| ());
+    let (result, text) = host.check(false).await;
+    assert_eq!(result.unwrap_err().code, Code::Config);
+    assert!(text.contains("not when it reloads"), "{text}");
+    host.unit("app.service", |facts| facts.refreshes_credentials = true);
+    host.check(false).await.0.unwrap();
+}

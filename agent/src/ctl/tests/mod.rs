@@ -100,6 +100,8 @@ fn facts(name: &str) -> UnitFacts {
         needs_daemon_reload: false,
         start_limit: None,
         after: Vec::new(),
+        credentials: Vec::new(),
+        refreshes_credentials: false,
     }
 }
 

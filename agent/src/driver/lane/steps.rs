@@ -9,13 +9,14 @@ use renewd_core::names::UnitName;
 use renewd_core::record::{BaselineFinding, Event, Generation, GenerationNumber, TrustPart};
 use renewd_core::supply::Failure;
 use renewd_core::unit::ActOutcome;
+use renewd_store::Identity;
 
 use crate::config::{CertificateSettings, DependentSettings};
 use crate::driver::issue::{self, Issued};
 use crate::driver::lane::{Lane, Next};
-use crate::driver::look;
 use crate::driver::sound::{self, Unsound};
 use crate::driver::unit_lane::Telling;
+use crate::driver::{entrust, look};
 use crate::journal;
 
 /// What a step brought.
@@ -58,7 +59,11 @@ impl Lane {
         };
         let begun = Instant::now();
         let event = match self.try_to_publish(number, &generation) {
-            Ok(()) => Event::Published(number),
+            Ok(identity) => {
+                // Before any unit is told: one that starts now must be given this.
+                entrust::published(&self.world, &self.settings, number, &identity);
+                Event::Published(number)
+            }
             Err(Unpublished::Lost(identity, error)) => {
                 journal::emit(&journal::Event::IdentityLost {
                     certificate: self.settings.name.clone(),
@@ -81,7 +86,7 @@ impl Lane {
         &mut self,
         number: GenerationNumber,
         generation: &Generation,
-    ) -> Result<(), Unpublished> {
+    ) -> Result<Identity, Unpublished> {
         let (store, name) = (&self.world.store, &self.settings.name);
         let lost = |error: Unsound| {
             if error.is_lasting() {
@@ -101,7 +106,8 @@ impl Lane {
         };
         let ownership = (&self.settings.ownership).into();
         let published = store.publish(name, number, &identity, &bundle, &ownership);
-        published.map_err(|error| Unpublished::Refused(error.into()))
+        published.map_err(|error| Unpublished::Refused(error.into()))?;
+        Ok(identity)
     }
 
     pub(super) fn act(

@@ -2,6 +2,7 @@
 //! simulated time.
 
 mod configuration;
+mod credentials;
 mod disk;
 mod endurance;
 mod host;

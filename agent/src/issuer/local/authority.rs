@@ -102,30 +102,26 @@ impl Authority {
 
     /// Reads what [`Authority::pem`] wrote, and believes none of it: the pair must match and be a CA's.
     pub(super) fn from_pem(path: &Path, text: &str) -> Result<Self, LocalError> {
-        let damaged = |why: String| LocalError::Damaged {
+        let certificate = only_certificate(path, text)?;
+        Self::pair(certificate, text).map_err(|why| LocalError::Damaged {
             path: path.to_owned(),
             why,
-        };
-        let certificate = only_certificate(path, text)?;
-        let key = PrivateKey::from_pem(text).map_err(|error| damaged(error.to_string()))?;
-        let (_, parsed) = X509Certificate::from_der(&certificate)
-            .map_err(|error| damaged(format!("its certificate cannot be read: {error}")))?;
+        })
+    }
+
+    /// A CA's certificate and the key that stands in `text`.
+    pub(super) fn pair(certificate: CertificateDer<'static>, text: &str) -> Result<Self, String> {
+        let key = PrivateKey::from_pem(text).map_err(|error| error.to_string())?;
+        let parsed = parse(&certificate)?;
         if renewd_core::leaf::Fingerprint::of(parsed.public_key().raw) != key.fingerprint() {
-            return Err(damaged("its key is not its certificate's".into()));
+            return Err("its key is not its certificate's".into());
         }
         if !parsed.is_ca() {
-            return Err(damaged("its certificate is not a CA's".into()));
+            return Err("its certificate is not a CA's".into());
         }
-        let instant = |seconds| {
-            Timestamp::from_second(seconds)
-                .map_err(|error| damaged(format!("its validity is out of range: {error}")))
-        };
-        let span = Span {
-            from: instant(parsed.validity().not_before.timestamp())?,
-            until: instant(parsed.validity().not_after.timestamp())?,
-        };
+        let span = span(&parsed)?;
         Ok(Self {
-            certificate: certificate.clone(),
+            certificate,
             key,
             span,
         })
@@ -137,19 +133,15 @@ impl Authority {
         issuer: &CertificateDer<'_>,
         path: &Path,
     ) -> Result<(), LocalError> {
-        let damaged = |why: &str| LocalError::Damaged {
-            path: path.to_owned(),
-            why: why.to_owned(),
-        };
-        let unreadable = |_| damaged("a certificate cannot be read");
-        let (_, own) = X509Certificate::from_der(&self.certificate).map_err(unreadable)?;
-        let (_, issuer) = X509Certificate::from_der(issuer).map_err(unreadable)?;
-        if own.issuer().as_raw() != issuer.subject().as_raw()
-            || own.verify_signature(Some(issuer.public_key())).is_err()
-        {
-            return Err(damaged("its certificate was not signed by the root"));
+        match is_signed_by(&self.certificate, issuer) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err("its certificate was not signed by the root".to_owned()),
+            Err(why) => Err(why),
         }
-        Ok(())
+        .map_err(|why| LocalError::Damaged {
+            path: path.to_owned(),
+            why,
+        })
     }
 
     pub(super) fn certificate(&self) -> &CertificateDer<'static> {
@@ -171,6 +163,36 @@ impl Authority {
     fn issuer(&self) -> Result<Issuer<'static, &rcgen::KeyPair>, LocalError> {
         Issuer::from_ca_cert_der(&self.certificate, self.key.pair()).map_err(LocalError::Sign)
     }
+}
+
+pub(super) fn parse<'a>(
+    certificate: &'a CertificateDer<'_>,
+) -> Result<X509Certificate<'a>, String> {
+    X509Certificate::from_der(certificate)
+        .map(|(_, parsed)| parsed)
+        .map_err(|error| format!("a certificate cannot be read: {error}"))
+}
+
+/// From when to when a certificate is valid.
+pub(super) fn span(parsed: &X509Certificate<'_>) -> Result<Span, String> {
+    let instant = |seconds| {
+        Timestamp::from_second(seconds)
+            .map_err(|error| format!("its validity is out of range: {error}"))
+    };
+    Ok(Span {
+        from: instant(parsed.validity().not_before.timestamp())?,
+        until: instant(parsed.validity().not_after.timestamp())?,
+    })
+}
+
+/// Whether `issuer` signed the certificate, by name and by key.
+pub(super) fn is_signed_by(
+    certificate: &CertificateDer<'_>,
+    issuer: &CertificateDer<'_>,
+) -> Result<bool, String> {
+    let (own, issuer) = (parse(certificate)?, parse(issuer)?);
+    Ok(own.issuer().as_raw() == issuer.subject().as_raw()
+        && own.verify_signature(Some(issuer.public_key())).is_ok())
 }
 
 /// The one certificate of a text that holds one.

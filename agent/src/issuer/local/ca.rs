@@ -5,8 +5,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use rcgen::SubjectPublicKeyInfo;
 use renewd_core::accept::Answer;
 use renewd_core::leaf::LeafFacts;
+use renewd_core::request::Request;
 use rustls_pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -15,8 +17,10 @@ use super::authority::{Authority, Span};
 use super::constraints::Constraints;
 use super::error::LocalError;
 use super::files::Directory;
+use super::provided::Provided;
 use super::{BACKDATE, Clock, ISSUING, LOG, LocalSettings, MIN_LIFE, ROOT, csr};
 use crate::journal::{self, Event};
+use crate::secret::Secret;
 
 /// An intermediate begins earlier still, so that a clock set back a little stops nothing.
 const CA_BACKDATE: SignedDuration = SignedDuration::from_secs(60);
@@ -65,6 +69,9 @@ impl Ca {
             });
         }
         let key = csr::public_key(order)?;
+        if let Some(place) = &self.settings.issuing_ca {
+            return self.issue_by_provided(place, request, &key);
+        }
         self.with_state(|state, now| {
             if state.root_span.until < later(now, MIN_LIFE) {
                 return Err(LocalError::RootEnds {
@@ -87,6 +94,47 @@ impl Ca {
                 leaf,
                 chain: vec![issuing.certificate().clone()],
             })
+        })
+    }
+
+    /// The certificate that peers trust.
+    pub(super) fn root(&self) -> Result<CertificateDer<'static>, LocalError> {
+        match &self.settings.issuing_ca {
+            Some(place) => Ok(Provided::read(&self.settings, place)?.root),
+            None => self.with_state(|state, _| Ok(state.root.clone())),
+        }
+    }
+
+    fn issue_by_provided(
+        &self,
+        place: &Secret,
+        request: &Request,
+        key: &SubjectPublicKeyInfo,
+    ) -> Result<Answer, LocalError> {
+        // One after the other, for the log's sake.
+        let _turn = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = whole_seconds((self.clock)());
+        let provided = Provided::read(&self.settings, place)?;
+        let Span { from, until } = provided.span;
+        if now < from || until < later(now, MIN_LIFE) {
+            return Err(LocalError::ProvidedEnds {
+                place: place.to_string(),
+                from,
+                until,
+                now,
+            });
+        }
+        let span = Span {
+            from: (now - BACKDATE).max(from),
+            until: later(now, request.lifetime).min(until),
+        };
+        let leaf = provided.issuing.leaf(request, key, span)?;
+        provided.check_name_in(&leaf, place)?;
+        let directory = Directory::open(&self.path, self.owner)?;
+        directory.append(LOG, &log_line(&leaf, now))?;
+        Ok(Answer {
+            leaf,
+            chain: provided.chain,
         })
     }
 

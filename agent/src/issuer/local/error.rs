@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::super::{IssueError, Retry};
 use super::MIN_LIFE;
 use crate::keys::KeyError;
+use crate::secret::SecretError;
 
 /// What went wrong in the embedded CA.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +58,29 @@ pub enum LocalError {
         path: PathBuf,
         /// What shows that it was there.
         evidence: PathBuf,
+    },
+    /// What the operator provides as the CA cannot be read.
+    #[error("issuing_ca cannot be read")]
+    Secret(#[from] SecretError),
+    /// What the operator provides is no CA that could issue.
+    #[error("issuing_ca = \"{place}\" cannot be used: {why}")]
+    Provided {
+        /// Where it is, as in the setting.
+        place: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The provided CA's own time is over, or has not begun.
+    #[error("issuing_ca = \"{place}\" is valid from {from} to {until}, and it is {now}")]
+    ProvidedEnds {
+        /// Where it is, as in the setting.
+        place: String,
+        /// Since when its whole chain is valid.
+        from: Timestamp,
+        /// Until when.
+        until: Timestamp,
+        /// What the clock says.
+        now: Timestamp,
     },
     /// No root was made yet.
     #[error("there is no root yet at {}", path.display())]
@@ -122,6 +146,9 @@ impl LocalError {
             Self::Mode { .. } => "ca-mode",
             Self::Damaged { .. } => "ca-damaged",
             Self::RootMissing { .. } => "ca-root-missing",
+            Self::Secret(_) => "ca-secret",
+            Self::Provided { .. } => "ca-provided",
+            Self::ProvidedEnds { .. } => "ca-provided-ends",
             Self::NoRoot { .. } => "ca-no-root",
             Self::Clock { .. } => "clock",
             Self::RootEnds { .. } => "ca-root-ends",
@@ -138,6 +165,8 @@ impl LocalError {
     pub fn retry(&self) -> Retry {
         match self {
             Self::Io { .. }
+            | Self::Secret(SecretError::Io { .. })
+            | Self::ProvidedEnds { .. }
             | Self::NoRoot { .. }
             | Self::Clock { .. }
             | Self::RootEnds { .. }
@@ -148,6 +177,8 @@ impl LocalError {
             | Self::Mode { .. }
             | Self::Damaged { .. }
             | Self::RootMissing { .. }
+            | Self::Secret(_)
+            | Self::Provided { .. }
             | Self::Csr { .. }
             | Self::Constrained { .. }
             | Self::Life { .. } => Retry::Operator,
@@ -174,6 +205,15 @@ impl LocalError {
                  which every peer must then be told to trust",
                 path.display()
             ),
+            Self::Secret(error) => error.remedy(),
+            Self::Provided { .. } => {
+                "put a matching key and its CA certificates there; then \"systemctl restart renewd\" \
+                 where it is a credential, else \"systemctl reload renewd\""
+                    .into()
+            }
+            Self::ProvidedEnds { .. } => "have the CA above renew it, and put the new one there; or set \
+                 the clock"
+                .into(),
             Self::NoRoot { .. } => "it is made when the first certificate is issued".into(),
             Self::Clock { .. } => "set the clock (is a time service running?); if the clock was \
                  wrong when the CA was made, move its directory away to begin anew"
@@ -205,6 +245,7 @@ impl From<LocalError> for IssueError {
         match error {
             LocalError::Io { source, .. } => new.caused_by(source),
             LocalError::Key(source) => new.caused_by(source),
+            LocalError::Secret(source) => new.caused_by(source),
             LocalError::Sign(source) => new.caused_by(source),
             _ => new,
         }

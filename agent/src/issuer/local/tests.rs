@@ -4,6 +4,7 @@ mod files;
 mod leaves;
 mod lives;
 mod names;
+mod provided;
 mod requests;
 
 use std::fs;
@@ -12,7 +13,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::super::Retry;
 use super::authority::{Authority, Span};
-use super::ca::{EARLIEST, State, later};
+use super::ca::{EARLIEST, later};
 use super::*;
 use crate::keys::PrivateKey;
 use renewd_core::accept::{Accepted, accept};
@@ -73,8 +74,7 @@ impl World {
     }
 
     fn anchors(&self) -> Vec<CertificateDer<'static>> {
-        let root = |state: &mut State, _| Ok(vec![state.root.clone()]);
-        self.issuer.ca.with_state(root).unwrap()
+        vec![self.issuer.ca.root().unwrap()]
     }
 
     fn answer(&self, request: &Request, key: &PrivateKey) -> Result<Answer, LocalError> {

@@ -199,6 +199,25 @@ pub(super) fn samples() -> Vec<Event> {
         },
         Event::TimerRefused { error: text() },
         Event::PolkitStale,
+        Event::CredentialGiven {
+            certificate: certificate(),
+            generation,
+            unit: unit(),
+            credential: "tls.pem".parse().unwrap(),
+        },
+        Event::CredentialRefused {
+            unit: Some(unit()),
+            why: text(),
+        },
+        Event::CredentialRefused {
+            unit: None,
+            why: text(),
+        },
+        Event::CredentialNotHeld {
+            certificate: certificate(),
+            error: text(),
+        },
+        Event::CredentialsUnserved,
         Event::Stopping,
     ]
 }

@@ -17,6 +17,8 @@ fn facts(load: &str, active: &str, service_type: &str) -> UnitFacts {
         needs_daemon_reload: false,
         start_limit: None,
         after: Vec::new(),
+        credentials: Vec::new(),
+        refreshes_credentials: false,
     }
 }
 

@@ -110,10 +110,10 @@ fn serials_are_sixteen_bytes_positive_and_never_the_same() {
 #[test]
 fn the_root_can_be_shown_without_its_key() {
     let world = World::new();
-    let error = LocalIssuer::root_pem(&world.directory()).unwrap_err();
+    let error = LocalIssuer::root_pem(&world.directory(), &world.settings).unwrap_err();
     assert_eq!(error.label(), "ca-no-root");
     world.issue(&api()).unwrap();
-    let text = LocalIssuer::root_pem(&world.directory()).unwrap();
+    let text = LocalIssuer::root_pem(&world.directory(), &world.settings).unwrap();
     assert!(!text.contains("PRIVATE"));
     let root = CertificateDer::from_pem_slice(text.as_bytes()).unwrap();
     assert_eq!([root], world.anchors()[..]);
