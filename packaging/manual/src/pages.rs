@@ -86,6 +86,16 @@ pub(crate) const PAGES: &[Page] = &[
         package: "renewd",
     },
     Page {
+        title: "renewd.credentials(7)",
+        about: "keys to units, and secrets to issuers, as systemd credentials",
+        document: "credentials.md",
+        sections: &[],
+        anchors: &[],
+        program: None,
+        example: Some("credential.toml"),
+        package: "renewd",
+    },
+    Page {
         title: "renewd-sample-api(8)",
         about: "a mutual-TLS API server that changes keys and trust without dropping a connection",
         document: "renewd-sample-api.md",
