@@ -1,11 +1,12 @@
 # make demo         a rotation every 2 s under load, on any machine with Rust and a C compiler (JSON=1, SABOTAGE=…)
 # make test         everything that must hold; needs root, installs what it needs on Debian and Ubuntu
-# make packages     both .deb files, into target/packages
+# make packages     both packages as .deb and .rpm, into target/packages, and a look through them
+# make reproducible the packages a second time in another directory: the same, bit for bit (not part of make test)
 # make scenarios    only the scenarios on a real systemd; SCENARIOS="--debian 13 --no-sabotage first" chooses some
 #                   RENEWD_ROTATIONS=1000 makes the run of many rotations longer than its 200
 # make build        the programs, unoptimised
 
-.PHONY: build demo test check unit sabotage packages scenarios newest prepare
+.PHONY: build demo test check unit sabotage packages reproducible scenarios newest prepare
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 DEMO = $(TARGET)/debug/demo
@@ -39,6 +40,10 @@ prepare:
 
 packages: prepare
 	packaging/build
+	packaging/check
+
+reproducible: packages
+	packaging/reproducible
 
 scenarios: packages
 	cargo build --quiet --locked --package renewd-tests --bin scenarios

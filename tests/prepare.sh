@@ -22,6 +22,8 @@ need mmdebstrap mmdebstrap
 need dpkg-shlibdeps dpkg-dev
 need cc build-essential
 need openssl openssl
+need lintian lintian
+need rpmlint rpmlint
 [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || packages="$packages debian-archive-keyring"
 [ -n "$packages" ] || exit 0
 

@@ -107,4 +107,39 @@ mod tests {
         );
         assert_eq!(packages.in_machine().len(), 2);
     }
+
+    #[test]
+    fn every_unit_that_can_be_enabled_is_known_to_the_preset_and_to_every_script() {
+        let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let read = |path: String| fs::read_to_string(top.join(&path)).expect(&path);
+        let mut looked_at = 0;
+        for entry in fs::read_dir(top.join("systemd")).unwrap() {
+            let unit = entry.unwrap().file_name().into_string().unwrap();
+            if unit.contains('@') || !read(format!("systemd/{unit}")).contains("\n[Install]\n") {
+                continue;
+            }
+            let package = match unit.starts_with("renewd-sample-api.") {
+                true => "renewd-sample-api",
+                false => "renewd",
+            };
+            let preset = read(format!("systemd/{package}.preset"));
+            let verdicts = [format!("enable {unit}"), format!("disable {unit}")];
+            assert!(
+                preset
+                    .lines()
+                    .any(|line| verdicts.contains(&line.to_owned())),
+                "{package}.preset without {unit}"
+            );
+            for script in ["postinst", "prerm", "postrm", "rpm/post", "rpm/preun"] {
+                let text = read(format!("packaging/{package}/{script}"));
+                let mut words = text.split_whitespace();
+                assert!(
+                    words.any(|word| word.trim_matches([';', '"']) == unit),
+                    "{package}/{script} without {unit}"
+                );
+            }
+            looked_at += 1;
+        }
+        assert!(looked_at >= 4);
+    }
 }

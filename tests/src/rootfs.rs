@@ -36,6 +36,11 @@ const CONTENT: &[&str] = &[
     "libtss2-tcti-swtpm0",
     "libtss2-esys-3.0.2-0",
     "libtss2-rc0",
+    // For the .rpm, its file contexts, and the AppArmor snippets of the .deb.
+    "rpm",
+    "policycoreutils",
+    "selinux-policy-default",
+    "apparmor",
 ];
 
 /// A fixed machine id: an empty one would make every boot a first boot, which enables all units.
@@ -50,7 +55,7 @@ mkdir -p "$1/var/log/journal"
 rm -f "$1/etc/nginx/sites-enabled/default"
 systemctl --quiet --root="$1" disable nginx.service
 systemctl --quiet --root="$1" mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer \
-    console-getty.service
+    console-getty.service apparmor.service selinux-autorelabel-mark.service
 "#;
 
 /// Installs packages in a tree in which no systemd runs, so that the maintainer scripts enable the units and start none.

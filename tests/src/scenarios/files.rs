@@ -1,7 +1,7 @@
 //! Who owns what is published, who can read it, and that nothing takes that away again.
 
 use super::nginx;
-use super::plain::{said, systemd_version};
+use super::plain::{await_another_process, said, systemd_version};
 use crate::agent::{RENEWD, published};
 use crate::failure::{Result, expect, expect_equal};
 use crate::machine::Machine;
@@ -91,44 +91,54 @@ fn modes(trial: &mut Trial) -> Result<()> {
 }
 
 const READABLE: Scenario = Scenario {
-    name: "a_key_stays_readable_over_stop_restart_upgrade_and_tmpfiles",
+    name: "stop_crash_upgrade_downgrade_reinstall_and_tmpfiles_leave_every_published_file_as_it_was",
     disk: Disk::Installed,
     fault: "a tmpfiles.d line that takes the directory over",
-    red: "readable after systemd-tmpfiles",
-    run: readable,
+    red: "after systemd-tmpfiles",
+    run: untouched,
 };
 
-fn readable(trial: &mut Trial) -> Result<()> {
+/// Every published file, link and directory with its owner, mode, inode and target.
+pub(super) fn published_files(machine: &Machine) -> Result<String> {
+    machine.shell("find /var/lib/renewd/certs -printf '%p %U:%G %m %i %l\\n' | sort")
+}
+
+fn untouched(trial: &mut Trial) -> Result<()> {
     two_certificates(trial)?;
-    let serial = trial.published_serial("api")?;
-    let expect_readable = |trial: &Trial, after: &str| -> Result<()> {
+    let before = published_files(trial)?;
+    let expect_untouched = |trial: &Trial, after: &str| -> Result<()> {
+        trial.expect_unit(RENEWD, "active")?;
+        expect_equal(&format!("after {after}"), &before, &published_files(trial)?)?;
         let read = read_as(trial, "www-data", &published("api", "key.pem"))?;
         expect(
             read.stdout.contains("PRIVATE KEY"),
             format_args!("a key readable after {after}"),
             read.output(),
-        )?;
-        expect_equal(
-            "the serial published",
-            &serial,
-            &trial.published_serial("api")?,
         )
     };
-    expect_readable(trial, "its issuance")?;
     trial.systemctl(&["stop", RENEWD])?;
-    expect_readable(trial, "stop")?;
+    expect_equal("after stop", &before, &published_files(trial)?)?;
     trial.systemctl(&["start", RENEWD])?;
+    expect_untouched(trial, "start")?;
     trial.systemctl(&["restart", RENEWD])?;
-    expect_readable(trial, "restart")?;
+    expect_untouched(trial, "restart")?;
+
     let process = trial.unit_property(RENEWD, "MainPID")?;
-    upgrade(trial)?;
-    trial.expect_unit(RENEWD, "active")?;
-    expect(
-        trial.unit_property(RENEWD, "MainPID")? != process,
-        "a new process after the upgrade",
-        &process,
-    )?;
-    expect_readable(trial, "upgrade")?;
+    trial.systemctl(&["kill", "--signal=KILL", RENEWD])?;
+    let mut process = await_another_process(trial, &process)?;
+    expect_untouched(trial, "a crash")?;
+
+    let previous = previous_build(trial)?;
+    let this = format!("{IN_MACHINE}/renewd_*.deb");
+    for (what, options, package) in [
+        ("downgrade", "--allow-downgrades", &previous),
+        ("upgrade", "", &this),
+        ("reinstall", "--reinstall", &this),
+    ] {
+        trial.shell(&format!("apt-get install --yes {options} {package}"))?;
+        process = await_another_process(trial, &process)?;
+        expect_untouched(trial, what)?;
+    }
     trial.sabotage(|machine| {
         machine.write(
             "/etc/tmpfiles.d/taken.conf",
@@ -136,21 +146,20 @@ fn readable(trial: &mut Trial) -> Result<()> {
         )
     })?;
     trial.run(&["systemd-tmpfiles", "--create"])?;
-    expect_readable(trial, "systemd-tmpfiles")?;
+    expect_untouched(trial, "systemd-tmpfiles")?;
     trial.reboot()?;
-    expect_readable(trial, "a reboot")
+    expect_untouched(trial, "a reboot")
 }
 
-/// Installs the same package under a later version.
-fn upgrade(machine: &Machine) -> Result<()> {
-    machine
-        .shell(&format!(
-            "dpkg-deb --raw-extract {IN_MACHINE}/renewd_*.deb /var/tmp/next\n\
-             sed -i 's/^Version: .*/Version: 99.0-1/' /var/tmp/next/DEBIAN/control\n\
-             dpkg-deb -Znone --build /var/tmp/next /var/tmp/next.deb\n\
-             apt-get install --yes /var/tmp/next.deb"
-        ))
-        .map(drop)
+/// Makes the same package under an earlier version, and returns its path.
+fn previous_build(machine: &Machine) -> Result<String> {
+    let made = "/var/tmp/previous.deb";
+    machine.shell(&format!(
+        "dpkg-deb --raw-extract {IN_MACHINE}/renewd_*.deb /var/tmp/previous\n\
+         sed -i 's/^Version: .*/Version: 0.0.1-1/' /var/tmp/previous/DEBIAN/control\n\
+         dpkg-deb -Znone --build /var/tmp/previous {made}"
+    ))?;
+    Ok(made.to_owned())
 }
 
 const FAR: Scenario = Scenario {

@@ -22,6 +22,7 @@ mod plain;
 mod refusals;
 mod revert;
 mod rotation;
+mod rpm;
 mod sample_api;
 mod supervision;
 mod verdict;
@@ -37,6 +38,7 @@ pub fn all() -> Vec<Scenario> {
         refusals::ALL,
         packages::ALL,
         manual::ALL,
+        rpm::ALL,
         rotation::ALL,
         files::ALL,
         configuration::ALL,

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::plain::{expect_no_failed_unit, systemd_version};
+use super::plain::{bare_certificates, expect_no_failed_unit, systemd_version};
 use crate::agent::RENEWD;
 use crate::failure::{Result, expect, expect_equal};
 use crate::machine::Machine;
 use crate::packages::IN_MACHINE;
 use crate::scenario::{Disk, Scenario, Trial};
 
-pub(super) const ALL: &[Scenario] = &[INSTALL, PURGE, VERIFY, EXPOSURE];
+pub(super) const ALL: &[Scenario] = &[INSTALL, PURGE, VERIFY, EXPOSURE, SOCKET, CONFINED];
 
 const UNITS: [&str; 5] = [
     RENEWD,
@@ -18,6 +18,7 @@ const UNITS: [&str; 5] = [
     "renewd-expiry.timer",
     "renewd-sample-api.service",
 ];
+const HTTP01: &str = "renewd-http01.socket";
 
 fn install(machine: &Machine) -> Result<()> {
     machine
@@ -42,6 +43,8 @@ fn install_and_start(trial: &mut Trial) -> Result<()> {
         &"enabled\n".to_owned(),
         &trial.systemctl(&["is-enabled", RENEWD])?,
     )?;
+    let socket = trial.attempt(&["systemctl", "is-enabled", HTTP01])?;
+    expect_equal(HTTP01, &"disabled\n".to_owned(), &socket.stdout)?;
     trial.run(&["renewctl", "status"])?;
     // Without its certificate the sample API is skipped, and that is no failure.
     trial.expect_unit("renewd-sample-api.service", "inactive")?;
@@ -76,7 +79,9 @@ fn purge(trial: &mut Trial) -> Result<()> {
             "nothing",
         )?;
     }
+    trial.systemctl(&["enable", HTTP01])?;
     trial.run(&["apt-get", "remove", "--yes", "renewd", "renewd-sample-api"])?;
+    trial.expect_unit(RENEWD, "inactive")?;
     // A digest that outlived its rule would say that reloads are allowed.
     for file in right {
         expect(
@@ -98,12 +103,12 @@ fn purge(trial: &mut Trial) -> Result<()> {
         "no file that was not there before",
         format_args!("{left:#?}"),
     )?;
-    for kept in ["renewd", "renewd-admin", "renewd-sample-api"] {
-        expect(
-            said.contains(kept),
-            format_args!("{kept} named as kept"),
-            &said,
-        )?;
+    for word in [
+        "the published certificates, the local CA",
+        "renewd-admin",
+        "group renewd-sample-api",
+    ] {
+        expect(said.contains(word), format_args!("`{word}` said"), &said)?;
     }
     let processes = trial.attempt(&["pgrep", "--list-full", "renewd"])?;
     expect(
@@ -141,7 +146,7 @@ const VERIFY: Scenario = Scenario {
 fn verify(trial: &mut Trial) -> Result<()> {
     trial.sabotage(|machine| machine.drop_in(RENEWD, "[Service]\nNoSuchKey=1\n"))?;
     // It ends with exit code 0 on unknown keys: only silence is consent.
-    let said = trial.attempt(&[&["systemd-analyze", "verify"], &UNITS[..]].concat())?;
+    let said = trial.attempt(&[&["systemd-analyze", "verify", HTTP01], &UNITS[..]].concat())?;
     expect(
         said.succeeded() && said.output().is_empty(),
         "silence",
@@ -182,6 +187,67 @@ fn exposure(trial: &mut Trial) -> Result<()> {
             format_args!("an exposure of {unit} of at most {most} tenths"),
             judged.output(),
         )?;
+    }
+    Ok(())
+}
+
+const SOCKET: Scenario = Scenario {
+    name: "the_daemon_does_not_mind_the_socket_for_http_01",
+    disk: Disk::Installed,
+    fault: "the socket is not started",
+    red: "LISTEN_FDNAMES=http01",
+    run: socket,
+};
+
+fn socket(trial: &mut Trial) -> Result<()> {
+    trial.systemctl(&["stop", RENEWD])?;
+    let units = trial.choose(&[HTTP01, RENEWD][..], &[RENEWD]);
+    trial.systemctl(&[&["start"], units].concat())?;
+    let process = trial.unit_property(RENEWD, "MainPID")?;
+    let handed = trial.shell(&format!("tr '\\0' '\\n' < /proc/{process}/environ"))?;
+    expect(
+        handed.contains("LISTEN_FDNAMES=http01"),
+        "LISTEN_FDNAMES=http01",
+        handed,
+    )?;
+    // A caller that nobody answers yet, and a restart, which gets the same socket again.
+    trial.run(&["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/80"])?;
+    trial.systemctl(&["restart", RENEWD])?;
+    bare_certificates(trial, &["api"])?;
+    trial.expect_unit(HTTP01, "active")
+}
+
+const CONFINED: Scenario = Scenario {
+    name: "profiles_of_apparmor_that_include_certificates_and_keys_take_in_ours",
+    disk: Disk::Installed,
+    fault: "a rule without its end",
+    red: "apparmor_parser",
+    run: confined,
+};
+
+/// A profile as a distribution ships it for a server.
+const PROFILE: &str = "include <tunables/global>
+profile server /usr/sbin/server {
+  include <abstractions/ssl_certs>
+  include <abstractions/ssl_keys>
+}
+";
+
+fn confined(trial: &mut Trial) -> Result<()> {
+    trial.write("/root/profile", PROFILE)?;
+    trial.sabotage(|machine| {
+        let ours = "/etc/apparmor.d/abstractions/ssl_keys.d/renewd";
+        machine.write(ours, "  /var/lib/renewd/certs/*/key.pem r\n")
+    })?;
+    // No profile is loaded: that takes a kernel with AppArmor.
+    let parser = ["apparmor_parser", "--skip-kernel-load", "--skip-cache"];
+    trial.run(&[&parser[..], &["/root/profile"]].concat())?;
+    let whole = trial.run(&[&parser[..], &["--preprocess", "/root/profile"]].concat())?;
+    for rule in [
+        "certs/*/.[0-9]*/{cert,chain,fullchain,ca}.pem r,",
+        "certs/*/.[0-9]*/{key,combined}.pem r,",
+    ] {
+        expect(whole.contains(rule), rule, &whole)?;
     }
     Ok(())
 }
