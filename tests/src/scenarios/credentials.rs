@@ -93,7 +93,8 @@ fn dynamic(trial: &mut Trial) -> Result<()> {
     trial.expect_in_use("app", ADDRESS, &second.unwrap_or_default())?;
 
     // And after a boot, without a word of its own about when.
-    trial.systemctl(&["enable", APP])?;
+    // The daemon's other socket beside it is told from it by its name.
+    trial.systemctl(&["enable", APP, "renewd-http01.socket"])?;
     trial.reboot()?;
     trial.expect_unit(SOCKET, "active")?;
     trial.wait_until("the service runs again", PROOF, || {

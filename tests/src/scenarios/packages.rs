@@ -11,8 +11,9 @@ use crate::scenario::{Disk, Scenario, Trial};
 
 pub(super) const ALL: &[Scenario] = &[INSTALL, PURGE, VERIFY, EXPOSURE, SOCKET, CONFINED];
 
-const UNITS: [&str; 5] = [
+const UNITS: [&str; 6] = [
     RENEWD,
+    "renewd-credentials.socket",
     "renewd-wait@x.service",
     "renewd-expiry.service",
     "renewd-expiry.timer",

@@ -39,6 +39,7 @@ fn life_of_an_rpm(trial: &mut Trial) -> Result<()> {
     let enabled = |unit: &str| Ok(trial.attempt(&["systemctl", "is-enabled", unit])?.stdout);
     for (unit, preset) in [
         (RENEWD, "enabled\n"),
+        ("renewd-credentials.socket", "enabled\n"),
         ("renewd-expiry.timer", "enabled\n"),
         (SAMPLE_API, "enabled\n"),
         (SOCKET, "disabled\n"),
