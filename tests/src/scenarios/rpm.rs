@@ -109,7 +109,10 @@ fn labels(trial: &mut Trial) -> Result<()> {
     rpm(trial, "--install", IN_MACHINE)?;
     trial.systemctl(&["start", RENEWD])?;
     bare_certificates(trial, &["api"])?;
-    trial.sabotage(|machine| machine.run(&["sed", "-i", "/renewd/d", CONTEXTS]).map(drop))?;
+    trial.sabotage(|machine| {
+        let without = format!("sed -i /renewd/d {CONTEXTS}\nrm {CONTEXTS}.bin");
+        machine.shell(&without).map(drop)
+    })?;
     let relabelled = relabel(trial)?;
     for (file, label) in [
         ("certs", "cert_t"),
