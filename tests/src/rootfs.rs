@@ -36,12 +36,14 @@ const CONTENT: &[&str] = &[
     "libtss2-tcti-swtpm0",
     "libtss2-esys-3.0.2-0",
     "libtss2-rc0",
-    // For the .rpm, its file contexts, and the AppArmor snippets of the .deb.
+    // For the .rpm, and for the AppArmor snippets of the .deb.
     "rpm",
-    "policycoreutils",
-    "selinux-policy-default",
     "apparmor",
 ];
+
+/// What the supported releases hold besides: the policy that the .rpm adds file contexts to. Unstable has one that cannot
+/// be installed at times.
+const POLICY: &[&str] = &["policycoreutils", "selinux-policy-default"];
 
 /// A fixed machine id: an empty one would make every boot a first boot, which enables all units.
 const MACHINE_ID: &str = "5e1f0000c0ffee00000000005e1f0001\n";
@@ -127,16 +129,15 @@ impl Cache {
     /// # Errors
     /// When `mmdebstrap` fails; its output is in the error.
     pub fn bare(&self, debian: Debian) -> Result<PathBuf> {
-        let recipe = [
-            CONTENT.join(","),
-            CUSTOMISE.to_owned(),
-            MACHINE_ID.to_owned(),
-        ]
-        .concat();
+        let content = match debian {
+            Debian::Sid => CONTENT.join(","),
+            Debian::Bookworm | Debian::Trixie => [CONTENT, POLICY].concat().join(","),
+        };
+        let recipe = [content.clone(), CUSTOMISE.to_owned(), MACHINE_ID.to_owned()].concat();
         self.entry(
             &format!("{}-{:016x}", debian.suite(), fingerprint(recipe.as_bytes())),
             |aside| {
-                let include = format!("--include={}", CONTENT.join(","));
+                let include = format!("--include={content}");
                 let hook = format!("--customize-hook={CUSTOMISE}");
                 let (target, mirror) = (aside.display().to_string(), mirror());
                 let argv = [
