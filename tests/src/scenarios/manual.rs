@@ -18,10 +18,11 @@ const PAGES: Scenario = Scenario {
 };
 
 /// With its section, as `man` wants them.
-const MANUAL: [[&str; 2]; 6] = [
+const MANUAL: [[&str; 2]; 7] = [
     ["1", "renewctl"],
     ["5", "renewd.toml"],
     ["5", "renewd-cert"],
+    ["7", "renewd.credentials"],
     ["7", "renewd.journal"],
     ["8", "renewd"],
     ["8", "renewd-sample-api"],
