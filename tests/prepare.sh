@@ -24,6 +24,7 @@ need cc build-essential
 need openssl openssl
 need lintian lintian
 need rpmlint rpmlint
+need rpm rpm
 [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || packages="$packages debian-archive-keyring"
 [ -n "$packages" ] || exit 0
 
