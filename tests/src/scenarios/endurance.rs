@@ -140,13 +140,17 @@ fn idle(trial: &mut Trial) -> Result<()> {
     let (seconds, disturb) = trial.choose((10, ""), (2, "renewctl status > /run/status;"));
     if disturb.is_empty() {
         // Threads that made keys end by themselves when they are not needed any more.
-        trial.wait_until("one thread is left", PROOF, || {
-            let threads = trial.shell(&format!("ls /proc/{process}/task"))?;
-            expect(threads.lines().count() == 1, "one thread", threads)
+        trial.wait_until("two threads are left", PROOF, || {
+            let threads = trial.shell(&format!("cat /proc/{process}/task/*/comm"))?;
+            expect_equal(
+                "the driver's thread, and the one that answers for credentials",
+                &"renewd\ncredentials\n",
+                &threads.as_str(),
+            )
         })?;
     }
     let script = format!(
-        "count() {{ sed -n 's/^voluntary_ctxt_switches:[^0-9]*//p' /proc/{process}/status; }}; \
+        "count() {{ cat /proc/{process}/task/*/status | awk '/^voluntary_ctxt_switches/ {{ n += $2 }} END {{ print n }}'; }}; \
          before=$(count); for second in $(seq {seconds}); do {disturb} sleep 1; done; echo $(($(count) - before))"
     );
     let switches = trial.shell(&script)?;
