@@ -1,7 +1,7 @@
 //! The administrator's socket: `reload` and `status`.
 //!
 //! Owns: both ends of the conversation, one line each way.
-//! Never does: decide anything; the file mode decides who may connect. Neighbour: [`crate::keys`].
+//! Never does: decide anything; the file mode decides who may connect. Neighbour: [`crate::mtls`].
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{error, warn};
 
 use crate::explain;
-use crate::keys::Keys;
+use crate::mtls::MutualTls;
 
 /// A request is one short word; whoever sends more, or nothing for this long, is hung up on.
 const LONGEST_REQUEST: u64 = 64;
@@ -82,13 +82,13 @@ pub fn bind(path: &Path) -> io::Result<UnixListener> {
 }
 
 /// Answers administrators, for ever.
-pub async fn run(listener: UnixListener, keys: Arc<Keys>) {
+pub async fn run(listener: UnixListener, mtls: Arc<MutualTls>) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let keys = keys.clone();
+                let mtls = mtls.clone();
                 tokio::spawn(async move {
-                    if let Err(error) = converse(stream, &keys).await {
+                    if let Err(error) = converse(stream, &mtls).await {
                         warn!("an administrator's request failed: {error}");
                     }
                 });
@@ -101,25 +101,25 @@ pub async fn run(listener: UnixListener, keys: Arc<Keys>) {
     }
 }
 
-async fn converse(stream: UnixStream, keys: &Keys) -> io::Result<()> {
+async fn converse(stream: UnixStream, mtls: &MutualTls) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
     let mut read = tokio::io::BufReader::new(read.take(LONGEST_REQUEST));
     timeout(PATIENCE, read.read_line(&mut line)).await??;
     let reply = match Request::of(&line) {
-        Some(Request::Reload) => match keys.reload().await {
-            Ok(_) => Reply {
+        Some(Request::Reload) => match mtls.reload().await {
+            Ok(()) => Reply {
                 ok: true,
-                message: keys.status().await,
+                message: mtls.status().await,
             },
             Err(error) => Reply {
                 ok: false,
-                message: format!("{}; {}", explain(&error), still(keys)),
+                message: format!("{}; {}", explain(&error), still(mtls)),
             },
         },
         Some(Request::Status) => Reply {
             ok: true,
-            message: keys.status().await,
+            message: mtls.status().await,
         },
         None => Reply {
             ok: false,
@@ -131,8 +131,11 @@ async fn converse(stream: UnixStream, keys: &Keys) -> io::Result<()> {
     timeout(PATIENCE, write.write_all(&line)).await?
 }
 
-fn still(keys: &Keys) -> String {
-    format!("generation {} stays in use", keys.served().generation)
+fn still(mtls: &MutualTls) -> String {
+    format!(
+        "generation {} stays in use",
+        mtls.keys().served().generation
+    )
 }
 
 /// Asks a running server, from another process.

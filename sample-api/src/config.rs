@@ -10,6 +10,8 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
+use crate::settings::Settings;
+
 /// Where the configuration is looked for unless `--config` says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/renewd-sample-api/config.toml";
 
@@ -18,14 +20,12 @@ pub const DEFAULT_PATH: &str = "/etc/renewd-sample-api/config.toml";
 pub struct Config {
     /// Where clients connect by mutual TLS. Default `0.0.0.0:8443`.
     pub listen: SocketAddr,
-    /// The certificate's directory, in which `current` is swapped: `/var/lib/renewd/certs/NAME`.
-    pub certificate: PathBuf,
-    /// Plain HTTP for health checks; a loopback address. Default `127.0.0.1:8081`.
+    /// Plain HTTP for health checks and metrics; a loopback address. Default `127.0.0.1:8081`.
     pub health: SocketAddr,
     /// The administrator's unix socket. Default `/run/renewd-sample-api/admin.sock`.
     pub admin: PathBuf,
-    /// How long open connections may take to finish when the server is told to stop. Default `10s`.
-    pub drain: Duration,
+    /// Everything that the library part is told.
+    pub mtls: Settings,
 }
 
 impl Config {
@@ -60,8 +60,14 @@ impl Config {
                 error.message().to_owned(),
             )
         })?;
-        for (key, value) in [("certificate", &raw.certificate), ("admin", &raw.admin)] {
-            if !value.get_ref().is_absolute() {
+        let paths = [
+            ("certificate", Some(&raw.certificate)),
+            ("admin", Some(&raw.admin)),
+            ("crl", raw.crl.as_ref()),
+            ("policy", raw.policy.as_ref()),
+        ];
+        for (key, value) in paths {
+            if let Some(value) = value.filter(|value| !value.get_ref().is_absolute()) {
                 let reason = format!("`{key}` must be an absolute path, as in \"/var/lib/…\"");
                 return Err(refuse(value.span().start, reason));
             }
@@ -71,12 +77,42 @@ impl Config {
                 "`health` is plain HTTP and must be a loopback address, as in \"127.0.0.1:8081\"";
             return Err(refuse(raw.health.span().start, reason.to_owned()));
         }
+        if let Some(zero) = [&raw.max_connections, &raw.max_connections_per_identity]
+            .into_iter()
+            .flatten()
+            .find(|number| *number.get_ref() == 0)
+        {
+            let reason =
+                "a server that takes no connection serves nobody; leave the key out".to_owned();
+            return Err(refuse(zero.span().start, reason));
+        }
+        let mut mtls = Settings::new(raw.certificate.into_inner());
+        mtls.crl = raw.crl.map(Spanned::into_inner);
+        mtls.policy = raw.policy.map(Spanned::into_inner);
+        mtls.choices.tls12 = raw.tls12;
+        mtls.choices.rules.common_name = raw.common_name;
+        mtls.choices.rules.accept_unknown_revocation = raw.unknown_revocation == Unknown::Accept;
+        mtls.audit = raw.audit.unwrap_or(mtls.audit);
+        mtls.drain = raw.drain.map_or(mtls.drain, |Period(period)| period);
+        mtls.max_age = raw.max_age.map(|Period(period)| period);
+        mtls.handshake = raw
+            .handshake
+            .map_or(mtls.handshake, |Period(period)| period);
+        mtls.next_request = raw
+            .next_request
+            .map_or(mtls.next_request, |Period(period)| period);
+        mtls.max_connections = raw
+            .max_connections
+            .map_or(mtls.max_connections, Spanned::into_inner);
+        mtls.max_per_identity = raw.max_connections_per_identity.map(Spanned::into_inner);
+        mtls.max_streams = raw.max_streams.unwrap_or(mtls.max_streams);
+        mtls.max_head = raw.max_head.unwrap_or(mtls.max_head);
+        mtls.max_body = raw.max_body.unwrap_or(mtls.max_body);
         Ok(Self {
             listen: raw.listen,
-            certificate: raw.certificate.into_inner(),
             health: raw.health.into_inner(),
             admin: raw.admin.into_inner(),
-            drain: raw.drain,
+            mtls,
         })
     }
 }
@@ -116,8 +152,49 @@ struct Raw {
     health: Spanned<SocketAddr>,
     #[serde(default = "default_admin")]
     admin: Spanned<PathBuf>,
-    #[serde(default = "default_drain", deserialize_with = "duration")]
-    drain: Duration,
+    crl: Option<Spanned<PathBuf>>,
+    #[serde(default)]
+    unknown_revocation: Unknown,
+    policy: Option<Spanned<PathBuf>>,
+    #[serde(default)]
+    common_name: bool,
+    #[serde(default)]
+    tls12: bool,
+    audit: Option<bool>,
+    drain: Option<Period>,
+    max_age: Option<Period>,
+    handshake: Option<Period>,
+    next_request: Option<Period>,
+    max_connections: Option<Spanned<usize>>,
+    max_connections_per_identity: Option<Spanned<usize>>,
+    max_streams: Option<u32>,
+    max_head: Option<usize>,
+    max_body: Option<u64>,
+}
+
+/// What becomes of a client of whose revocation no list says anything, where there are lists.
+#[derive(Deserialize, Default, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum Unknown {
+    #[default]
+    Refuse,
+    Accept,
+}
+
+/// A duration as people write it. Nothing here may take no time at all.
+struct Period(Duration);
+
+impl<'de> Deserialize<'de> for Period {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match humantime::parse_duration(&text) {
+            Ok(Duration::ZERO) => Err(serde::de::Error::custom("a duration of nothing")),
+            Ok(period) => Ok(Self(period)),
+            Err(error) => Err(serde::de::Error::custom(format!(
+                "{error}; write it as in \"10s\""
+            ))),
+        }
+    }
 }
 
 fn default_listen() -> SocketAddr {
@@ -132,19 +209,12 @@ fn default_admin() -> Spanned<PathBuf> {
     Spanned::new(0..0, PathBuf::from("/run/renewd-sample-api/admin.sock"))
 }
 
-fn default_drain() -> Duration {
-    Duration::from_secs(10)
-}
-
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    humantime::parse_duration(&text)
-        .map_err(|error| serde::de::Error::custom(format!("{error}; write it as in \"10s\"")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tls::Choices;
+    use crate::trust::Rules;
+    use proptest::prelude::*;
 
     const FULL: &str = "# a comment
 listen = \"127.0.0.1:9443\"
@@ -152,6 +222,20 @@ certificate = \"/var/lib/renewd/certs/api\"
 health = \"[::1]:9081\"
 admin = \"/run/x/admin.sock\"
 drain = \"1m 30s\"
+crl = \"/etc/x/crl\"
+unknown_revocation = \"accept\"
+policy = \"/etc/x/policy.toml\"
+common_name = true
+tls12 = true
+audit = false
+max_age = \"1h\"
+handshake = \"3s\"
+next_request = \"20s\"
+max_connections = 100
+max_connections_per_identity = 10
+max_streams = 50
+max_head = 8192
+max_body = 1024
 ";
 
     fn refusal(text: &str) -> String {
@@ -164,7 +248,8 @@ drain = \"1m 30s\"
     fn only_the_certificate_is_required() {
         let config = Config::parse(Path::new("c.toml"), "certificate = \"/c\"").unwrap();
         assert_eq!(config.listen, "0.0.0.0:8443".parse().unwrap());
-        assert_eq!(config.drain, Duration::from_secs(10));
+        assert_eq!(config.mtls, Settings::new("/c"));
+        assert_eq!(config.mtls.drain, Duration::from_secs(10));
         assert!(refusal("").contains("missing field `certificate`"));
     }
 
@@ -174,7 +259,29 @@ drain = \"1m 30s\"
         assert_eq!(config.listen.port(), 9443);
         assert_eq!(config.health.port(), 9081);
         assert_eq!(config.admin, Path::new("/run/x/admin.sock"));
-        assert_eq!(config.drain, Duration::from_secs(90));
+        let expected = Settings {
+            certificate: "/var/lib/renewd/certs/api".into(),
+            crl: Some("/etc/x/crl".into()),
+            policy: Some("/etc/x/policy.toml".into()),
+            choices: Choices {
+                tls12: true,
+                rules: Rules {
+                    accept_unknown_revocation: true,
+                    common_name: true,
+                },
+            },
+            audit: false,
+            drain: Duration::from_secs(90),
+            max_age: Some(Duration::from_secs(3600)),
+            handshake: Duration::from_secs(3),
+            next_request: Duration::from_secs(20),
+            max_connections: 100,
+            max_per_identity: Some(10),
+            max_streams: 50,
+            max_head: 8192,
+            max_body: 1024,
+        };
+        assert_eq!(config.mtls, expected);
     }
 
     #[test]
@@ -198,6 +305,19 @@ drain = \"1m 30s\"
             ("[::1]:9081", "0.0.0.0:9081", 4, "loopback"),
             ("\"/run/x/admin.sock\"", "7", 5, "expected"),
             ("1m 30s", "soon", 6, "\"10s\""),
+            ("1m 30s", "0s", 6, "duration of nothing"),
+            ("/etc/x/crl", "x/crl", 7, "absolute path"),
+            ("\"accept\"", "\"maybe\"", 8, "`refuse` or `accept`"),
+            ("/etc/x/policy.toml", "policy.toml", 9, "absolute path"),
+            ("audit = false", "audit = 7", 12, "boolean"),
+            (
+                "max_connections = 100",
+                "max_connections = 0",
+                16,
+                "leave the key out",
+            ),
+            ("identity = 10", "identity = 0", 17, "leave the key out"),
+            ("max_body = 1024", "max_body = -1", 20, "invalid value"),
         ] {
             let refusal = refusal(&FULL.replace(from, to));
             assert!(
@@ -248,5 +368,22 @@ drain = \"1m 30s\"
     fn a_missing_file_is_named() {
         let error = Config::load(Path::new("/nonexistent.toml")).unwrap_err();
         assert_eq!(error.to_string(), "cannot read /nonexistent.toml");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_configuration_or_refused(text in ".{0,200}") {
+            let _ = Config::parse(Path::new("c.toml"), &text);
+        }
+
+        #[test]
+        fn a_damaged_configuration_is_accepted_or_refused_with_a_line(at in 0..FULL.len(), byte in 32u8..127) {
+            let mut text = FULL.as_bytes().to_vec();
+            text[at] = byte;
+            let text = String::from_utf8(text).unwrap();
+            if let Err(refused) = Config::parse(Path::new("c.toml"), &text) {
+                prop_assert!(refused.to_string().starts_with("c.toml:"));
+            }
+        }
     }
 }

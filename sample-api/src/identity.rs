@@ -2,7 +2,9 @@
 //!
 //! Owns: the one rule that turns a client certificate into one identity, or refuses it.
 //! Never does: verify the certificate (the handshake did), or decide what the identity may do.
-//! Neighbours: [`crate::serve`] asks once per connection, [`crate::routes`] refuses who has none.
+//! Neighbours: [`crate::trust`] asks once per handshake, [`crate::access`] refuses who has none.
+
+use std::time::SystemTime;
 
 use rustls_pki_types::CertificateDer;
 use serde::Serialize;
@@ -22,40 +24,46 @@ pub struct Identity {
 }
 
 /// The sort of name that an identity is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// A URI, such as a SPIFFE ID.
     Uri,
     /// A DNS name, in lower case.
     Dns,
+    /// A common name; only where the configuration allows it.
+    Cn,
 }
 
-/// The client of one connection.
-#[derive(Debug, Clone)]
+/// A client, by its certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
     /// Who it is, or why that cannot be said.
     pub identity: Result<Identity, IdentityError>,
     /// The serial of its certificate; empty where that could not be parsed.
     pub serial: String,
-    /// The generation of the server's certificate that this connection began with.
-    pub generation: u64,
+    /// The last second in which its certificate is valid.
+    pub not_after: SystemTime,
 }
 
 impl Peer {
     /// Reads the client's certificate, which the handshake has verified.
-    pub fn of(certificate: &CertificateDer<'_>, generation: u64) -> Self {
+    ///
+    /// With `common_name`, a certificate without a URI and a DNS name is known by its one common name.
+    pub fn of(certificate: &CertificateDer<'_>, common_name: bool) -> Self {
         let Ok((_, parsed)) = X509Certificate::from_der(certificate) else {
             return Self {
                 identity: Err(IdentityError::Malformed),
                 serial: String::new(),
-                generation,
+                // Nothing is known of its end: it has ended.
+                not_after: SystemTime::UNIX_EPOCH,
             };
         };
+        let leaf = Leaf::of(&parsed);
         Self {
-            identity: identity(&parsed),
-            serial: Leaf::of(&parsed).serial,
-            generation,
+            identity: identity(&parsed, common_name),
+            serial: leaf.serial,
+            not_after: leaf.not_after,
         }
     }
 }
@@ -72,6 +80,9 @@ pub enum IdentityError {
     /// Neither.
     #[error("the client certificate has neither a URI name nor a DNS name")]
     Nameless,
+    /// Names count by the common name only, and there is none, or more than one.
+    #[error("the client certificate has no URI name, no DNS name and not exactly one common name")]
+    CommonNames,
     /// A DNS name with a wildcard stands for many callers.
     #[error("the client certificate's DNS name is a wildcard")]
     Wildcard,
@@ -80,10 +91,14 @@ pub enum IdentityError {
     Malformed,
 }
 
-/// Exactly one URI name; with none, exactly one DNS name; anything else is refused.
+/// Exactly one URI name; with none, exactly one DNS name; with neither, if allowed, exactly one common name;
+/// anything else is refused.
 ///
 /// Choosing one of several would let a certificate that was issued for one purpose speak for another.
-fn identity(certificate: &X509Certificate<'_>) -> Result<Identity, IdentityError> {
+fn identity(
+    certificate: &X509Certificate<'_>,
+    common_name: bool,
+) -> Result<Identity, IdentityError> {
     let names = certificate
         .subject_alternative_name()
         .map_err(|_| IdentityError::Malformed)?
@@ -101,12 +116,24 @@ fn identity(certificate: &X509Certificate<'_>) -> Result<Identity, IdentityError
         ([uri], _) => ((*uri).to_owned(), Kind::Uri),
         ([], [name]) if name.contains('*') => return Err(IdentityError::Wildcard),
         ([], [name]) => (name.to_ascii_lowercase(), Kind::Dns),
+        ([], []) if common_name => {
+            let mut names = certificate.subject().iter_common_name();
+            match (names.next(), names.next()) {
+                (Some(name), None) => {
+                    let name = name.as_str().map_err(|_| IdentityError::Malformed)?;
+                    (name.to_owned(), Kind::Cn)
+                }
+                _ => return Err(IdentityError::CommonNames),
+            }
+        }
         ([], []) => return Err(IdentityError::Nameless),
         ([], _) => return Err(IdentityError::ManyDnsNames),
         _ => return Err(IdentityError::ManyUris),
     };
-    // It goes into log lines and headers: no control characters, no spaces, nothing beyond ASCII.
-    if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_graphic()) {
+    // It goes into log lines and headers: no control characters, no spaces, nothing beyond ASCII. Common names are
+    // written for people, with spaces in between.
+    let printable = |byte: u8| byte.is_ascii_graphic() || (kind == Kind::Cn && byte == b' ');
+    if name.trim() != name || name.is_empty() || !name.bytes().all(printable) {
         return Err(IdentityError::Malformed);
     }
     Ok(Identity { name, kind })
@@ -131,7 +158,7 @@ mod tests {
             })
             .collect();
         let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
-        Peer::of(certificate.der(), 7)
+        Peer::of(certificate.der(), false)
     }
 
     fn name(names: &[&str]) -> Result<String, IdentityError> {
@@ -186,8 +213,59 @@ mod tests {
     }
 
     #[test]
+    fn a_common_name_counts_only_by_setting_alone_and_without_other_names() {
+        let known = |names: &[&str], dns: &[&str], setting: bool| {
+            let mut params = CertificateParams::new(
+                dns.iter()
+                    .map(|name| (*name).to_owned())
+                    .collect::<Vec<_>>(),
+            )
+            .unwrap();
+            params.distinguished_name = rcgen::DistinguishedName::new();
+            for (index, name) in names.iter().enumerate() {
+                // rcgen keeps one value per type; the second goes in as the same type by its number.
+                let kind = match index {
+                    0 => rcgen::DnType::CommonName,
+                    _ => rcgen::DnType::CustomDnType(vec![2, 5, 4, 3]),
+                };
+                params.distinguished_name.push(kind, *name);
+            }
+            let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+            Peer::of(certificate.der(), setting)
+                .identity
+                .map(|identity| (identity.name, identity.kind))
+        };
+        assert_eq!(
+            known(&["Old Client"], &[], true),
+            Ok(("Old Client".to_owned(), Kind::Cn))
+        );
+        assert_eq!(
+            known(&["Old Client"], &[], false),
+            Err(IdentityError::Nameless)
+        );
+        assert_eq!(
+            known(&["x"], &["a.example"], true),
+            Ok(("a.example".to_owned(), Kind::Dns))
+        );
+        assert_eq!(
+            known(&["x"], &["a.example", "b.example"], true),
+            Err(IdentityError::ManyDnsNames)
+        );
+        assert_eq!(known(&[], &[], true), Err(IdentityError::CommonNames));
+        assert_eq!(
+            known(&["a", "b"], &[], true),
+            Err(IdentityError::CommonNames)
+        );
+        assert_eq!(
+            known(&["a\nidentity=b"], &[], true),
+            Err(IdentityError::Malformed)
+        );
+        assert_eq!(known(&[" a"], &[], true), Err(IdentityError::Malformed));
+    }
+
+    #[test]
     fn garbage_is_refused() {
-        let peer = Peer::of(&CertificateDer::from(&b"garbage"[..]), 7);
+        let peer = Peer::of(&CertificateDer::from(&b"garbage"[..]), true);
         assert_eq!(peer.identity, Err(IdentityError::Malformed));
     }
 

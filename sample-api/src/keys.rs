@@ -2,25 +2,36 @@
 //!
 //! Owns: what is being served, the one swap, and the log of both.
 //! Never does: leave a moment without a usable pair, or let a refused one through.
-//! Neighbours: [`crate::watch`] and [`crate::admin`] ask for a reload, [`crate::serve`] takes what is current.
+//! Neighbours: [`crate::mtls`] asks for a reload, [`crate::serve`] takes what is current.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use renewd_store::reader::{self, ReadError};
-use sd_notify::NotifyState;
 use tokio::sync::{Mutex, watch};
 use tracing::{error, info};
 
+use crate::crl::{self, CrlError};
 use crate::explain;
 use crate::leaf::rfc3339;
-use crate::tls::{self, BuildError, Served};
+use crate::tls::{self, BuildError, Choices, Served};
+
+/// Where generations come from, and how they are to be served.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The certificate's directory, in which `current` is swapped.
+    pub directory: PathBuf,
+    /// Revocation lists besides those of the generation: a file, or a directory of files.
+    pub crl: Option<PathBuf>,
+    /// The TLS settings.
+    pub choices: Choices,
+}
 
 /// What is being served, and where the next generation comes from.
 #[derive(Debug)]
 pub struct Keys {
-    directory: PathBuf,
+    source: Source,
     served: watch::Sender<Arc<Served>>,
     /// Reloads take turns: two requests for one generation are one reload. Holds the last refusal, so
     /// that a generation that both the watch and the administrator ask for is complained of once.
@@ -50,14 +61,14 @@ impl Keys {
     ///
     /// # Errors
     ///
-    /// When nothing usable is published in `directory`.
-    pub fn open(directory: &Path) -> Result<Self, LoadError> {
-        let served = match load(directory, None, SystemTime::now())? {
+    /// When nothing usable is published there.
+    pub fn open(source: Source) -> Result<Self, LoadError> {
+        let served = match load(&source, None, SystemTime::now())? {
             Loaded::New(served) | Loaded::Same(served) => served,
         };
         log_served("serving", &served);
         Ok(Self {
-            directory: directory.to_owned(),
+            source,
             served: watch::channel(served).0,
             turn: Mutex::new(None),
         })
@@ -82,9 +93,9 @@ impl Keys {
     pub async fn reload(&self) -> Result<Reloaded, LoadError> {
         let mut last_refusal = self.turn.lock().await;
         let before = self.served();
-        let (directory, current) = (self.directory.clone(), before.clone());
+        let (source, current) = (self.source.clone(), before.clone());
         let loaded =
-            tokio::task::spawn_blocking(move || load(&directory, Some(current), SystemTime::now()))
+            tokio::task::spawn_blocking(move || load(&source, Some(current), SystemTime::now()))
                 .await
                 .unwrap_or(Err(LoadError::Panicked));
         match loaded {
@@ -92,7 +103,6 @@ impl Keys {
                 self.served.send_replace(served.clone());
                 *last_refusal = None;
                 log_served("new generation in use", &served);
-                tell_status(&status(&served, None));
                 Ok(Reloaded::Swapped(served))
             }
             Ok(Loaded::Same(served)) => {
@@ -101,7 +111,6 @@ impl Keys {
                         generation = served.generation,
                         "the refused generation was withdrawn"
                     );
-                    tell_status(&status(&served, None));
                 }
                 Ok(Reloaded::Unchanged(served))
             }
@@ -112,7 +121,6 @@ impl Keys {
                         generation = before.generation,
                         "reload refused, the old generation stays in use: {reason}"
                     );
-                    tell_status(&status(&before, Some(&reason)));
                     *last_refusal = Some(reason);
                 }
                 Err(refusal)
@@ -120,10 +128,9 @@ impl Keys {
         }
     }
 
-    /// One line on what is being served, and what was refused since.
-    pub async fn status(&self) -> String {
-        let last_refusal = self.turn.lock().await;
-        status(&self.served(), last_refusal.as_deref())
+    /// Why what is published was refused, if it still is.
+    pub async fn refusal(&self) -> Option<String> {
+        self.turn.lock().await.clone()
     }
 }
 
@@ -142,6 +149,15 @@ pub enum LoadError {
         #[source]
         source: BuildError,
     },
+    /// Its revocation lists, or those of the setting, could not be read.
+    #[error("generation {generation} refused")]
+    Lists {
+        /// The generation's number.
+        generation: u64,
+        /// Why.
+        #[source]
+        source: CrlError,
+    },
     /// A fault of ours; the generation in use is untouched.
     #[error("the reload panicked")]
     Panicked,
@@ -153,16 +169,21 @@ enum Loaded {
 }
 
 fn load(
-    directory: &Path,
+    source: &Source,
     served: Option<Arc<Served>>,
     now: SystemTime,
 ) -> Result<Loaded, LoadError> {
-    let snapshot = reader::read(directory).map_err(LoadError::Read)?;
-    if let Some(served) = served.filter(|served| served.is(&snapshot)) {
-        return Ok(Loaded::Same(served));
-    }
+    let snapshot = reader::read(&source.directory).map_err(LoadError::Read)?;
     let generation = snapshot.generation;
-    tls::build(snapshot, now)
+    let lists = crl::find(&source.directory, generation, source.crl.as_deref())
+        .map_err(|source| LoadError::Lists { generation, source })?;
+    if let Some(served) = served
+        .as_ref()
+        .filter(|served| served.is(&snapshot, &lists))
+    {
+        return Ok(Loaded::Same(served.clone()));
+    }
+    tls::build(snapshot, lists, source.choices, served.as_deref(), now)
         .map(|served| Loaded::New(Arc::new(served)))
         .map_err(|source| LoadError::Build { generation, source })
 }
@@ -172,23 +193,7 @@ fn log_served(event: &str, served: &Served) {
         generation = served.generation,
         serial = served.leaf.serial,
         not_after = rfc3339(served.leaf.not_after),
+        lists = served.trust.lists(),
         "{event}"
     );
-}
-
-fn status(served: &Served, refusal: Option<&str>) -> String {
-    let until = rfc3339(served.leaf.not_after);
-    let line = format!(
-        "serving generation {}, serial {}, valid until {until}",
-        served.generation, served.leaf.serial
-    );
-    match refusal {
-        Some(reason) => format!("{line}; last reload: {reason}"),
-        None => line,
-    }
-}
-
-/// Outside of systemd there is nobody to tell, which is no error.
-pub(crate) fn tell_status(line: &str) {
-    let _ = sd_notify::notify(&[NotifyState::Status(line)]);
 }

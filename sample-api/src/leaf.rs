@@ -47,7 +47,7 @@ pub fn rfc3339(time: SystemTime) -> String {
         .map_or_else(|_| "out of range".to_owned(), |time| time.to_string())
 }
 
-fn time(time: ASN1Time) -> SystemTime {
+pub(crate) fn time(time: ASN1Time) -> SystemTime {
     let seconds = time.timestamp();
     let distance = Duration::from_secs(seconds.unsigned_abs());
     if seconds < 0 {

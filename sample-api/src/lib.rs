@@ -1,32 +1,62 @@
 //! A mutual-TLS API server that changes keys and trust without dropping a connection.
 //!
-//! A real server in the small, whose code is meant to be copied. The way of one new generation:
+//! A real server in the small, and the library that it is made of. To add mutual TLS to an axum server of your own:
+//!
+//! ```no_run
+#![doc = include_str!("../examples/axum.rs")]
+//! ```
+//!
+//! The way of one new generation, list or policy:
 //!
 //! ```text
 //! rename of `current` ──▶ watch ─┐
-//!                                ├─▶ keys::Keys::reload ─▶ tls::build ─▶ swap ─▶ next handshake
-//! `reload` command ────▶ admin ──┘        (aside: what is refused changes nothing)
+//!                                ├─▶ mtls ─▶ keys ─▶ tls::build ─▶ swap ─┬─▶ next handshake
+//! `reload` command ────▶ admin ──┘      └──▶ rules ─▶ policy ───▶ swap ─┴─▶ registry: judge open connections
 //! ```
 //!
-//! and of one request: [`serve`] accepts, shakes hands under the generation that is current at that
-//! moment, reads the client's [`identity`] once, and hands each request to [`routes`]. A connection
-//! keeps the configuration that it began with, so a swap touches nobody.
+//! (built aside: what is refused changes nothing), and the way of one request: [`serve`] accepts, [`connection`]
+//! shakes hands under the generation that is current at that moment and takes a seat in the [`registry`], [`access`]
+//! decides about each request by the [`policy`] in force, and your router answers.
 //!
-//! [`app`] is the one place that puts the parts together.
+//! | part | modules |
+//! |---|---|
+//! | reload | [`keys`], [`rules`], [`tls`], [`crl`], [`watch`] |
+//! | trust | [`trust`], [`tickets`], [`identity`], [`policy`], [`access`], [`trace`] |
+//! | connections | [`serve`], [`connection`], [`registry`], [`metrics`] |
+//! | our own server | [`app`], [`config`], [`admin`], [`routes`] |
 
+pub mod access;
 pub mod admin;
 pub mod app;
 pub mod command;
 pub mod config;
+mod connection;
+mod counted;
+pub mod crl;
+pub mod fingerprint;
 pub mod identity;
 pub mod keys;
 pub mod leaf;
 pub mod log;
+pub mod metrics;
+pub mod mtls;
+pub mod policy;
 pub mod problem;
+pub mod registry;
 pub mod routes;
+pub mod rules;
 pub mod serve;
+pub mod settings;
+pub mod tickets;
 pub mod tls;
+pub mod trace;
+pub mod trust;
 pub mod watch;
+
+pub use access::Grant;
+pub use identity::{Identity, Peer};
+pub use mtls::MutualTls;
+pub use settings::Settings;
 
 /// An error and its causes in one line, for a log or a terminal.
 pub fn explain(error: &dyn std::error::Error) -> String {

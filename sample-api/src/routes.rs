@@ -1,7 +1,7 @@
-//! What the server answers.
+//! What our own server answers.
 //!
-//! Owns: the routes of both faces and the refusal of callers without an identity.
-//! Never does: know of sockets or TLS. Neighbour: [`crate::serve`], which puts a [`Peer`] into each request.
+//! Owns: the routes of both faces.
+//! Never does: know of sockets or TLS, or decide who may ask; [`crate::access`] has, for each route.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -9,9 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, Request, State};
+use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
-use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Json, Router};
@@ -19,11 +18,12 @@ use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use tokio::time::MissedTickBehavior;
 
+use crate::access::Grant;
 use crate::identity::{Identity, Peer};
-use crate::keys::Keys;
 use crate::leaf::rfc3339;
+use crate::metrics::Text;
+use crate::mtls::MutualTls;
 use crate::problem::Problem;
-use crate::serve::Phase;
 
 /// The longest that `/stream` may be asked to take, in seconds.
 pub const LONGEST_STREAM: u64 = 300;
@@ -32,33 +32,21 @@ pub const LONGEST_STREAM: u64 = 300;
 const CHUNK_EVERY: Duration = Duration::from_millis(100);
 
 /// The routes for clients with a certificate.
-///
-/// The refusal wraps all of them, the fallback too: a route that is added later cannot forget it.
 pub fn api() -> Router {
     Router::new()
         .route("/", get(hello))
         .route("/whoami", get(whoami))
         .route("/stream", get(slow))
         .fallback(nothing)
-        .layer(middleware::from_fn(require_identity))
 }
 
-/// The routes for health checks, on a loopback address and without TLS.
-pub fn health(keys: Arc<Keys>, phase: tokio::sync::watch::Receiver<Phase>) -> Router {
+/// The routes for health checks and scrapers, on a loopback address and without TLS.
+pub fn health(mtls: Arc<MutualTls>) -> Router {
     Router::new()
         .route("/healthz", get(healthz))
-        .with_state((keys, phase))
-}
-
-/// Without a peer in the request there is no identity either: this fails closed.
-async fn require_identity(mut request: Request, next: Next) -> Result<Response, Problem> {
-    let identity = match request.extensions().get::<Arc<Peer>>() {
-        Some(peer) => peer.identity.clone().map_err(|error| error.to_string()),
-        None => Err("no client certificate".to_owned()),
-    };
-    let identity = identity.map_err(|detail| Problem::new(StatusCode::FORBIDDEN, detail))?;
-    request.extensions_mut().insert(identity);
-    Ok(next.run(request).await)
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .with_state(mtls)
 }
 
 async fn hello(Extension(identity): Extension<Identity>) -> String {
@@ -70,18 +58,21 @@ struct WhoAmI {
     #[serde(flatten)]
     identity: Identity,
     serial: String,
+    role: String,
     generation: u64,
 }
 
-/// The caller's identity and serial, and the generation of ours that this connection was made with.
+/// The caller's identity, serial and role, and the generation of ours that this connection was made with.
 async fn whoami(
     Extension(identity): Extension<Identity>,
     Extension(peer): Extension<Arc<Peer>>,
+    Extension(grant): Extension<Grant>,
 ) -> Json<WhoAmI> {
     Json(WhoAmI {
         identity,
         serial: peer.serial.clone(),
-        generation: peer.generation,
+        role: grant.role,
+        generation: grant.generation,
     })
 }
 
@@ -135,20 +126,21 @@ struct Health {
 }
 
 /// 200 only while clients can really be served: not with an expired certificate, and not while stopping.
-async fn healthz(
-    State((keys, phase)): State<(Arc<Keys>, tokio::sync::watch::Receiver<Phase>)>,
-) -> (StatusCode, Json<Health>) {
-    let served = keys.served();
-    let now = SystemTime::now();
-    let (code, status) = if *phase.borrow() != Phase::Serving {
-        (StatusCode::SERVICE_UNAVAILABLE, "stopping")
-    } else if now > served.leaf.not_after {
-        (StatusCode::SERVICE_UNAVAILABLE, "certificate expired")
-    } else if now < served.leaf.not_before {
-        (StatusCode::SERVICE_UNAVAILABLE, "certificate not valid yet")
-    } else {
-        (StatusCode::OK, "ok")
+async fn healthz(State(mtls): State<Arc<MutualTls>>) -> (StatusCode, Json<Health>) {
+    told(&mtls, mtls.healthy(SystemTime::now()))
+}
+
+/// As `/healthz`, and not with a revocation list that has ended, either: then no new client gets in.
+async fn readyz(State(mtls): State<Arc<MutualTls>>) -> (StatusCode, Json<Health>) {
+    told(&mtls, mtls.ready(SystemTime::now()))
+}
+
+fn told(mtls: &MutualTls, ready: Result<(), &'static str>) -> (StatusCode, Json<Health>) {
+    let (code, status) = match ready {
+        Ok(()) => (StatusCode::OK, "ok"),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason),
     };
+    let served = mtls.keys().served();
     let health = Health {
         status,
         generation: served.generation,
@@ -156,4 +148,9 @@ async fn healthz(
         not_after: rfc3339(served.leaf.not_after),
     };
     (code, Json(health))
+}
+
+async fn metrics(State(mtls): State<Arc<MutualTls>>) -> Response {
+    let text = Text::of(mtls.metrics(), &mtls.gauges().await);
+    ([(header::CONTENT_TYPE, Text::TYPE)], text).into_response()
 }

@@ -7,19 +7,33 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use renewd_store::reader::Snapshot;
+use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{self, kx_group};
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::server::NoServerSessionStorage;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use crate::crl::Found;
 use crate::leaf::{Leaf, rfc3339};
+use crate::trust::{Material, Rules, Trust, TrustError, Verifier};
 
-/// HTTP/2 first. What was agreed on decides how [`crate::serve`] reads the connection.
+/// HTTP/2 first. What was agreed on decides how [`crate::connection`] reads the connection.
 pub const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+/// Of each full handshake. Clients should use a ticket once (RFC 8446, C.4), and some open two connections.
+const TICKETS: usize = 2;
+
+/// The TLS settings that an operator chooses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Choices {
+    /// TLS 1.2 as well, for clients that know nothing newer. Off: TLS 1.3 only.
+    pub tls12: bool,
+    /// How clients are verified.
+    pub rules: Rules,
+}
 
 /// One generation, ready for handshakes.
 #[derive(Debug)]
@@ -28,24 +42,29 @@ pub struct Served {
     pub generation: u64,
     /// Serial and validity of its leaf.
     pub leaf: Leaf,
-    /// What the handshakes use: our chain and key, and the trust that clients are verified against.
+    /// What clients are verified against. The same one as before, unless it changed.
+    pub trust: Arc<Trust>,
+    /// What the handshakes use: our chain and key, and the trust.
     pub config: Arc<ServerConfig>,
     fullchain_pem: Vec<u8>,
     ca_pem: Vec<u8>,
+    lists: Vec<Found>,
 }
 
 impl Served {
-    /// Whether a snapshot is what is served already.
+    /// Whether a snapshot with these lists is what is served already.
     ///
     /// The number alone would do were it not for a store that was made anew and counts from one again.
-    pub fn is(&self, snapshot: &Snapshot) -> bool {
+    pub fn is(&self, snapshot: &Snapshot, lists: &[Found]) -> bool {
         self.generation == snapshot.generation
             && self.fullchain_pem == snapshot.fullchain_pem
             && self.ca_pem == snapshot.ca_pem
+            && self.lists == lists
     }
 }
 
-/// Checks a snapshot and makes it ready to be served.
+/// Checks a snapshot and makes it ready to be served. `before` is what is served until then: where trust did not
+/// change, its trust is kept, and with it the tickets.
 ///
 /// The chain need not lead to `ca.pem`, which is for verifying *clients*: servers with a public
 /// certificate have private clients. It must be in order, each certificate signed by the next.
@@ -53,7 +72,13 @@ impl Served {
 /// # Errors
 ///
 /// One of [`BuildError`]'s variants. Nothing has changed then.
-pub fn build(snapshot: Snapshot, now: SystemTime) -> Result<Served, BuildError> {
+pub fn build(
+    snapshot: Snapshot,
+    lists: Vec<Found>,
+    choices: Choices,
+    before: Option<&Served>,
+    now: SystemTime,
+) -> Result<Served, BuildError> {
     let chain = certificates("fullchain.pem", &snapshot.fullchain_pem)?;
     let leaf = check_chain(&chain)?;
     if !leaf.is_valid_at(now) {
@@ -63,28 +88,44 @@ pub fn build(snapshot: Snapshot, now: SystemTime) -> Result<Served, BuildError> 
         });
     }
     let provider = Arc::new(provider());
+    let anchors = certificates("ca.pem", &snapshot.ca_pem)?;
+    let material = Material::new(anchors, &chain, lists.clone(), choices.rules);
+    let trust = match before.filter(|before| before.trust.is(&material)) {
+        Some(before) => before.trust.clone(),
+        None => Arc::new(Trust::new(
+            material,
+            provider.signature_verification_algorithms,
+            now,
+        )?),
+    };
     let key = PrivateKeyDer::from_pem_slice(snapshot.key_pem.bytes()).map_err(BuildError::Key)?;
     let pair = CertifiedKey::from_der(chain, key, &provider).map_err(BuildError::Pair)?;
-    let roots = Arc::new(trust(&snapshot.ca_pem)?);
-    let clients = WebPkiClientVerifier::builder_with_provider(roots, provider.clone())
-        .build()
-        .map_err(BuildError::Trust)?;
+    let versions: &[_] = match choices.tls12 {
+        true => &[&rustls::version::TLS13, &rustls::version::TLS12],
+        false => &[&rustls::version::TLS13],
+    };
     let mut config = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])
+        .with_protocol_versions(versions)
         .map_err(BuildError::Tls)?
-        .with_client_cert_verifier(clients)
+        .with_client_cert_verifier(Arc::new(Verifier(trust.clone())))
         .with_cert_resolver(Arc::new(SingleCertAndKey::from(pair)));
     config.alpn_protocols = ALPN.map(<[u8]>::to_vec).into();
-    // rustls does not verify a client certificate again when a session is resumed, so a ticket would
-    // be a way around a change of trust and around the certificate's expiry. No tickets, no way.
-    config.send_tls13_tickets = 0;
+    config.send_tls13_tickets = TICKETS;
+    config.ticketer = trust.tickets();
+    // Only tickets: what is kept in memory would know nothing of trust.
     config.session_storage = Arc::new(NoServerSessionStorage {});
+    // A request that can be replayed is none that an API should act on (RFC 8446, section 8).
+    config.max_early_data_size = 0;
+    // Of TLS 1.2 only what cannot be spliced (RFC 7627).
+    config.require_ems = true;
     Ok(Served {
         generation: snapshot.generation,
         leaf,
+        trust,
         config: Arc::new(config),
         fullchain_pem: snapshot.fullchain_pem,
         ca_pem: snapshot.ca_pem,
+        lists,
     })
 }
 
@@ -134,24 +175,17 @@ pub enum BuildError {
     /// The private key cannot be used, or is another certificate's.
     #[error("key.pem and fullchain.pem do not make a pair")]
     Pair(#[source] rustls::Error),
-    /// A certificate of the bundle cannot be an anchor.
-    #[error("certificate {number} of ca.pem cannot be a trust anchor")]
-    Anchor {
-        /// Counted from one.
-        number: usize,
-        /// What is wrong with it.
-        #[source]
-        source: rustls::Error,
-    },
-    /// The bundle as a whole cannot be used.
-    #[error("ca.pem cannot be used to verify clients")]
-    Trust(#[source] rustls::server::VerifierBuilderError),
+    /// Clients cannot be verified with what was published.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// The TLS settings do not fit the provider.
     #[error("the TLS settings cannot be used")]
     Tls(#[source] rustls::Error),
 }
 
 /// aws-lc-rs, with the hybrid post-quantum group first: recorded traffic stays closed to tomorrow's machines.
+///
+/// Its suites are those of TLS 1.3, and of TLS 1.2 those with ECDHE and an AEAD; a weak one cannot be chosen.
 pub fn provider() -> CryptoProvider {
     CryptoProvider {
         kx_groups: vec![
@@ -198,15 +232,4 @@ fn check_chain(chain: &[CertificateDer<'_>]) -> Result<Leaf, BuildError> {
         }
     }
     Ok(Leaf::of(&parsed[0]))
-}
-
-fn trust(pem: &[u8]) -> Result<RootCertStore, BuildError> {
-    let mut roots = RootCertStore::empty();
-    for (index, der) in certificates("ca.pem", pem)?.into_iter().enumerate() {
-        roots.add(der).map_err(|source| BuildError::Anchor {
-            number: index + 1,
-            source,
-        })?;
-    }
-    Ok(roots)
 }

@@ -1,0 +1,352 @@
+//! One connection, from the first byte to the last.
+//!
+//! Owns: the handshake, the entry into the registry, and the end: told, waited for, and cut at the deadline.
+//! Never does: decide that it must end. Neighbours: [`crate::serve`] accepts and stops, [`crate::registry`] rings,
+//! [`crate::access`] answers.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, SystemTime};
+
+use axum::Router;
+use axum::response::Response;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use rustls::{AlertDescription, CertificateError, Error, HandshakeKind};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tracing::{debug, info, warn};
+
+use crate::access::{Access, close_after};
+use crate::counted::Counted;
+use crate::explain;
+use crate::identity::Peer;
+use crate::metrics::{Handshake, Reason};
+use crate::mtls::MutualTls;
+use crate::registry::{Seat, Seated};
+use crate::serve::Phase;
+use crate::tickets;
+use crate::tls::Served;
+
+/// An idle HTTP/2 connection is asked whether anybody is there, and closed if nobody answers.
+const PING_EVERY: Duration = Duration::from_secs(30);
+const PING_ANSWERED: Duration = Duration::from_secs(20);
+
+/// The first byte of a TLS record that begins a handshake.
+const TLS_HANDSHAKE: u8 = 0x16;
+
+/// What a client that speaks plain HTTP is told.
+const PLAIN: &str = r#"{"title":"Bad Request","status":400,"detail":"this port speaks HTTPS with client certificates; use an https:// URL"}"#;
+
+/// How long a client that was told so may take to close.
+const PLAIN_LINGERS: Duration = Duration::from_secs(1);
+
+/// Serves a connection until it ends.
+pub(crate) async fn connection(
+    tcp: TcpStream,
+    address: SocketAddr,
+    mtls: Arc<MutualTls>,
+    router: Router,
+    phase: watch::Receiver<Phase>,
+) {
+    let begun = Instant::now();
+    // Taken once: this connection keeps it, whatever is swapped in later.
+    let served = mtls.keys().served();
+    let shaking = mtls.shaking();
+    let limit = mtls.settings().handshake;
+    let (how, shaken) = match timeout(limit, shake(tcp, &served)).await {
+        Ok(Ok((tls, handshake))) => match seat(&mtls, &served, &tls, handshake) {
+            Ok((how, seated)) => (how, Ok((tls, seated))),
+            Err((how, reason)) => (how, Err(reason)),
+        },
+        Ok(Err((how, error))) => (how, Err(error.to_string())),
+        Err(_) => (Handshake::Timeout, Err("it took too long".to_owned())),
+    };
+    drop(shaking);
+    mtls.metrics().handshake(how, begun.elapsed());
+    let (tls, seated) = match (shaken, how) {
+        (Ok(shaken), _) => shaken,
+        (Err(reason), Handshake::Abandoned) => {
+            return debug!(client = %address, "handshake not finished: {reason}");
+        }
+        (Err(reason), how) => {
+            return info!(client = %address, result = how.word(), "handshake refused: {reason}");
+        }
+    };
+    let seat = &seated.seat;
+    match &seat.peer().identity {
+        Ok(identity) => {
+            debug!(client = %address, identity = identity.name, serial = seat.peer().serial, "connected")
+        }
+        Err(error) => {
+            warn!(client = %address, serial = seat.peer().serial, "no identity: {error}")
+        }
+    }
+    let access = Access {
+        mtls: mtls.clone(),
+        router,
+        seat: seat.clone(),
+        generation: served.generation,
+    };
+    drop(served);
+    if let Err(error) = requests(tls, access, phase).await {
+        debug!(client = %address, "connection ended: {}", explain(&*error));
+    }
+}
+
+type Shaken = (TlsStream<TcpStream>, tickets::Handshake);
+
+async fn shake(mut tcp: TcpStream, served: &Served) -> Result<Shaken, (Handshake, io::Error)> {
+    // Without it the first response waits 40 ms for an acknowledgement that the client delays.
+    let _ = tcp.set_nodelay(true);
+    let abandoned = |error| (Handshake::Abandoned, error);
+    let mut first = [0];
+    if tcp.peek(&mut first).await.map_err(abandoned)? == 0 {
+        return Err(abandoned(io::ErrorKind::UnexpectedEof.into()));
+    }
+    if first[0] != TLS_HANDSHAKE && first[0].is_ascii_uppercase() {
+        let told = timeout(PLAIN_LINGERS, tell_plain(&mut tcp)).await;
+        let error = match told {
+            Ok(Err(error)) => error,
+            Ok(Ok(())) | Err(_) => io::Error::other("plain HTTP"),
+        };
+        return Err((Handshake::PlainHttp, error));
+    }
+    let acceptor = TlsAcceptor::from(served.config.clone());
+    let (tls, handshake) = tickets::Handshake::run(acceptor.accept(tcp)).await;
+    tls.map(|tls| (tls, handshake))
+        .map_err(|error| (refusal(&error), error))
+}
+
+/// Reads what is there before closing: a reset would take the answer away.
+async fn tell_plain(tcp: &mut TcpStream) -> io::Result<()> {
+    let mut buffer = [0; 4096];
+    let _ = tcp.read(&mut buffer).await?;
+    let answer = format!(
+        "HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{PLAIN}",
+        PLAIN.len()
+    );
+    tcp.write_all(answer.as_bytes()).await?;
+    tcp.shutdown().await?;
+    for _ in 0..16 {
+        if tcp.read(&mut buffer).await? == 0 {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn refusal(error: &io::Error) -> Handshake {
+    let tls = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<Error>());
+    match tls {
+        None => Handshake::Abandoned,
+        Some(Error::NoCertificatesPresented) => Handshake::NoCertificate,
+        Some(Error::InvalidCertificate(why)) => match why {
+            CertificateError::Expired => Handshake::Expired,
+            CertificateError::NotValidYet => Handshake::NotYetValid,
+            CertificateError::UnknownIssuer => Handshake::Untrusted,
+            CertificateError::Revoked => Handshake::Revoked,
+            CertificateError::UnknownRevocationStatus => Handshake::RevocationUnknown,
+            CertificateError::InvalidPurpose => Handshake::WrongUsage,
+            _ => Handshake::BadCertificate,
+        },
+        // What the client thinks of *our* certificate, or that it closed.
+        Some(Error::AlertReceived(AlertDescription::CloseNotify)) => Handshake::Abandoned,
+        Some(_) => Handshake::Protocol,
+    }
+}
+
+/// Enters the connection into the registry, and judges it by what is in force then: trust may have changed while
+/// hands were shaken.
+fn seat<'a>(
+    mtls: &'a MutualTls,
+    served: &Served,
+    tls: &TlsStream<TcpStream>,
+    handshake: tickets::Handshake,
+) -> Result<(Handshake, Seated<'a>), (Handshake, String)> {
+    let session = tls.get_ref().1;
+    let chain = session.peer_certificates().unwrap_or_default();
+    let (how, peer) = match (session.handshake_kind(), handshake.verified, chain.first()) {
+        (Some(HandshakeKind::Resumed), None, Some(leaf)) => (
+            Handshake::Resumed,
+            Arc::new(Peer::of(leaf, mtls.settings().choices.rules.common_name)),
+        ),
+        (
+            Some(HandshakeKind::Full | HandshakeKind::FullWithHelloRetryRequest),
+            Some(peer),
+            Some(_),
+        ) => (Handshake::Full, peer),
+        // The verifier demands a certificate. Should that ever change, nobody gets in by it.
+        _ => {
+            return Err((
+                Handshake::NoCertificate,
+                "no verified client certificate".to_owned(),
+            ));
+        }
+    };
+    let seated = mtls
+        .registry()
+        .enter(
+            chain,
+            || peer,
+            (&served.trust, handshake.anchor),
+            mtls.rules(),
+            mtls.settings().max_per_identity,
+        )
+        .map_err(|error| (Handshake::Limit, error.to_string()))?;
+    let trust = mtls.keys().served().trust.clone();
+    mtls.registry().judge(&seated.seat, &trust, mtls.metrics());
+    if SystemTime::now() > seated.seat.peer().not_after {
+        seated.seat.leave(Reason::Expired, mtls.metrics());
+    }
+    Ok((how, seated))
+}
+
+async fn requests(
+    tls: TlsStream<TcpStream>,
+    access: Access,
+    mut phase: watch::Receiver<Phase>,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
+    let (mtls, seat) = (access.mtls.clone(), access.seat.clone());
+    let builder = builder(http2, &mtls);
+    let told_close = Arc::new(AtomicBool::new(false));
+    let answers = service_fn({
+        let (phase, told_close) = (phase.clone(), told_close.clone());
+        move |request| {
+            let (access, phase, told_close) = (access.clone(), phase.clone(), told_close.clone());
+            async move {
+                let seat = access.seat.clone();
+                let mut response: Response = access.answer(request).await?;
+                // Asked when the answer is there: what happened meanwhile counts.
+                if !http2 && (*phase.borrow() != Phase::Serving || seat.leaving().is_some()) {
+                    close_after(&mut response);
+                    told_close.store(true, Relaxed);
+                }
+                Ok::<_, std::convert::Infallible>(response)
+            }
+        }
+    });
+    let stream = Counted {
+        stream: tls,
+        mtls: mtls.clone(),
+    };
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), answers));
+    let mut end = End::new(http2, mtls.settings().drain);
+    loop {
+        let stopping = *phase.borrow_and_update();
+        if end.closes_now(stopping, &seat) {
+            // HTTP/2: GOAWAY, which names the requests that were not taken. HTTP/1.1: closed when idle.
+            connection.as_mut().graceful_shutdown();
+        }
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if !http2 && end.told && !told_close.load(Relaxed) {
+                    mtls.metrics().idle_closed();
+                }
+                return ended;
+            }
+            // The sender outlives the connections; were it gone, there would be nothing left to hear.
+            Ok(()) = phase.changed() => {}
+            () = seat.rung() => {}
+            () = sleep_until(end.next()), if end.since.is_some() => {
+                if let (true, Some(reason)) = (end.is_over(), seat.leaving()) {
+                    mtls.metrics().forced(reason);
+                    info!(serial = seat.peer().serial, reason = reason.word(), "connection cut at its deadline");
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+fn builder(http2: bool, mtls: &MutualTls) -> auto::Builder<TokioExecutor> {
+    let settings = mtls.settings();
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .max_buf_size(settings.max_head.max(8192))
+        .header_read_timeout(settings.next_request);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(u32::try_from(settings.max_head).unwrap_or(u32::MAX))
+        .max_concurrent_streams(settings.max_streams)
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_ANSWERED);
+    // ALPN has decided: nothing is guessed from the first bytes.
+    if http2 {
+        builder.http2_only()
+    } else {
+        builder.http1_only()
+    }
+}
+
+/// How far one connection's end has come.
+struct End {
+    http2: bool,
+    drain: Duration,
+    /// When it was told to leave.
+    since: Option<Instant>,
+    told: bool,
+    /// Until then an idle HTTP/1.1 connection is left open, in case a response can still say `Connection: close`.
+    patience: Duration,
+}
+
+impl End {
+    fn new(http2: bool, drain: Duration) -> Self {
+        Self {
+            http2,
+            drain,
+            since: None,
+            told: false,
+            patience: drain / 2,
+        }
+    }
+
+    /// True once, when the connection is to be told.
+    fn closes_now(&mut self, stopping: Phase, seat: &Seat) -> bool {
+        let leaving = seat.leaving();
+        if leaving.is_some() && self.since.is_none() {
+            self.since = Some(Instant::now());
+        }
+        let patient = || {
+            self.since
+                .is_some_and(|since| since.elapsed() < self.patience)
+        };
+        let now = match (stopping, leaving) {
+            (Phase::Closing, _) => true,
+            (_, Some(reason)) if reason.bars() => true,
+            (Phase::LastResponses, _) | (_, Some(_)) if self.http2 => true,
+            (_, Some(_)) => !patient(),
+            _ => false,
+        };
+        let first = now && !self.told;
+        self.told |= now;
+        first
+    }
+
+    fn next(&self) -> Instant {
+        let since = self.since.unwrap_or_else(Instant::now);
+        match self.told {
+            true => since + self.drain,
+            false => since + self.patience,
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.since
+            .is_some_and(|since| since.elapsed() >= self.drain)
+    }
+}

@@ -1,0 +1,346 @@
+//! The reusable part, put together: certificate, trust, policy, connections.
+//!
+//! Owns: who is told when something changes, in which order.
+//! Never does: the work of a part. Neighbours: all of the library; [`crate::app`] makes a server of it, and so may
+//! you (`examples/axum.rs`).
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::Router;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::error;
+
+use crate::explain;
+use crate::keys::{Keys, LoadError, Reloaded, Source};
+use crate::leaf::rfc3339;
+use crate::metrics::{Gauges, Metrics, Part, Reload};
+use crate::policy::PolicyError;
+use crate::registry::Registry;
+use crate::rules::Rules;
+use crate::serve::{self, Drained, Phase};
+use crate::settings::Settings;
+use crate::watch::Watch;
+
+/// How often connections are looked at for their age and their client's expiry.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// A server's side of mutual TLS: the certificate that it follows, whom it believes, what they may do, and the
+/// connections that came of it.
+#[derive(Debug)]
+pub struct MutualTls {
+    settings: Settings,
+    keys: Arc<Keys>,
+    rules: Rules,
+    registry: Registry,
+    metrics: Metrics,
+    phase: watch::Sender<Phase>,
+    shaking: AtomicUsize,
+    watch: Mutex<Option<Watch>>,
+    /// Called with a line for people whenever there is a new one.
+    tell: fn(&str),
+}
+
+impl MutualTls {
+    /// Reads the certificate, its trust and the policy. To be called within a tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// When one of them cannot be used: a server without has nothing to do.
+    pub fn open(settings: Settings) -> Result<Arc<Self>, OpenError> {
+        Self::open_telling(settings, |_| {})
+    }
+
+    /// As [`MutualTls::open`]; `tell` hears each new line of [`MutualTls::status`].
+    ///
+    /// # Errors
+    ///
+    /// As [`MutualTls::open`].
+    pub fn open_telling(settings: Settings, tell: fn(&str)) -> Result<Arc<Self>, OpenError> {
+        // The watch first: a swap between the first reading and the watch would go unseen.
+        let watch = Watch::new(&settings).map_err(|source| OpenError::Watch {
+            path: settings.certificate.clone(),
+            source,
+        })?;
+        let keys = Keys::open(Source {
+            directory: settings.certificate.clone(),
+            crl: settings.crl.clone(),
+            choices: settings.choices,
+        })
+        .map_err(OpenError::Certificate)?;
+        let rules = Rules::open(settings.policy.clone()).map_err(OpenError::Policy)?;
+        Ok(Arc::new(Self {
+            keys: Arc::new(keys),
+            rules,
+            registry: Registry::default(),
+            metrics: Metrics::default(),
+            phase: watch::channel(Phase::Serving).0,
+            shaking: AtomicUsize::new(0),
+            watch: Mutex::new(Some(watch)),
+            settings,
+            tell,
+        }))
+    }
+
+    /// Takes up what is published now and what the policy says now, each by itself: a broken policy does not hold up
+    /// a new certificate. Whoever asks, one generation is one reload.
+    ///
+    /// # Errors
+    ///
+    /// When one was refused. What was in use before still is.
+    pub async fn reload(&self) -> Result<(), ReloadError> {
+        let before = self.keys.served();
+        let certificate = self.keys.reload().await;
+        self.metrics.reload(
+            Part::Certificate,
+            match &certificate {
+                Ok(Reloaded::Swapped(served)) => {
+                    if !Arc::ptr_eq(&served.trust, &before.trust) {
+                        self.metrics.trust_changed();
+                    }
+                    Reload::Swapped
+                }
+                Ok(Reloaded::Unchanged(_)) => Reload::Unchanged,
+                Err(_) => Reload::Refused,
+            },
+        );
+        let policy = self.rules.reload().await;
+        if self.settings.policy.is_some() {
+            let how = match policy {
+                Ok(true) => Reload::Swapped,
+                Ok(false) => Reload::Unchanged,
+                Err(_) => Reload::Refused,
+            };
+            self.metrics.reload(Part::Policy, how);
+        }
+        (self.tell)(&self.status().await);
+        certificate.map_err(ReloadError::Certificate)?;
+        policy.map_err(ReloadError::Policy)?;
+        Ok(())
+    }
+
+    /// Serves until `stop` is done, then lets the open connections end. At most once.
+    pub async fn serve(
+        self: &Arc<Self>,
+        listeners: Vec<TcpListener>,
+        router: Router,
+        stop: impl Future<Output = ()>,
+    ) -> Drained {
+        let watch = self
+            .watch
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let mut parts = JoinSet::new();
+        let mtls = self.clone();
+        parts.spawn(async move {
+            match watch {
+                Some(watch) => watch.run(|| mtls.reload()).await,
+                None => std::future::pending().await,
+            }
+        });
+        // Before the first connection, so that none is older than what they have seen.
+        let changes = (self.keys.subscribe(), self.rules.subscribe());
+        parts.spawn(self.clone().judge(changes.0, changes.1));
+        parts.spawn(self.clone().sweep());
+        let stop = async {
+            tokio::select! {
+                () = stop => {}
+                // None of them ever ends by itself: it has panicked. A server that no longer follows the
+                // certificate is better restarted than left to expire.
+                ended = parts.join_next() => error!("a part has failed: {ended:?}"),
+            }
+        };
+        // They go on while connections are drained, and end with this.
+        serve::serve(listeners, self, router, stop).await
+    }
+
+    async fn judge(
+        self: Arc<Self>,
+        mut served: watch::Receiver<Arc<crate::tls::Served>>,
+        mut policy: watch::Receiver<Arc<crate::policy::Policy>>,
+    ) {
+        loop {
+            let changed = tokio::select! {
+                changed = served.changed() => changed,
+                changed = policy.changed() => changed,
+            };
+            if changed.is_err() {
+                return;
+            }
+            let trust = served.borrow_and_update().trust.clone();
+            let policy = policy.borrow_and_update().clone();
+            let mtls = self.clone();
+            let judged = tokio::task::spawn_blocking(move || {
+                mtls.registry.judge_all(&trust, &policy, &mtls.metrics);
+            });
+            if let Err(panic) = judged.await {
+                error!("connections were not judged: {panic}");
+                return;
+            }
+        }
+    }
+
+    async fn sweep(self: Arc<Self>) {
+        let mut clock = tokio::time::interval(SWEEP);
+        loop {
+            clock.tick().await;
+            self.registry
+                .sweep(SystemTime::now(), self.settings.max_age, &self.metrics);
+        }
+    }
+
+    /// One line on what is being served, and what was refused since.
+    pub async fn status(&self) -> String {
+        let served = self.keys.served();
+        let mut line = format!(
+            "serving generation {}, serial {}, valid until {}",
+            served.generation,
+            served.leaf.serial,
+            rfc3339(served.leaf.not_after)
+        );
+        for refusal in [self.keys.refusal().await, self.rules.refusal().await]
+            .into_iter()
+            .flatten()
+        {
+            line.push_str("; last reload: ");
+            line.push_str(&refusal);
+        }
+        line
+    }
+
+    /// Whether new clients can be served, or why not: [`MutualTls::healthy`], and no revocation list has ended.
+    ///
+    /// # Errors
+    ///
+    /// In a few words, for a health check.
+    pub fn ready(&self, now: SystemTime) -> Result<(), &'static str> {
+        self.healthy(now)?;
+        match self.keys.served().trust.lists_until() {
+            Some(until) if now > until => Err("revocation list expired"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the server is at work, with a certificate of today, or why not.
+    ///
+    /// # Errors
+    ///
+    /// In a few words, for a health check.
+    pub fn healthy(&self, now: SystemTime) -> Result<(), &'static str> {
+        let served = self.keys.served();
+        if *self.phase.borrow() != Phase::Serving {
+            Err("stopping")
+        } else if now > served.leaf.not_after {
+            Err("certificate expired")
+        } else if now < served.leaf.not_before {
+            Err("certificate not valid yet")
+        } else {
+            Ok(())
+        }
+    }
+
+    /// What only shows at the moment of asking.
+    pub async fn gauges(&self) -> Gauges {
+        let served = self.keys.served();
+        let seconds = |time: SystemTime| {
+            time.duration_since(UNIX_EPOCH)
+                .map_or(0.0, |since| since.as_secs_f64())
+        };
+        let (open, draining) = self.registry.count();
+        Gauges {
+            generation: served.generation,
+            serial: served.leaf.serial.clone(),
+            not_after: seconds(served.leaf.not_after),
+            lists_until: served.trust.lists_until().map(seconds),
+            ready: self.ready(SystemTime::now()).is_ok(),
+            policy: !self.rules.policy().is_open(),
+            refused: self.keys.refusal().await.is_some() || self.rules.refusal().await.is_some(),
+            open: open - draining,
+            draining,
+            handshaking: self.shaking.load(Relaxed),
+        }
+    }
+
+    /// The settings that it was opened with.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The certificate in use, and its trust.
+    pub fn keys(&self) -> &Arc<Keys> {
+        &self.keys
+    }
+
+    /// The policy in force.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// What was counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    pub(crate) fn phases(&self) -> watch::Receiver<Phase> {
+        self.phase.subscribe()
+    }
+
+    pub(crate) fn enter_phase(&self, phase: Phase) {
+        self.phase.send_replace(phase);
+    }
+
+    /// Counts a handshake for as long as the result lives.
+    pub(crate) fn shaking(&self) -> impl Drop + use<'_> {
+        self.shaking.fetch_add(1, Relaxed);
+        Shaking(&self.shaking)
+    }
+}
+
+struct Shaking<'a>(&'a AtomicUsize);
+
+impl Drop for Shaking<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Why it cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The certificate's directory, or that of another file, cannot be watched.
+    #[error("cannot watch the certificate's directory {} or that of another file in use", path.display())]
+    Watch {
+        /// The certificate's.
+        path: PathBuf,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// There is no certificate that can be served.
+    #[error("no usable certificate")]
+    Certificate(#[source] LoadError),
+    /// The policy was refused.
+    #[error("no usable policy")]
+    Policy(#[source] PolicyError),
+}
+
+/// Why a reload was refused; what was in use still is.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// The certificate, its trust or the revocation lists.
+    #[error("certificate refused: {}", explain(.0))]
+    Certificate(LoadError),
+    /// The policy.
+    #[error("policy refused: {}", explain(.0))]
+    Policy(PolicyError),
+}
