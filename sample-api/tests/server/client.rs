@@ -10,7 +10,11 @@ use hyper::client::conn::{http1, http2};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use renewd_sample_api::tls;
-use rustls::{ClientConfig, HandshakeKind, NamedGroup, ProtocolVersion, RootCertStore};
+use rustls::client::Resumption;
+use rustls::{
+    ClientConfig, HandshakeKind, NamedGroup, ProtocolVersion, RootCertStore,
+    SupportedProtocolVersion,
+};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpStream;
@@ -57,6 +61,41 @@ pub(crate) fn settings(
     Arc::new(config)
 }
 
+/// As [`settings`], and every handshake is a full one.
+pub(crate) fn unresumed(
+    authority: &Authority,
+    pair: Option<&Pair>,
+    http: Http,
+) -> Arc<ClientConfig> {
+    let mut config = Arc::unwrap_or_clone(settings(authority, pair, http));
+    config.resumption = Resumption::disabled();
+    Arc::new(config)
+}
+
+/// For one version of TLS.
+pub(crate) fn versions(
+    authority: &Authority,
+    pair: &Pair,
+    versions: &[&'static SupportedProtocolVersion],
+) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    roots
+        .add(CertificateDer::from_pem_slice(authority.bundle().as_bytes()).unwrap())
+        .unwrap();
+    let chain = CertificateDer::pem_slice_iter(pair.chain.as_bytes());
+    let mut config = ClientConfig::builder_with_provider(Arc::new(tls::provider()))
+        .with_protocol_versions(versions)
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_client_auth_cert(
+            chain.map(Result::unwrap).collect(),
+            PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap(),
+        )
+        .unwrap();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config
+}
+
 enum Sender {
     One(http1::SendRequest<Empty<Bytes>>),
     Two(http2::SendRequest<Empty<Bytes>>),
@@ -69,7 +108,8 @@ pub(crate) struct Client {
     pub(crate) leaf: CertificateDer<'static>,
     pub(crate) kind: HandshakeKind,
     pub(crate) version: ProtocolVersion,
-    pub(crate) group: NamedGroup,
+    /// None of a session that TLS 1.2 resumed.
+    pub(crate) group: Option<NamedGroup>,
 }
 
 impl Client {
@@ -85,7 +125,9 @@ impl Client {
         let leaf = session.peer_certificates().unwrap()[0].clone();
         let kind = session.handshake_kind().unwrap();
         let version = session.protocol_version().unwrap();
-        let group = session.negotiated_key_exchange_group().unwrap().name();
+        let group = session
+            .negotiated_key_exchange_group()
+            .map(|group| group.name());
         let io = TokioIo::new(tls);
         let sender = if http2 {
             let (sender, driver) = http2::handshake(TokioExecutor::new(), io)
@@ -146,6 +188,36 @@ impl Client {
         }
     }
 
+    /// A stream without HTTP on it.
+    pub(crate) async fn raw(
+        address: SocketAddr,
+        config: Arc<ClientConfig>,
+    ) -> tokio_rustls::client::TlsStream<TcpStream> {
+        let tcp = TcpStream::connect(address).await.unwrap();
+        let name = "localhost".try_into().unwrap();
+        TlsConnector::from(config).connect(name, tcp).await.unwrap()
+    }
+
+    /// Asks over HTTP/1.1 with one more header.
+    pub(crate) async fn ask_with(
+        &mut self,
+        path: &str,
+        name: &str,
+        value: &str,
+    ) -> hyper::Result<(Response<()>, String)> {
+        self.ready().await?;
+        let Sender::One(sender) = &mut self.sender else {
+            panic!("for HTTP/1.1");
+        };
+        let request = Request::get(path)
+            .header("host", "localhost")
+            .header(name, value);
+        let response = sender
+            .send_request(request.body(Empty::new()).unwrap())
+            .await?;
+        whole(response).await
+    }
+
     /// Asks, and reads the whole response.
     pub(crate) async fn ask(&mut self, path: &str) -> hyper::Result<(Response<()>, String)> {
         whole(self.send(path).await?).await
@@ -160,16 +232,21 @@ pub(crate) async fn whole(response: Response<Incoming>) -> hyper::Result<(Respon
     Ok((Response::from_parts(head, ()), text))
 }
 
-/// A plain request to the health listener.
+/// What `/healthz` says.
 pub(crate) async fn health(address: SocketAddr) -> (u16, serde_json::Value) {
+    let (head, body) = plain(address, "/healthz").await;
+    (head.status().as_u16(), serde_json::from_str(&body).unwrap())
+}
+
+/// A plain request to the health listener.
+pub(crate) async fn plain(address: SocketAddr, path: &str) -> (Response<()>, String) {
     let tcp = TcpStream::connect(address).await.unwrap();
     let (mut sender, driver) = http1::handshake(TokioIo::new(tcp)).await.unwrap();
     tokio::spawn(driver);
-    let request = Request::get("/healthz").header("host", "localhost");
+    let request = Request::get(path).header("host", "localhost");
     let response = sender
         .send_request(request.body(Empty::<Bytes>::new()).unwrap())
         .await
         .unwrap();
-    let (head, body) = whole(response).await.unwrap();
-    (head.status().as_u16(), serde_json::from_str(&body).unwrap())
+    whole(response).await.unwrap()
 }

@@ -139,6 +139,7 @@ fn reload_succeeds_only_if_the_new_pair_is_in_use() {
     let mixed = Pair {
         key: site.authority.server().key,
         chain: site.authority.server().chain,
+        serial: 0,
     };
     site.publish(3, &mixed);
     let (code, said) = program.run("reload");

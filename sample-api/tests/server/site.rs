@@ -4,23 +4,28 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams,
+    SanType,
 };
 use renewd_sample_api::app::Server;
 use renewd_sample_api::config::Config;
 use renewd_sample_api::keys::Keys;
 use renewd_sample_api::serve::Drained;
 use renewd_sample_api::tls::Served;
+use renewd_sample_api::{MutualTls, Settings};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 /// Longer than anything here takes on a busy machine; reaching it is a failure.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+
+static SERIAL: AtomicU64 = AtomicU64::new(0x1234_5678);
 
 pub(crate) const WEB: &str = "spiffe://example.internal/web";
 
@@ -29,6 +34,8 @@ pub(crate) const WEB: &str = "spiffe://example.internal/web";
 pub(crate) struct Pair {
     pub(crate) key: String,
     pub(crate) chain: String,
+    /// Of the leaf.
+    pub(crate) serial: u64,
 }
 
 pub(crate) struct Authority {
@@ -38,9 +45,15 @@ pub(crate) struct Authority {
 
 impl Authority {
     pub(crate) fn new() -> Self {
+        Self::named("ca")
+    }
+
+    pub(crate) fn named(owner: &str) -> Self {
         let params = |name: &str| {
             let mut params = CertificateParams::default();
-            params.distinguished_name.push(DnType::CommonName, name);
+            params
+                .distinguished_name
+                .push(DnType::CommonName, format!("{owner} {name}"));
             params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
             params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
             params
@@ -57,6 +70,75 @@ impl Authority {
 
     pub(crate) fn bundle(&self) -> String {
         self.issuer.pem()
+    }
+
+    /// Lists of both CAs, of now until an hour from now, that name these clients.
+    pub(crate) fn lists(&self, revoked: &[&Pair]) -> String {
+        let now = SystemTime::now();
+        self.lists_of(revoked, now, now + Duration::from_secs(3600))
+    }
+
+    pub(crate) fn lists_of(
+        &self,
+        revoked: &[&Pair],
+        from: SystemTime,
+        until: SystemTime,
+    ) -> String {
+        // Whole seconds: a fraction is lost in the list, and `from` would come out earlier than it was meant.
+        let list = |revoked: &[&Pair]| CertificateRevocationListParams {
+            this_update: (from - Duration::from_secs(1)).into(),
+            next_update: until.into(),
+            crl_number: 1u64.into(),
+            issuing_distribution_point: None,
+            revoked_certs: revoked
+                .iter()
+                .map(|pair| RevokedCertParams {
+                    serial_number: pair.serial.into(),
+                    revocation_time: from.into(),
+                    reason_code: None,
+                    invalidity_date: None,
+                })
+                .collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let leaves = list(revoked).signed_by(&self.intermediate).unwrap();
+        let intermediates = list(&[]).signed_by(&self.issuer).unwrap();
+        leaves.pem().unwrap() + &intermediates.pem().unwrap()
+    }
+
+    /// A client below so many intermediates.
+    pub(crate) fn long_chain(&self, names: &[&str], depth: usize) -> Pair {
+        let mut chain = String::new();
+        let mut above: Option<CertifiedIssuer<'static, KeyPair>> = None;
+        for number in 0..depth {
+            let mut params = CertificateParams::default();
+            params
+                .distinguished_name
+                .push(DnType::CommonName, format!("link {number}"));
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            let key = KeyPair::generate().unwrap();
+            let issuer = above.as_ref().unwrap_or(&self.issuer);
+            let link = CertifiedIssuer::signed_by(params, key, issuer).unwrap();
+            chain = link.pem() + &chain;
+            above = Some(link);
+        }
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        params.subject_alt_names = names
+            .iter()
+            .map(|name| SanType::URI((*name).try_into().unwrap()))
+            .collect();
+        let leaf = params.signed_by(&key, above.as_ref().unwrap()).unwrap();
+        Pair {
+            key: key.serialize_pem(),
+            chain: leaf.pem() + &chain,
+            serial: 0,
+        }
+    }
+
+    pub(crate) fn client_until(&self, names: &[&str], not_after: SystemTime) -> Pair {
+        self.sign(names, ExtendedKeyUsagePurpose::ClientAuth, not_after)
     }
 
     pub(crate) fn server(&self) -> Pair {
@@ -84,6 +166,8 @@ impl Authority {
     ) -> Pair {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
+        let serial = SERIAL.fetch_add(1, Relaxed);
+        params.serial_number = Some(serial.into());
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.not_before = (SystemTime::now() - Duration::from_secs(7200)).into();
         params.not_after = not_after.into();
@@ -99,6 +183,7 @@ impl Authority {
         Pair {
             key: key.serialize_pem(),
             chain: leaf.pem() + &self.intermediate.pem(),
+            serial,
         }
     }
 }
@@ -138,13 +223,25 @@ impl Site {
         self.publish_with(generation, pair, &self.authority.bundle());
     }
 
+    /// A generation with revocation lists.
+    pub(crate) fn publish_lists(&self, generation: u64, pair: &Pair, lists: &str) {
+        self.write(generation, pair, &self.authority.bundle());
+        let directory = self.directory().join(format!(".{generation}"));
+        fs::write(directory.join("crl.pem"), lists).unwrap();
+        self.point(generation);
+    }
+
     pub(crate) fn publish_with(&self, generation: u64, pair: &Pair, bundle: &str) {
+        self.write(generation, pair, bundle);
+        self.point(generation);
+    }
+
+    fn write(&self, generation: u64, pair: &Pair, bundle: &str) {
         let directory = self.directory().join(format!(".{generation}"));
         fs::create_dir(&directory).unwrap();
         fs::write(directory.join("key.pem"), &pair.key).unwrap();
         fs::write(directory.join("fullchain.pem"), &pair.chain).unwrap();
         fs::write(directory.join("ca.pem"), bundle).unwrap();
-        self.point(generation);
     }
 
     pub(crate) fn point(&self, generation: u64) {
@@ -154,12 +251,13 @@ impl Site {
     }
 
     pub(crate) fn config(&self, drain: Duration) -> Config {
+        let mut mtls = Settings::new(self.directory());
+        mtls.drain = drain;
         Config {
             listen: "127.0.0.1:0".parse().unwrap(),
-            certificate: self.directory(),
             health: "127.0.0.1:0".parse().unwrap(),
             admin: self.path().join("admin.sock"),
-            drain,
+            mtls,
         }
     }
 }
@@ -169,6 +267,7 @@ pub(crate) struct Running {
     pub(crate) address: std::net::SocketAddr,
     pub(crate) health: std::net::SocketAddr,
     pub(crate) keys: Arc<Keys>,
+    pub(crate) mtls: Arc<MutualTls>,
     stop: oneshot::Sender<()>,
     ended: JoinHandle<Drained>,
 }
@@ -179,12 +278,20 @@ impl Running {
     }
 
     pub(crate) async fn start_with(site: &Site, drain: Duration) -> Self {
-        let server = Server::bind(site.config(drain)).await.unwrap();
+        Self::start_as(site, |settings| settings.drain = drain).await
+    }
+
+    /// With settings of the test's own.
+    pub(crate) async fn start_as(site: &Site, set: impl FnOnce(&mut Settings)) -> Self {
+        let mut config = site.config(DEADLINE);
+        set(&mut config.mtls);
+        let server = Server::bind(config).await.unwrap();
         let (stop, stopped) = oneshot::channel();
         Self {
             address: server.listen_address().unwrap(),
             health: server.health_address().unwrap(),
-            keys: server.keys(),
+            keys: server.mtls().keys().clone(),
+            mtls: server.mtls(),
             stop,
             ended: tokio::spawn(server.run(async {
                 let _ = stopped.await;
@@ -200,6 +307,18 @@ impl Running {
             .expect("swapped in time")
             .unwrap()
             .clone()
+    }
+
+    /// Waits until something is so.
+    pub(crate) async fn until(&self, what: &str, is_so: impl Fn(&MutualTls) -> bool) {
+        let deadline = tokio::time::Instant::now() + DEADLINE;
+        while !is_so(&self.mtls) {
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "not in time: {what}"
+            );
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     pub(crate) fn stop(self) -> JoinHandle<Drained> {

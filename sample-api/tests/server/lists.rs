@@ -1,0 +1,210 @@
+//! Revocation lists: where they are found, and what is refused.
+
+use std::fs;
+use std::time::{Duration, SystemTime};
+
+use renewd_sample_api::metrics::{Handshake, Part, Reload};
+use rustls_pki_types::CertificateRevocationListDer;
+use rustls_pki_types::pem::PemObject;
+
+use crate::client::{Client, Http, health, plain, unresumed};
+use crate::site::{Authority, Pair, Running, Site, WEB};
+
+async fn is_served(site: &Site, running: &Running, pair: &Pair) -> bool {
+    match Client::connect(
+        running.address,
+        unresumed(&site.authority, Some(pair), Http::One),
+    )
+    .await
+    {
+        Err(_) => false,
+        Ok(mut client) => client
+            .ask("/")
+            .await
+            .is_ok_and(|(head, _)| head.status() == 200),
+    }
+}
+
+#[tokio::test]
+async fn lists_that_cannot_be_relied_on_are_refused_and_the_old_ones_stay() {
+    let site = Site::empty();
+    let (good, bad) = (site.authority.client(&[WEB]), site.authority.client(&[WEB]));
+    site.publish_lists(1, &site.authority.server(), &site.authority.lists(&[&bad]));
+    let running = Running::start(&site).await;
+    let (now, minute) = (SystemTime::now(), Duration::from_secs(60));
+    let namesake = Authority::new();
+    let sound = site.authority.lists(&[]);
+    let cases = [
+        (
+            "expired",
+            site.authority.lists_of(&[], now - 3 * minute, now - minute),
+            "not now",
+        ),
+        (
+            "of tomorrow",
+            site.authority
+                .lists_of(&[], now + minute * 60, now + minute * 90),
+            "not now",
+        ),
+        (
+            "another CA",
+            Authority::named("other").lists(&[]),
+            "neither in ca.pem nor in the chain",
+        ),
+        (
+            "not signed by whom it names",
+            namesake.lists(&[]),
+            "not signed by the CA that it names",
+        ),
+        ("empty", String::new(), "holds no revocation list"),
+        (
+            "a certificate",
+            site.authority.bundle(),
+            "holds no revocation list",
+        ),
+        ("truncated", sound[..sound.len() / 4].to_owned(), "crl.pem"),
+        (
+            "garbage",
+            "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n".to_owned(),
+            "cannot be parsed",
+        ),
+    ];
+    for (generation, (case, lists, reason)) in (2..).zip(cases) {
+        site.publish_lists(generation, &site.authority.server(), &lists);
+        let refusal = running.mtls.reload().await.expect_err(case).to_string();
+        assert!(
+            refusal.contains(&format!("generation {generation} refused")),
+            "{case}: {refusal}"
+        );
+        assert!(refusal.contains(reason), "{case}: {refusal}");
+        assert_eq!(running.keys.served().generation, 1, "{case}");
+    }
+    assert!(
+        running
+            .mtls
+            .metrics()
+            .reloads(Part::Certificate, Reload::Refused)
+            >= 8
+    );
+    assert!(is_served(&site, &running, &good).await);
+    assert!(!is_served(&site, &running, &bad).await);
+}
+
+#[tokio::test]
+async fn a_directory_of_lists_is_followed_in_pem_and_der() {
+    let site = Site::new();
+    let lists = site.path().join("crl");
+    fs::create_dir(&lists).unwrap();
+    let (one, two) = (site.authority.client(&[WEB]), site.authority.client(&[WEB]));
+    let write = |revoked: &[&Pair], der: bool| {
+        let pem = site.authority.lists(revoked);
+        let ders = CertificateRevocationListDer::pem_slice_iter(pem.as_bytes());
+        match der {
+            true => {
+                for (index, der) in ders.enumerate() {
+                    fs::write(lists.join(format!("{index}.new")), der.unwrap()).unwrap();
+                    fs::rename(
+                        lists.join(format!("{index}.new")),
+                        lists.join(format!("{index}.der")),
+                    )
+                    .unwrap();
+                }
+            }
+            false => fs::write(lists.join("all.pem"), pem).unwrap(),
+        }
+    };
+    let running = Running::start_as(&site, |settings| settings.crl = Some(lists.clone())).await;
+    assert!(is_served(&site, &running, &one).await);
+
+    write(&[&one], false);
+    running
+        .until("the list is in use", |mtls| {
+            mtls.keys().served().trust.lists() == 2
+        })
+        .await;
+    assert!(!is_served(&site, &running, &one).await);
+    assert!(is_served(&site, &running, &two).await);
+
+    fs::remove_file(lists.join("all.pem")).unwrap();
+    running
+        .until("it is not", |mtls| mtls.keys().served().trust.lists() == 0)
+        .await;
+    write(&[&two], true);
+    running
+        .until("two in DER", |mtls| mtls.keys().served().trust.lists() == 2)
+        .await;
+    assert!(is_served(&site, &running, &one).await);
+    assert!(!is_served(&site, &running, &two).await);
+}
+
+#[tokio::test]
+async fn of_a_ca_without_a_list_nobody_gets_in_unless_a_setting_says_so() {
+    let site = Site::empty();
+    let other = Authority::named("other");
+    let both = site.authority.bundle() + &other.bundle();
+    site.publish_with(1, &site.authority.server(), &both);
+    let file = site.path().join("lists.pem");
+    fs::write(&file, site.authority.lists(&[])).unwrap();
+    for accept in [false, true] {
+        let running = Running::start_as(&site, |settings| {
+            settings.crl = Some(file.clone());
+            settings.choices.rules.accept_unknown_revocation = accept;
+        })
+        .await;
+        assert!(is_served(&site, &running, &site.authority.client(&[WEB])).await);
+        assert_eq!(
+            is_served(&site, &running, &other.client(&[WEB])).await,
+            accept
+        );
+        let unknown = running
+            .mtls
+            .metrics()
+            .handshakes(Handshake::RevocationUnknown);
+        assert_eq!(unknown, u64::from(!accept));
+        fs::remove_file(site.path().join("admin.sock")).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn with_a_list_that_has_ended_nobody_new_gets_in_and_readiness_says_so() {
+    let site = Site::empty();
+    let now = SystemTime::now();
+    let until = now + Duration::from_secs(3);
+    site.publish_lists(
+        1,
+        &site.authority.server(),
+        &site.authority.lists_of(&[], now, until),
+    );
+    let running = Running::start(&site).await;
+    let client = site.authority.client(&[WEB]);
+    // Its ticket must not go on where a handshake would not.
+    let config = crate::client::settings(&site.authority, Some(&client), Http::One);
+    let mut open = Client::connect(running.address, config.clone())
+        .await
+        .unwrap();
+    open.ask("/").await.unwrap();
+    assert_eq!(plain(running.health, "/readyz").await.0.status(), 200);
+
+    running
+        .until("the list has ended", |mtls| {
+            mtls.ready(SystemTime::now()).is_err()
+        })
+        .await;
+    let (head, body) = plain(running.health, "/readyz").await;
+    assert_eq!(head.status(), 503);
+    assert!(body.contains("revocation list expired"), "{body}");
+    assert_eq!(health(running.health).await.0, 200);
+    running
+        .until("a second more", |_| {
+            SystemTime::now() > until + Duration::from_secs(1)
+        })
+        .await;
+    assert!(!is_served(&site, &running, &client).await);
+    let resumed = match Client::connect(running.address, config).await {
+        Err(_) => false,
+        Ok(mut client) => client.ask("/").await.is_ok(),
+    };
+    assert!(!resumed);
+    // Nothing new is known of those who are in.
+    assert_eq!(open.ask("/").await.unwrap().0.status(), 200);
+}

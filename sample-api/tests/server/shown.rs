@@ -1,0 +1,141 @@
+//! What the server shows of itself: health, readiness, metrics.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use crate::client::{Client, Http, plain};
+use crate::site::{Running, Site, WEB};
+
+/// Samples by their series, after a check of what OpenMetrics demands of the text.
+fn parsed(text: &str) -> BTreeMap<String, f64> {
+    assert!(text.ends_with("\n# EOF\n"));
+    let (mut families, mut samples) = (BTreeSet::new(), BTreeMap::new());
+    let mut family = String::new();
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            family = rest.split(' ').next().unwrap().to_owned();
+            assert!(families.insert(family.clone()), "{family} twice");
+        } else if !line.starts_with('#') {
+            assert!(line.starts_with(&family), "{line} is not of {family}");
+            let (series, value) = line.rsplit_once(' ').unwrap();
+            assert!(
+                samples
+                    .insert(series.to_owned(), value.parse().unwrap())
+                    .is_none(),
+                "{series} twice"
+            );
+        }
+    }
+    samples
+}
+
+#[tokio::test]
+async fn the_metrics_are_openmetrics_and_say_what_happened() {
+    let site = Site::new();
+    let running = Running::start(&site).await;
+    let mut client = Client::of(running.address, &site.authority, &[WEB], Http::Two).await;
+    client.ask("/").await.unwrap();
+    client.ask("/nowhere").await.unwrap();
+    site.publish(2, &site.authority.server());
+    running.serves(2).await;
+    let (head, text) = plain(running.health, "/metrics").await;
+    assert_eq!(
+        head.headers()["content-type"],
+        "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    );
+    let samples = parsed(&text);
+    let serial = running.keys.served().leaf.serial.clone();
+    for (series, value) in [
+        (
+            format!("sample_api_certificate_info{{generation=\"2\",serial=\"{serial}\"}}"),
+            1.0,
+        ),
+        ("sample_api_ready".to_owned(), 1.0),
+        ("sample_api_policy_enforced".to_owned(), 0.0),
+        (
+            "sample_api_handshakes_total{result=\"full\"}".to_owned(),
+            1.0,
+        ),
+        (
+            "sample_api_handshakes_total{result=\"revoked\"}".to_owned(),
+            0.0,
+        ),
+        (
+            "sample_api_handshake_duration_seconds_count".to_owned(),
+            1.0,
+        ),
+        ("sample_api_connections{state=\"open\"}".to_owned(), 1.0),
+        ("sample_api_connections{state=\"draining\"}".to_owned(), 0.0),
+        (
+            "sample_api_drained_total{reason=\"revoked\"}".to_owned(),
+            0.0,
+        ),
+        (
+            "sample_api_requests_total{role=\"any\",code=\"200\"}".to_owned(),
+            1.0,
+        ),
+        (
+            "sample_api_requests_total{role=\"any\",code=\"404\"}".to_owned(),
+            1.0,
+        ),
+        (
+            "sample_api_request_duration_seconds_bucket{le=\"+Inf\"}".to_owned(),
+            2.0,
+        ),
+        (
+            "sample_api_reloads_total{part=\"certificate\",result=\"swapped\"}".to_owned(),
+            1.0,
+        ),
+        ("sample_api_reload_refused".to_owned(), 0.0),
+        ("sample_api_trust_changes_total".to_owned(), 0.0),
+    ] {
+        assert_eq!(samples.get(&series), Some(&value), "{series}\n{text}");
+    }
+    assert!(
+        samples["sample_api_sent_bytes_total"] > 0.0
+            && samples["sample_api_received_bytes_total"] > 0.0
+    );
+    assert!(samples["sample_api_certificate_not_after_seconds"] > 1.7e9);
+}
+
+#[tokio::test]
+async fn every_metric_is_documented_and_no_other() {
+    let site = Site::empty();
+    site.publish_lists(1, &site.authority.server(), &site.authority.lists(&[]));
+    let running = Running::start(&site).await;
+    let (_, text) = plain(running.health, "/metrics").await;
+    let shown: BTreeSet<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
+        .collect();
+    let document = fs::read_to_string(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../docs/sample-api.md"
+    ))
+    .unwrap();
+    let documented: BTreeSet<&str> = document
+        .split('`')
+        .filter(|word| word.starts_with("sample_api_"))
+        .map(|word| word.split('{').next().unwrap())
+        .collect();
+    assert_eq!(shown, documented);
+}
+
+#[tokio::test]
+async fn clients_cannot_make_new_series() {
+    let site = Site::new();
+    let running = Running::start(&site).await;
+    let mut client = Client::of(running.address, &site.authority, &[WEB], Http::Two).await;
+    client.ask("/nowhere").await.unwrap();
+    let count = async || parsed(&plain(running.health, "/metrics").await.1).len();
+    let before = count().await;
+    for number in 0..50 {
+        client.ask(&format!("/nowhere/{number}")).await.unwrap();
+    }
+    for number in 0..5 {
+        let name = format!("host{number}.example");
+        let mut client = Client::of(running.address, &site.authority, &[&name], Http::One).await;
+        client.ask("/nowhere").await.unwrap();
+    }
+    assert_eq!(count().await, before);
+}
