@@ -4,7 +4,8 @@
 //! Never does: answer itself. Neighbours: [`crate::connection`] brings requests, [`crate::registry`] decides.
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -32,17 +33,39 @@ pub struct Grant {
     pub role: String,
     /// The generation of the server's certificate that the connection began with.
     pub generation: u64,
+    /// Where the connection came from.
+    pub client: SocketAddr,
     /// The trace that the request belongs to; it stands in the request's `traceparent`, too.
     pub trace: TraceId,
 }
 
 /// The requests of one connection.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Access {
     pub(crate) mtls: Arc<MutualTls>,
     pub(crate) router: Router,
     pub(crate) seat: Arc<Seat>,
     pub(crate) generation: u64,
+    pub(crate) client: SocketAddr,
+    pub(crate) tunnel: Tunnel,
+}
+
+/// Where whoever answers leaves work that goes on with the connection after HTTP has ended on it. As an extension of each
+/// request; what is left there is drained and cut like a response.
+#[derive(Clone, Default)]
+pub(crate) struct Tunnel(Arc<Mutex<Option<Work>>>);
+
+/// It has no name and no end of its own.
+pub(crate) type Work = futures_util::future::BoxFuture<'static, ()>;
+
+impl Tunnel {
+    pub(crate) fn put(&self, work: impl Future<Output = ()> + Send + 'static) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::pin(work));
+    }
+
+    pub(crate) fn take(&self) -> Option<Work> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 impl Access {
@@ -77,9 +100,11 @@ impl Access {
                     let extensions = request.extensions_mut();
                     extensions.insert(identity.clone());
                     extensions.insert(peer.clone());
+                    extensions.insert(self.tunnel);
                     extensions.insert(Grant {
                         role: role.clone(),
                         generation: self.generation,
+                        client: self.client,
                         trace,
                     });
                     let most = usize::try_from(most).unwrap_or(usize::MAX);

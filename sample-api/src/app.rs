@@ -8,20 +8,26 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use axum::Router;
 use sd_notify::NotifyState;
 use tokio::net::{TcpListener, UnixListener};
+use tokio::task::JoinSet;
 use tracing::{error, info};
 
 use crate::config::Config;
 use crate::mtls::{MutualTls, OpenError};
 use crate::serve::Drained;
-use crate::{admin, routes};
+use crate::sockets::Passed;
+use crate::{admin, proxy, routes};
 
 /// A server that has everything it needs: keys, sockets, watch. Nothing is left that could refuse to start.
 pub struct Server {
     mtls: Arc<MutualTls>,
-    listener: TcpListener,
-    health: TcpListener,
+    router: Router,
+    upstream: Option<Arc<proxy::Health>>,
+    listeners: Vec<TcpListener>,
+    health: Vec<TcpListener>,
+    redirect: Vec<TcpListener>,
     admin: UnixListener,
 }
 
@@ -32,18 +38,40 @@ impl Server {
     ///
     /// When there is no usable certificate or policy, or an address is taken.
     pub async fn bind(config: Config) -> Result<Self, StartError> {
+        Self::bind_with(config, Passed::default()).await
+    }
+
+    /// As [`Server::bind`], with sockets that the process was started with.
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::bind`].
+    pub async fn bind_with(config: Config, mut passed: Passed) -> Result<Self, StartError> {
         let mtls = MutualTls::open_telling(config.mtls, tell_status).map_err(StartError::Open)?;
-        let listener = listen("listen", config.listen).await?;
-        let health = listen("health", config.health).await?;
+        let listeners = listen(&mut passed, "listen", config.listen).await?;
+        let health = listen(&mut passed, "health", config.health).await?;
+        let redirect = match config.redirect {
+            Some(address) => listen(&mut passed, "redirect", address).await?,
+            None => Vec::new(),
+        };
+        passed.close();
         // Last: it takes the place of another server's, which the addresses above have ruled out.
         let admin = admin::bind(&config.admin).map_err(|source| StartError::Admin {
             path: config.admin.clone(),
             source,
         })?;
+        let upstream = config.upstream.as_ref().map(|_| Arc::default());
+        let router = match (config.upstream, &upstream) {
+            (Some(application), Some(health)) => proxy::router(application, Arc::clone(health)),
+            _ => routes::api(),
+        };
         Ok(Self {
             mtls,
-            listener,
+            router,
+            upstream,
+            listeners,
             health,
+            redirect,
             admin,
         })
     }
@@ -54,7 +82,7 @@ impl Server {
     ///
     /// Only when the kernel does not know its own socket.
     pub fn listen_address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        address(&self.listeners)
     }
 
     /// Where health is asked for.
@@ -63,7 +91,16 @@ impl Server {
     ///
     /// As [`Server::listen_address`].
     pub fn health_address(&self) -> io::Result<SocketAddr> {
-        self.health.local_addr()
+        address(&self.health)
+    }
+
+    /// Where plain HTTP is sent on to HTTPS.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such face.
+    pub fn redirect_address(&self) -> io::Result<SocketAddr> {
+        address(&self.redirect)
     }
 
     /// The reusable part, at work.
@@ -74,12 +111,16 @@ impl Server {
     /// Serves until `stop` is done, then lets the open connections end.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Drained {
         let mut administration = tokio::spawn(admin::run(self.admin, self.mtls.clone()));
-        let faces = routes::health(self.mtls.clone());
-        let (listen, health) = (
-            self.listener.local_addr().ok(),
-            self.health.local_addr().ok(),
-        );
-        let watching = tokio::spawn(async move { axum::serve(self.health, faces).await });
+        let (listen, health) = (address(&self.listeners).ok(), address(&self.health).ok());
+        let faces = routes::health(self.mtls.clone(), self.upstream);
+        let redirects = routes::redirect(listen.map_or(443, |address| address.port()));
+        let mut plain = JoinSet::new();
+        for (listeners, router) in [(self.health, faces), (self.redirect, redirects)] {
+            for listener in listeners {
+                let router = router.clone();
+                plain.spawn(async move { axum::serve(listener, router).await });
+            }
+        }
         info!(?listen, ?health, "ready");
         tell_status(&self.mtls.status().await);
         let _ = sd_notify::notify(&[NotifyState::Ready]);
@@ -92,12 +133,8 @@ impl Server {
             let _ = sd_notify::notify(&[NotifyState::Stopping]);
             tell_status("finishing open connections");
         };
-        let drained = self
-            .mtls
-            .serve(vec![self.listener], routes::api(), stop)
-            .await;
+        let drained = self.mtls.serve(self.listeners, self.router, stop).await;
         administration.abort();
-        watching.abort();
         info!(open = drained.open, forced = drained.forced, "stopped");
         drained
     }
@@ -108,14 +145,22 @@ fn tell_status(line: &str) {
     let _ = sd_notify::notify(&[NotifyState::Status(line)]);
 }
 
-async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|source| StartError::Listen {
-            key,
-            address,
-            source,
-        })
+fn address(listeners: &[TcpListener]) -> io::Result<SocketAddr> {
+    let first = listeners.first().ok_or(io::ErrorKind::NotFound)?;
+    first.local_addr()
+}
+
+async fn listen(
+    passed: &mut Passed,
+    key: &'static str,
+    address: SocketAddr,
+) -> Result<Vec<TcpListener>, StartError> {
+    let listeners = passed.listeners(key, address).await;
+    listeners.map_err(|source| StartError::Listen {
+        key,
+        address,
+        source,
+    })
 }
 
 /// Why the server does not start.

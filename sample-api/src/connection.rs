@@ -4,7 +4,6 @@
 //! Never does: decide that it must end. Neighbours: [`crate::serve`] accepts and stops, [`crate::registry`] rings,
 //! [`crate::access`] answers.
 
-use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -13,41 +12,38 @@ use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use axum::response::Response;
+use futures_util::FutureExt;
+use futures_util::future::OptionFuture;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use rustls::{AlertDescription, CertificateError, Error, HandshakeKind};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use rustls::HandshakeKind;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::{debug, info, warn};
 
-use crate::access::{Access, close_after};
+use crate::access::{Access, Tunnel, Work, close_after};
 use crate::counted::Counted;
 use crate::explain;
 use crate::identity::Peer;
 use crate::metrics::{Handshake, Reason};
 use crate::mtls::MutualTls;
-use crate::registry::{Seat, Seated};
+use crate::registry::Seated;
 use crate::serve::Phase;
 use crate::tickets;
 use crate::tls::Served;
 
+mod end;
+mod shake;
+
+use end::End;
+use shake::shake;
+
 /// An idle HTTP/2 connection is asked whether anybody is there, and closed if nobody answers.
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_ANSWERED: Duration = Duration::from_secs(20);
-
-/// The first byte of a TLS record that begins a handshake.
-const TLS_HANDSHAKE: u8 = 0x16;
-
-/// What a client that speaks plain HTTP is told.
-const PLAIN: &str = r#"{"title":"Bad Request","status":400,"detail":"this port speaks HTTPS with client certificates; use an https:// URL"}"#;
-
-/// How long a client that was told so may take to close.
-const PLAIN_LINGERS: Duration = Duration::from_secs(1);
 
 /// Serves a connection until it ends.
 pub(crate) async fn connection(
@@ -95,74 +91,12 @@ pub(crate) async fn connection(
         router,
         seat: seat.clone(),
         generation: served.generation,
+        client: address,
+        tunnel: Tunnel::default(),
     };
     drop(served);
     if let Err(error) = requests(tls, access, phase).await {
         debug!(client = %address, "connection ended: {}", explain(&*error));
-    }
-}
-
-type Shaken = (TlsStream<TcpStream>, tickets::Handshake);
-
-async fn shake(mut tcp: TcpStream, served: &Served) -> Result<Shaken, (Handshake, io::Error)> {
-    // Without it the first response waits 40 ms for an acknowledgement that the client delays.
-    let _ = tcp.set_nodelay(true);
-    let abandoned = |error| (Handshake::Abandoned, error);
-    let mut first = [0];
-    if tcp.peek(&mut first).await.map_err(abandoned)? == 0 {
-        return Err(abandoned(io::ErrorKind::UnexpectedEof.into()));
-    }
-    if first[0] != TLS_HANDSHAKE && first[0].is_ascii_uppercase() {
-        let told = timeout(PLAIN_LINGERS, tell_plain(&mut tcp)).await;
-        let error = match told {
-            Ok(Err(error)) => error,
-            Ok(Ok(())) | Err(_) => io::Error::other("plain HTTP"),
-        };
-        return Err((Handshake::PlainHttp, error));
-    }
-    let acceptor = TlsAcceptor::from(served.config.clone());
-    let (tls, handshake) = tickets::Handshake::run(acceptor.accept(tcp)).await;
-    tls.map(|tls| (tls, handshake))
-        .map_err(|error| (refusal(&error), error))
-}
-
-/// Reads what is there before closing: a reset would take the answer away.
-async fn tell_plain(tcp: &mut TcpStream) -> io::Result<()> {
-    let mut buffer = [0; 4096];
-    let _ = tcp.read(&mut buffer).await?;
-    let answer = format!(
-        "HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{PLAIN}",
-        PLAIN.len()
-    );
-    tcp.write_all(answer.as_bytes()).await?;
-    tcp.shutdown().await?;
-    for _ in 0..16 {
-        if tcp.read(&mut buffer).await? == 0 {
-            break;
-        }
-    }
-    Ok(())
-}
-
-fn refusal(error: &io::Error) -> Handshake {
-    let tls = error
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<Error>());
-    match tls {
-        None => Handshake::Abandoned,
-        Some(Error::NoCertificatesPresented) => Handshake::NoCertificate,
-        Some(Error::InvalidCertificate(why)) => match why {
-            CertificateError::Expired => Handshake::Expired,
-            CertificateError::NotValidYet => Handshake::NotYetValid,
-            CertificateError::UnknownIssuer => Handshake::Untrusted,
-            CertificateError::Revoked => Handshake::Revoked,
-            CertificateError::UnknownRevocationStatus => Handshake::RevocationUnknown,
-            CertificateError::InvalidPurpose => Handshake::WrongUsage,
-            _ => Handshake::BadCertificate,
-        },
-        // What the client thinks of *our* certificate, or that it closed.
-        Some(Error::AlertReceived(AlertDescription::CloseNotify)) => Handshake::Abandoned,
-        Some(_) => Handshake::Protocol,
     }
 }
 
@@ -218,7 +152,11 @@ async fn requests(
     mut phase: watch::Receiver<Phase>,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
-    let (mtls, seat) = (access.mtls.clone(), access.seat.clone());
+    let (mtls, seat, tunnel) = (
+        access.mtls.clone(),
+        access.seat.clone(),
+        access.tunnel.clone(),
+    );
     let builder = builder(http2, &mtls);
     let told_close = Arc::new(AtomicBool::new(false));
     let answers = service_fn({
@@ -241,21 +179,29 @@ async fn requests(
         stream: tls,
         mtls: mtls.clone(),
     };
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), answers));
+    let mut connection =
+        pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), answers));
+    let mut tunnelled: Option<Work> = None;
     let mut end = End::new(http2, mtls.settings().drain);
     loop {
         let stopping = *phase.borrow_and_update();
-        if end.closes_now(stopping, &seat) {
+        if end.closes_now(stopping, &seat) && tunnelled.is_none() {
             // HTTP/2: GOAWAY, which names the requests that were not taken. HTTP/1.1: closed when idle.
             connection.as_mut().graceful_shutdown();
         }
         tokio::select! {
-            ended = connection.as_mut() => {
+            ended = connection.as_mut(), if tunnelled.is_none() => {
+                // Nobody but its two ends understands what is said from here on.
+                tunnelled = tunnel.take().filter(|_| ended.is_ok());
+                if tunnelled.is_some() {
+                    continue;
+                }
                 if !http2 && end.told && !told_close.load(Relaxed) {
                     mtls.metrics().idle_closed();
                 }
                 return ended;
             }
+            () = OptionFuture::from(tunnelled.as_mut()).map(drop), if tunnelled.is_some() => return Ok(()),
             // The sender outlives the connections; were it gone, there would be nothing left to hear.
             Ok(()) = phase.changed() => {}
             () = seat.rung() => {}
@@ -290,63 +236,5 @@ fn builder(http2: bool, mtls: &MutualTls) -> auto::Builder<TokioExecutor> {
         builder.http2_only()
     } else {
         builder.http1_only()
-    }
-}
-
-/// How far one connection's end has come.
-struct End {
-    http2: bool,
-    drain: Duration,
-    /// When it was told to leave.
-    since: Option<Instant>,
-    told: bool,
-    /// Until then an idle HTTP/1.1 connection is left open, in case a response can still say `Connection: close`.
-    patience: Duration,
-}
-
-impl End {
-    fn new(http2: bool, drain: Duration) -> Self {
-        Self {
-            http2,
-            drain,
-            since: None,
-            told: false,
-            patience: drain / 2,
-        }
-    }
-
-    /// True once, when the connection is to be told.
-    fn closes_now(&mut self, stopping: Phase, seat: &Seat) -> bool {
-        let leaving = seat.leaving();
-        if leaving.is_some() && self.since.is_none() {
-            self.since = Some(Instant::now());
-        }
-        let patient = || {
-            self.since
-                .is_some_and(|since| since.elapsed() < self.patience)
-        };
-        let now = match (stopping, leaving) {
-            (Phase::Closing, _) => true,
-            (_, Some(reason)) if reason.bars() => true,
-            (Phase::LastResponses, _) | (_, Some(_)) if self.http2 => true,
-            (_, Some(_)) => !patient(),
-            _ => false,
-        };
-        let first = now && !self.told;
-        self.told |= now;
-        first
-    }
-
-    fn next(&self) -> Instant {
-        let since = self.since.unwrap_or_else(Instant::now);
-        match self.told {
-            true => since + self.drain,
-            false => since + self.patience,
-        }
-    }
-
-    fn is_over(&self) -> bool {
-        self.since
-            .is_some_and(|since| since.elapsed() >= self.drain)
     }
 }

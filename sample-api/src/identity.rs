@@ -11,6 +11,7 @@ use serde::Serialize;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use crate::fingerprint::Fingerprint;
 use crate::leaf::Leaf;
 
 /// Exactly one name, taken from the subject alternative names of a verified client certificate.
@@ -44,6 +45,8 @@ pub struct Peer {
     pub serial: String,
     /// The last second in which its certificate is valid.
     pub not_after: SystemTime,
+    /// The SHA-256 of its certificate.
+    pub fingerprint: Fingerprint,
 }
 
 impl Peer {
@@ -57,6 +60,7 @@ impl Peer {
                 serial: String::new(),
                 // Nothing is known of its end: it has ended.
                 not_after: SystemTime::UNIX_EPOCH,
+                fingerprint: Fingerprint::of(certificate),
             };
         };
         let leaf = Leaf::of(&parsed);
@@ -64,6 +68,7 @@ impl Peer {
             identity: identity(&parsed, common_name),
             serial: leaf.serial,
             not_after: leaf.not_after,
+            fingerprint: Fingerprint::of(certificate),
         }
     }
 }

@@ -23,7 +23,7 @@
 //! | reload | [`keys`], [`rules`], [`tls`], [`crl`], [`watch`] |
 //! | trust | [`trust`], [`tickets`], [`identity`], [`policy`], [`access`], [`trace`] |
 //! | connections | [`serve`], [`connection`], [`registry`], [`metrics`] |
-//! | our own server | [`app`], [`config`], [`admin`], [`routes`] |
+//! | our own server | [`app`], [`config`], [`admin`], [`sockets`], [`routes`], [`proxy`] |
 
 pub mod access;
 pub mod admin;
@@ -42,11 +42,13 @@ pub mod metrics;
 pub mod mtls;
 pub mod policy;
 pub mod problem;
+pub mod proxy;
 pub mod registry;
 pub mod routes;
 pub mod rules;
 pub mod serve;
 pub mod settings;
+pub mod sockets;
 pub mod tickets;
 pub mod tls;
 pub mod trace;

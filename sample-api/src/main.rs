@@ -8,6 +8,7 @@ use renewd_sample_api::admin::{self, Request};
 use renewd_sample_api::app::Server;
 use renewd_sample_api::command::{Cli, Command};
 use renewd_sample_api::config::{self, Config};
+use renewd_sample_api::sockets::Passed;
 use renewd_sample_api::{explain, log};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -28,8 +29,16 @@ fn serve(path: &Path) -> ExitCode {
         Ok(config) => config,
         Err(error) => return refused(&error),
     };
+    // Before there are threads, which could look at the environment at the same time.
+    let passed = match Passed::take() {
+        Ok(passed) => passed,
+        Err(error) => {
+            tracing::error!("cannot start: a socket that was passed to us cannot be used: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     let run = async {
-        let server = Server::bind(config)
+        let server = Server::bind_with(config, passed)
             .await
             .map_err(|error| explain(&error))?;
         let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;

@@ -4,11 +4,9 @@
 //! Never does: the work of a part. Neighbours: all of the library; [`crate::app`] makes a server of it, and so may
 //! you (`examples/axum.rs`).
 
-use std::io;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use axum::Router;
 use tokio::net::TcpListener;
@@ -16,16 +14,18 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::error;
 
-use crate::explain;
-use crate::keys::{Keys, LoadError, Reloaded, Source};
-use crate::leaf::rfc3339;
-use crate::metrics::{Gauges, Metrics, Part, Reload};
-use crate::policy::PolicyError;
+use crate::keys::{Keys, Reloaded, Source};
+use crate::metrics::{Metrics, Part, Reload};
 use crate::registry::Registry;
 use crate::rules::Rules;
 use crate::serve::{self, Drained, Phase};
 use crate::settings::Settings;
 use crate::watch::Watch;
+
+mod error;
+mod state;
+
+pub use error::{OpenError, ReloadError};
 
 /// How often connections are looked at for their age and their client's expiry.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -195,78 +195,6 @@ impl MutualTls {
         }
     }
 
-    /// One line on what is being served, and what was refused since.
-    pub async fn status(&self) -> String {
-        let served = self.keys.served();
-        let mut line = format!(
-            "serving generation {}, serial {}, valid until {}",
-            served.generation,
-            served.leaf.serial,
-            rfc3339(served.leaf.not_after)
-        );
-        for refusal in [self.keys.refusal().await, self.rules.refusal().await]
-            .into_iter()
-            .flatten()
-        {
-            line.push_str("; last reload: ");
-            line.push_str(&refusal);
-        }
-        line
-    }
-
-    /// Whether new clients can be served, or why not: [`MutualTls::healthy`], and no revocation list has ended.
-    ///
-    /// # Errors
-    ///
-    /// In a few words, for a health check.
-    pub fn ready(&self, now: SystemTime) -> Result<(), &'static str> {
-        self.healthy(now)?;
-        match self.keys.served().trust.lists_until() {
-            Some(until) if now > until => Err("revocation list expired"),
-            _ => Ok(()),
-        }
-    }
-
-    /// Whether the server is at work, with a certificate of today, or why not.
-    ///
-    /// # Errors
-    ///
-    /// In a few words, for a health check.
-    pub fn healthy(&self, now: SystemTime) -> Result<(), &'static str> {
-        let served = self.keys.served();
-        if *self.phase.borrow() != Phase::Serving {
-            Err("stopping")
-        } else if now > served.leaf.not_after {
-            Err("certificate expired")
-        } else if now < served.leaf.not_before {
-            Err("certificate not valid yet")
-        } else {
-            Ok(())
-        }
-    }
-
-    /// What only shows at the moment of asking.
-    pub async fn gauges(&self) -> Gauges {
-        let served = self.keys.served();
-        let seconds = |time: SystemTime| {
-            time.duration_since(UNIX_EPOCH)
-                .map_or(0.0, |since| since.as_secs_f64())
-        };
-        let (open, draining) = self.registry.count();
-        Gauges {
-            generation: served.generation,
-            serial: served.leaf.serial.clone(),
-            not_after: seconds(served.leaf.not_after),
-            lists_until: served.trust.lists_until().map(seconds),
-            ready: self.ready(SystemTime::now()).is_ok(),
-            policy: !self.rules.policy().is_open(),
-            refused: self.keys.refusal().await.is_some() || self.rules.refusal().await.is_some(),
-            open: open - draining,
-            draining,
-            handshaking: self.shaking.load(Relaxed),
-        }
-    }
-
     /// The settings that it was opened with.
     pub fn settings(&self) -> &Settings {
         &self.settings
@@ -312,35 +240,4 @@ impl Drop for Shaking<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
     }
-}
-
-/// Why it cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The certificate's directory, or that of another file, cannot be watched.
-    #[error("cannot watch the certificate's directory {} or that of another file in use", path.display())]
-    Watch {
-        /// The certificate's.
-        path: PathBuf,
-        /// What the kernel said.
-        #[source]
-        source: io::Error,
-    },
-    /// There is no certificate that can be served.
-    #[error("no usable certificate")]
-    Certificate(#[source] LoadError),
-    /// The policy was refused.
-    #[error("no usable policy")]
-    Policy(#[source] PolicyError),
-}
-
-/// Why a reload was refused; what was in use still is.
-#[derive(Debug, thiserror::Error)]
-pub enum ReloadError {
-    /// The certificate, its trust or the revocation lists.
-    #[error("certificate refused: {}", explain(.0))]
-    Certificate(LoadError),
-    /// The policy.
-    #[error("policy refused: {}", explain(.0))]
-    Policy(PolicyError),
 }

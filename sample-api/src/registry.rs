@@ -11,150 +11,19 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, SystemTime};
 
-use rustls_pki_types::{CertificateDer, UnixTime};
-use tokio::sync::Notify;
-use tokio::time::Instant;
+use rustls_pki_types::CertificateDer;
 
 use crate::fingerprint::Fingerprint;
 use crate::identity::{Kind, Peer};
 use crate::metrics::{Metrics, Reason};
-use crate::policy::{Decision, Policy, Roles};
+use crate::policy::Policy;
 use crate::rules::Rules;
-use crate::trust::{Distrust, Trust};
+use crate::trust::Trust;
 
-/// A client, once for all of its connections.
-#[derive(Debug)]
-struct Client {
-    chain: Vec<CertificateDer<'static>>,
-    peer: Arc<Peer>,
-}
+mod seat;
 
-/// One open connection.
-#[derive(Debug)]
-pub struct Seat {
-    number: u64,
-    client: Arc<Client>,
-    opened: Instant,
-    standing: Mutex<Standing>,
-    bell: Notify,
-}
-
-#[derive(Debug)]
-struct Standing {
-    trust: Arc<Trust>,
-    anchor: Option<Fingerprint>,
-    policy: Arc<Policy>,
-    roles: Roles,
-    leave: Option<Reason>,
-}
-
-/// What becomes of one request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Admission {
-    /// It is answered, by that role.
-    Allowed(String),
-    /// It is refused: no role, or none that allows it.
-    Denied(&'static str),
-    /// It is refused, and the connection ends.
-    Barred(Reason),
-}
-
-impl Reason {
-    /// Whether nothing more is answered on the connection. The others are only asked to go elsewhere.
-    pub fn bars(self) -> bool {
-        matches!(
-            self,
-            Self::Revoked | Self::Untrusted | Self::Expired | Self::Policy
-        )
-    }
-
-    fn of(why: &Distrust) -> Self {
-        match why {
-            Distrust::Expired => Self::Expired,
-            Distrust::Revoked => Self::Revoked,
-            _ => Self::Untrusted,
-        }
-    }
-}
-
-impl Seat {
-    /// The client.
-    pub fn peer(&self) -> &Arc<Peer> {
-        &self.client.peer
-    }
-
-    /// Why it must end, if it must.
-    pub fn leaving(&self) -> Option<Reason> {
-        self.standing().leave
-    }
-
-    /// Done when there is something new to [`Seat::leaving`].
-    pub async fn rung(&self) {
-        self.bell.notified().await;
-    }
-
-    /// Decides about a request, by what is in force at this moment.
-    pub fn admit(&self, rules: &Rules, metrics: &Metrics, method: &str, path: &str) -> Admission {
-        // The sweep comes by once a second; a request in between must not profit.
-        if SystemTime::now() > self.peer().not_after {
-            self.leave(Reason::Expired, metrics);
-        }
-        let mut standing = self.standing();
-        if let Some(reason) = standing.leave.filter(|reason| reason.bars()) {
-            return Admission::Barred(reason);
-        }
-        if !rules.is(&standing.policy) {
-            standing.policy = rules.policy();
-            standing.roles = roles(&standing.policy, self.peer(), standing.anchor);
-        }
-        match standing.policy.decide(&standing.roles, method, path) {
-            Decision::Allowed { role } => Admission::Allowed(role.to_owned()),
-            Decision::NoRole => Admission::Denied("this identity has no role here"),
-            Decision::NotAllowed => Admission::Denied("no role of this identity allows that"),
-            Decision::Ambiguous => Admission::Denied(
-                "the path has empty, dot or encoded segments, so nothing is decided about it",
-            ),
-        }
-    }
-
-    /// Tells the connection to end. What bars outweighs what does not; otherwise the first reason stands.
-    pub fn leave(&self, reason: Reason, metrics: &Metrics) {
-        let mut standing = self.standing();
-        let outweighs = |before: Reason| reason.bars() && !before.bars();
-        if standing.leave.is_none_or(outweighs) {
-            standing.leave = Some(reason);
-            metrics.drained(reason);
-            self.bell.notify_one();
-        }
-    }
-
-    fn standing(&self) -> MutexGuard<'_, Standing> {
-        // Nothing that panics is done under it.
-        self.standing
-            .lock()
-            .unwrap_or_else(|poison| poison.into_inner())
-    }
-
-    fn take_policy(&self, policy: &Arc<Policy>, metrics: &Metrics) {
-        let mut standing = self.standing();
-        let now = roles(policy, self.peer(), standing.anchor);
-        let lost = now.is_empty() && !standing.roles.is_empty();
-        standing.roles = now;
-        standing.policy = policy.clone();
-        drop(standing);
-        if lost {
-            self.leave(Reason::Policy, metrics);
-        }
-    }
-}
-
-fn roles(policy: &Policy, peer: &Peer, anchor: Option<Fingerprint>) -> Roles {
-    let identity = peer.identity.as_ref();
-    identity.map_or_else(
-        |_| Roles::default(),
-        |identity| policy.roles(identity, anchor),
-    )
-}
+pub use seat::{Admission, Seat};
+use seat::{Client, judge};
 
 /// The open connections.
 #[derive(Debug, Default)]
@@ -227,20 +96,12 @@ impl Registry {
             }
             *count += 1;
         }
-        let (anchor, policy) = (trust.fingerprint(anchor), rules.policy());
-        let seat = Arc::new(Seat {
-            number: list.next,
-            opened: Instant::now(),
-            bell: Notify::new(),
-            standing: Mutex::new(Standing {
-                trust: trust.clone(),
-                anchor,
-                roles: roles(&policy, &client.peer, anchor),
-                policy,
-                leave: None,
-            }),
+        let seat = Arc::new(Seat::new(
+            list.next,
             client,
-        });
+            (trust, anchor),
+            rules.policy(),
+        ));
         list.next += 1;
         list.ends.insert((seat.peer().not_after, seat.number));
         list.seats.insert(seat.number, seat.clone());
@@ -323,29 +184,6 @@ impl List {
             }
         } else {
             self.clients.retain(|_, client| client.strong_count() > 0);
-        }
-    }
-}
-
-fn judge<'a>(seats: impl IntoIterator<Item = &'a Seat>, trust: &Arc<Trust>, metrics: &Metrics) {
-    let mut known: HashMap<*const Client, Result<u16, Distrust>> = HashMap::new();
-    for seat in seats {
-        if Arc::ptr_eq(&seat.standing().trust, trust) {
-            continue;
-        }
-        let verdict = known.entry(Arc::as_ptr(&seat.client)).or_insert_with(|| {
-            let (leaf, rest) = seat.client.chain.split_first().ok_or(Distrust::Untrusted)?;
-            trust.judge(leaf, rest, UnixTime::now())
-        });
-        match verdict {
-            Ok(anchor) => {
-                let mut standing = seat.standing();
-                standing.trust = trust.clone();
-                standing.anchor = trust.fingerprint(*anchor);
-                // Which anchor counts for roles; they are found anew.
-                standing.roles = roles(&standing.policy, seat.peer(), standing.anchor);
-            }
-            Err(why) => seat.leave(Reason::of(why), metrics),
         }
     }
 }

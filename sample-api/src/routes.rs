@@ -10,7 +10,8 @@ use std::time::{Duration, SystemTime};
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::{StatusCode, header};
+use axum::http::uri::{Authority, PathAndQuery, Uri};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Json, Router};
@@ -24,6 +25,7 @@ use crate::leaf::rfc3339;
 use crate::metrics::Text;
 use crate::mtls::MutualTls;
 use crate::problem::Problem;
+use crate::proxy;
 
 /// The longest that `/stream` may be asked to take, in seconds.
 pub const LONGEST_STREAM: u64 = 300;
@@ -41,12 +43,46 @@ pub fn api() -> Router {
 }
 
 /// The routes for health checks and scrapers, on a loopback address and without TLS.
-pub fn health(mtls: Arc<MutualTls>) -> Router {
+pub fn health(mtls: Arc<MutualTls>, upstream: Option<Arc<proxy::Health>>) -> Router {
+    let scraped = mtls.clone();
     Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
+        .route(
+            "/metrics",
+            get(move || metrics(scraped.clone(), upstream.clone())),
+        )
         .with_state(mtls)
+}
+
+/// The face without TLS that only says where the other one is; `port` is that of HTTPS.
+pub fn redirect(port: u16) -> Router {
+    Router::new().fallback(move |uri: Uri, headers: HeaderMap| async move {
+        let elsewhere = headers
+            .get(header::HOST)
+            .and_then(|host| host.to_str().ok()?.parse::<Authority>().ok())
+            .filter(|host| !host.as_str().contains('@'))
+            .and_then(|host| {
+                let port = if port == 443 {
+                    String::new()
+                } else {
+                    format!(":{port}")
+                };
+                let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+                HeaderValue::from_str(&format!("https://{}{port}{path}", host.host())).ok()
+            });
+        match elsewhere {
+            // 308: the method stays, so a POST does not become a GET.
+            Some(elsewhere) => (
+                StatusCode::PERMANENT_REDIRECT,
+                [(header::LOCATION, elsewhere)],
+            )
+                .into_response(),
+            None => {
+                Problem::new(StatusCode::BAD_REQUEST, "the request names no host").into_response()
+            }
+        }
+    })
 }
 
 async fn hello(Extension(identity): Extension<Identity>) -> String {
@@ -150,7 +186,9 @@ fn told(mtls: &MutualTls, ready: Result<(), &'static str>) -> (StatusCode, Json<
     (code, Json(health))
 }
 
-async fn metrics(State(mtls): State<Arc<MutualTls>>) -> Response {
-    let text = Text::of(mtls.metrics(), &mtls.gauges().await);
+async fn metrics(mtls: Arc<MutualTls>, upstream: Option<Arc<proxy::Health>>) -> Response {
+    let mut now = mtls.gauges().await;
+    now.upstream = upstream.map(|health| health.seen());
+    let text = Text::of(mtls.metrics(), &now);
     ([(header::CONTENT_TYPE, Text::TYPE)], text).into_response()
 }

@@ -28,6 +28,9 @@ pub struct Gauges {
     pub draining: usize,
     /// Connections whose handshake is under way.
     pub handshaking: usize,
+    /// Of the application behind us, if there is one: requests that it answered, those that it did not, and whether it
+    /// answered the last one.
+    pub upstream: Option<(u64, u64, bool)>,
 }
 
 /// OpenMetrics 1.0 text.
@@ -45,6 +48,21 @@ impl Text {
         text.connections(metrics, now);
         text.requests(metrics);
         text.reloads(metrics, now);
+        if let Some((answered, failed, up)) = now.upstream {
+            text.family(
+                "upstream_requests",
+                "counter",
+                "Requests passed on, by whether they were answered",
+            );
+            for (result, count) in [("answered", answered), ("failed", failed)] {
+                text.sample("upstream_requests_total", &[("result", result)], count);
+            }
+            text.gauge(
+                "upstream_up",
+                "1 if the application answered the last request",
+                u8::from(up),
+            );
+        }
         text.0.push_str("# EOF\n");
         text.0
     }

@@ -198,6 +198,37 @@ impl Client {
         TlsConnector::from(config).connect(name, tcp).await.unwrap()
     }
 
+    /// Asks with more headers.
+    pub(crate) async fn ask_as(
+        &mut self,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> hyper::Result<(Response<()>, String)> {
+        self.ready().await?;
+        let uri = match &self.sender {
+            Sender::One(_) => path.to_owned(),
+            Sender::Two(_) => format!("https://localhost{path}"),
+        };
+        let mut request = Request::get(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = match &mut self.sender {
+            Sender::One(sender) => {
+                let request = request.header("host", "localhost");
+                sender
+                    .send_request(request.body(Empty::new()).unwrap())
+                    .await?
+            }
+            Sender::Two(sender) => {
+                sender
+                    .send_request(request.body(Empty::new()).unwrap())
+                    .await?
+            }
+        };
+        whole(response).await
+    }
+
     /// Asks over HTTP/1.1 with one more header.
     pub(crate) async fn ask_with(
         &mut self,

@@ -207,3 +207,152 @@ fn a_broken_configuration_is_refused_by_file_and_line() {
         );
     }
 }
+
+/// What the program says where nobody reads the journal.
+struct Said(PathBuf);
+
+impl Said {
+    /// The first line with that in it.
+    fn line(&self, part: &str) -> String {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let text = fs::read_to_string(&self.0).unwrap_or_default();
+            if let Some(line) = text.lines().find(|line| line.contains(part)) {
+                return line.to_owned();
+            }
+            assert!(Instant::now() < deadline, "no line with {part:?} in {text}");
+            std::thread::yield_now();
+        }
+    }
+
+    fn port(&self) -> u16 {
+        let line = self.line(" ready");
+        let address = line.split("listen=Some(").nth(1).unwrap();
+        let port = address.split(')').next().unwrap().rsplit(':').next();
+        port.unwrap().parse().unwrap()
+    }
+}
+
+/// curl, as a client that somebody else has written.
+fn curl(site: &Site, port: u16, pair: &Pair, arguments: &[&str]) -> Output {
+    let file = |name: &str, text: &str| {
+        let path = site.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    };
+    Command::new("curl")
+        .args(["--silent", "--show-error", "--cacert"])
+        .arg(file("curl-ca.pem", &site.authority.bundle()))
+        .arg("--cert")
+        .arg(file("curl-cert.pem", &pair.chain))
+        .arg("--key")
+        .arg(file("curl-key.pem", &pair.key))
+        .args(["--resolve", &format!("localhost:{port}:127.0.0.1")])
+        .args(arguments)
+        .arg(format!("https://localhost:{port}/whoami"))
+        .output()
+        .expect("curl is installed")
+}
+
+#[test]
+fn each_request_leaves_a_line_with_who_asked_what_was_decided_and_its_trace() {
+    let site = Site::new();
+    let policy = site.path().join("policy.toml");
+    let text = "[[role]]\nname = \"web\"\ncallers = [\"spiffe://example.internal/*\"]\nmethods = [\"GET\"]\npaths = [\"/whoami\"]\n";
+    fs::write(&policy, text).unwrap();
+    let program = Program::new(&site, &format!("policy = {policy:?}\n"));
+    let said = Said(site.path().join("stderr"));
+    let child = program
+        .command("serve")
+        .stderr(fs::File::create(&said.0).unwrap())
+        .spawn()
+        .unwrap();
+    let _ended = Ended(child);
+    let port = said.port();
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let parent = format!("traceparent: 00-{trace}-00f067aa0ba902b7-01");
+    let web = site.authority.client(&["spiffe://example.internal/web"]);
+    let other = site.authority.client(&["other.example"]);
+    for (pair, options) in [
+        (&web, &["--http1.1", "-H", &parent][..]),
+        (&other, &["--http2"]),
+    ] {
+        let answer = curl(&site, port, pair, options);
+        assert!(
+            answer.status.success(),
+            "{}",
+            String::from_utf8_lossy(&answer.stderr)
+        );
+    }
+    let line = said.line("decision=\"allowed\"");
+    for part in [
+        "GET /whoami",
+        "identity=\"spiffe://example.internal/web\"",
+        &format!("serial=\"{:08x}\"", web.serial),
+        "role=\"web\"",
+        "code=200",
+        "latency_us=",
+        &format!("trace={trace}"),
+    ] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+    let line = said.line("decision=\"denied\"");
+    assert!(
+        line.contains("identity=\"other.example\"") && line.contains("code=403"),
+        "{line}"
+    );
+}
+
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn sockets_of_systemd_are_served_by_their_names() {
+    let site = Site::new();
+    let program = Program::new(&site, "");
+    let ports = [0; 2].map(|_| {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        free.local_addr().unwrap().port()
+    });
+    let said = Said(site.path().join("stderr"));
+    let child = Command::new("systemd-socket-activate")
+        .args(ports.map(|port| format!("--listen=127.0.0.1:{port}")))
+        .arg("--fdname=listen:listen")
+        .arg(env!("CARGO_BIN_EXE_renewd-sample-api"))
+        .arg("serve")
+        .arg("--config")
+        .arg(&program.config)
+        .env_remove("JOURNAL_STREAM")
+        .env_remove("NOTIFY_SOCKET")
+        .stderr(fs::File::create(&said.0).unwrap())
+        .spawn()
+        .expect("systemd-socket-activate is installed");
+    let _ended = Ended(child);
+    said.line("Listening on");
+    let pair = site.authority.client(&["spiffe://example.internal/web"]);
+    for port in ports {
+        // The first one starts it, having waited in the queue.
+        let answer = curl(&site, port, &pair, &["--http2"]);
+        assert!(
+            answer.status.success(),
+            "{}",
+            String::from_utf8_lossy(&answer.stderr)
+        );
+    }
+}
+
+#[test]
+fn what_it_binds_itself_it_asks_systemd_to_keep() {
+    let site = Site::new();
+    let serving = Program::new(&site, "").serve();
+    let told = serving.told("READY=1");
+    for name in ["FDNAME=kept-listen", "FDNAME=kept-health"] {
+        assert!(told.iter().any(|line| line == name), "{told:?}");
+    }
+}

@@ -10,5 +10,6 @@ mod live;
 mod policy;
 mod reload;
 mod shown;
+mod sidecar;
 mod site;
 mod tickets;

@@ -3,6 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
+use renewd_sample_api::config::Config;
+use renewd_sample_api::policy::Policy;
+
 use crate::client::{Client, Http, plain};
 use crate::site::{Running, Site, WEB};
 
@@ -102,7 +105,10 @@ async fn the_metrics_are_openmetrics_and_say_what_happened() {
 async fn every_metric_is_documented_and_no_other() {
     let site = Site::empty();
     site.publish_lists(1, &site.authority.server(), &site.authority.lists(&[]));
-    let running = Running::start(&site).await;
+    let running = Running::start_from(&site, |config| {
+        config.upstream = Some("http://127.0.0.1:1".parse().unwrap());
+    })
+    .await;
     let (_, text) = plain(running.health, "/metrics").await;
     let shown: BTreeSet<&str> = text
         .lines()
@@ -119,6 +125,79 @@ async fn every_metric_is_documented_and_no_other() {
         .map(|word| word.split('{').next().unwrap())
         .collect();
     assert_eq!(shown, documented);
+}
+
+#[test]
+fn every_setting_is_documented_and_no_other() {
+    let directory = env!("CARGO_MANIFEST_DIR");
+    let read = |path: &str| fs::read_to_string(format!("{directory}/{path}")).unwrap();
+    let document = read("../docs/sample-api.md");
+    let table = document
+        .split("\n## ")
+        .find(|part| part.starts_with("Configuration\n"))
+        .unwrap();
+    let documented: BTreeSet<&str> = table
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+        .collect();
+    let source = read("src/config.rs");
+    let raw = source
+        .split("struct Raw {")
+        .nth(1)
+        .unwrap()
+        .split("\n}")
+        .next()
+        .unwrap();
+    let known: BTreeSet<&str> = raw
+        .lines()
+        .filter_map(|line| line.trim().split_once(": "))
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(known, documented);
+    assert!(known.len() > 20);
+}
+
+#[test]
+fn the_configuration_of_the_package_is_accepted_with_each_of_its_examples() {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../packaging/renewd-sample-api/config.toml"
+    );
+    let text = fs::read_to_string(path).unwrap();
+    let examples: String = text
+        .lines()
+        .map(|line| {
+            line.strip_prefix('#')
+                .filter(|rest| !rest.starts_with(' '))
+                .unwrap_or(line)
+        })
+        .map(|line| format!("{line}\n"))
+        .collect();
+    assert_ne!(examples, text);
+    for text in [text, examples] {
+        Config::parse(path.as_ref(), &text).unwrap();
+    }
+}
+
+#[test]
+fn the_policy_of_the_document_is_accepted() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/sample-api.md");
+    let text = fs::read_to_string(path).unwrap();
+    let policy = text
+        .split("```toml\n")
+        .nth(1)
+        .unwrap()
+        .split("```")
+        .next()
+        .unwrap();
+    let policy = policy.replace("5f3a…", &"5f".repeat(32));
+    assert_eq!(
+        Policy::parse(path.as_ref(), &policy)
+            .unwrap()
+            .names()
+            .count(),
+        2
+    );
 }
 
 #[tokio::test]

@@ -257,6 +257,8 @@ impl Site {
             listen: "127.0.0.1:0".parse().unwrap(),
             health: "127.0.0.1:0".parse().unwrap(),
             admin: self.path().join("admin.sock"),
+            redirect: None,
+            upstream: None,
             mtls,
         }
     }
@@ -266,6 +268,7 @@ impl Site {
 pub(crate) struct Running {
     pub(crate) address: std::net::SocketAddr,
     pub(crate) health: std::net::SocketAddr,
+    pub(crate) redirect: Option<std::net::SocketAddr>,
     pub(crate) keys: Arc<Keys>,
     pub(crate) mtls: Arc<MutualTls>,
     stop: oneshot::Sender<()>,
@@ -283,13 +286,19 @@ impl Running {
 
     /// With settings of the test's own.
     pub(crate) async fn start_as(site: &Site, set: impl FnOnce(&mut Settings)) -> Self {
+        Self::start_from(site, |config| set(&mut config.mtls)).await
+    }
+
+    /// With a configuration of the test's own.
+    pub(crate) async fn start_from(site: &Site, set: impl FnOnce(&mut Config)) -> Self {
         let mut config = site.config(DEADLINE);
-        set(&mut config.mtls);
+        set(&mut config);
         let server = Server::bind(config).await.unwrap();
         let (stop, stopped) = oneshot::channel();
         Self {
             address: server.listen_address().unwrap(),
             health: server.health_address().unwrap(),
+            redirect: server.redirect_address().ok(),
             keys: server.mtls().keys().clone(),
             mtls: server.mtls(),
             stop,

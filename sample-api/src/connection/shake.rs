@@ -1,0 +1,92 @@
+//! The handshake, and what becomes of clients that cannot do one.
+
+use std::io;
+use std::time::Duration;
+
+use rustls::{AlertDescription, CertificateError, Error};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::metrics::Handshake;
+use crate::tickets;
+use crate::tls::Served;
+
+/// The first byte of a TLS record that begins a handshake.
+const TLS_HANDSHAKE: u8 = 0x16;
+
+/// What a client that speaks plain HTTP is told.
+const PLAIN: &str = r#"{"title":"Bad Request","status":400,"detail":"this port speaks HTTPS with client certificates; use an https:// URL"}"#;
+
+/// How long a client that was told so may take to close.
+const PLAIN_LINGERS: Duration = Duration::from_secs(1);
+
+pub(super) type Shaken = (TlsStream<TcpStream>, tickets::Handshake);
+
+/// Shakes hands, or says how that failed.
+pub(super) async fn shake(
+    mut tcp: TcpStream,
+    served: &Served,
+) -> Result<Shaken, (Handshake, io::Error)> {
+    // Without it the first response waits 40 ms for an acknowledgement that the client delays.
+    let _ = tcp.set_nodelay(true);
+    let abandoned = |error| (Handshake::Abandoned, error);
+    let mut first = [0];
+    if tcp.peek(&mut first).await.map_err(abandoned)? == 0 {
+        return Err(abandoned(io::ErrorKind::UnexpectedEof.into()));
+    }
+    if first[0] != TLS_HANDSHAKE && first[0].is_ascii_uppercase() {
+        let told = timeout(PLAIN_LINGERS, tell_plain(&mut tcp)).await;
+        let error = match told {
+            Ok(Err(error)) => error,
+            Ok(Ok(())) | Err(_) => io::Error::other("plain HTTP"),
+        };
+        return Err((Handshake::PlainHttp, error));
+    }
+    let acceptor = TlsAcceptor::from(served.config.clone());
+    let (tls, handshake) = tickets::Handshake::run(acceptor.accept(tcp)).await;
+    tls.map(|tls| (tls, handshake))
+        .map_err(|error| (refusal(&error), error))
+}
+
+/// Reads what is there before closing: a reset would take the answer away.
+async fn tell_plain(tcp: &mut TcpStream) -> io::Result<()> {
+    let mut buffer = [0; 4096];
+    let _ = tcp.read(&mut buffer).await?;
+    let answer = format!(
+        "HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{PLAIN}",
+        PLAIN.len()
+    );
+    tcp.write_all(answer.as_bytes()).await?;
+    tcp.shutdown().await?;
+    for _ in 0..16 {
+        if tcp.read(&mut buffer).await? == 0 {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn refusal(error: &io::Error) -> Handshake {
+    let tls = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<Error>());
+    match tls {
+        None => Handshake::Abandoned,
+        Some(Error::NoCertificatesPresented) => Handshake::NoCertificate,
+        Some(Error::InvalidCertificate(why)) => match why {
+            CertificateError::Expired => Handshake::Expired,
+            CertificateError::NotValidYet => Handshake::NotYetValid,
+            CertificateError::UnknownIssuer => Handshake::Untrusted,
+            CertificateError::Revoked => Handshake::Revoked,
+            CertificateError::UnknownRevocationStatus => Handshake::RevocationUnknown,
+            CertificateError::InvalidPurpose => Handshake::WrongUsage,
+            _ => Handshake::BadCertificate,
+        },
+        // What the client thinks of *our* certificate, or that it closed.
+        Some(Error::AlertReceived(AlertDescription::CloseNotify)) => Handshake::Abandoned,
+        Some(_) => Handshake::Protocol,
+    }
+}

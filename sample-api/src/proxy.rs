@@ -1,0 +1,385 @@
+//! The sidecar: in front of an application that speaks plain HTTP and knows nothing of certificates.
+//!
+//! Owns: what is passed on, what is taken away and what is added, in both directions.
+//! Never does: decide who may ask; [`crate::access`] has. Neighbour: [`crate::routes`], whose place it takes.
+//!
+//! The application believes the headers named here, so nobody else may set them: they are removed from what comes
+//! from outside, however they are spelt, before ours are added.
+
+use std::future::Future;
+use std::io;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::uri::{PathAndQuery, Uri};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
+use axum::response::{IntoResponse, Response};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+use tower::Service;
+use tracing::warn;
+
+use crate::access::{Grant, Tunnel};
+use crate::explain;
+use crate::identity::{Identity, Kind, Peer};
+use crate::problem::Problem;
+
+/// An application on the same host answers a connection at once, or not at all.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// Those that speak of the caller: removed from outside.
+const OURS: [&str; 3] = ["x-client-identity", "x-forwarded-client-cert", "forwarded"];
+
+/// Those that speak of one connection (RFC 9110, 7.6.1), besides what `Connection` names.
+const HOP: [&str; 8] = [
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+];
+
+/// Where the application listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Upstream {
+    /// `http://host:port`.
+    Tcp(String),
+    /// `unix:/path`.
+    Unix(PathBuf),
+}
+
+impl std::str::FromStr for Upstream {
+    type Err = NotAnUpstream;
+
+    fn from_str(text: &str) -> Result<Self, NotAnUpstream> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            let path = PathBuf::from(path);
+            return if path.is_absolute() {
+                Ok(Self::Unix(path))
+            } else {
+                Err(NotAnUpstream)
+            };
+        }
+        let authority = text.strip_prefix("http://").ok_or(NotAnUpstream)?;
+        let authority = authority.strip_suffix('/').unwrap_or(authority);
+        let parsed: axum::http::uri::Authority = authority.parse().map_err(|_| NotAnUpstream)?;
+        match parsed.port_u16() {
+            Some(_) if !authority.contains('@') => Ok(Self::Tcp(authority.to_owned())),
+            _ => Err(NotAnUpstream),
+        }
+    }
+}
+
+/// The text names no application.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an application is written as in \"http://127.0.0.1:3000\" or \"unix:/run/app.sock\"")]
+pub struct NotAnUpstream;
+
+/// What is known of the application.
+#[derive(Debug, Default)]
+pub struct Health {
+    answered: AtomicU64,
+    failed: AtomicU64,
+    /// The last attempt failed.
+    down: AtomicBool,
+}
+
+impl Health {
+    /// Requests that it answered, those that it did not, and whether the last one was answered.
+    pub fn seen(&self) -> (u64, u64, bool) {
+        (
+            self.answered.load(Relaxed),
+            self.failed.load(Relaxed),
+            !self.down.load(Relaxed),
+        )
+    }
+}
+
+/// Passes every request on.
+pub fn router(upstream: Upstream, health: Arc<Health>) -> Router {
+    let client = Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .build(Connector(upstream));
+    Router::new().fallback(move |request: Request| pass(client.clone(), health.clone(), request))
+}
+
+async fn pass(
+    client: Client<Connector, Body>,
+    health: Arc<Health>,
+    mut request: Request,
+) -> Response {
+    let Some(tunnel) = request.extensions_mut().remove::<Tunnel>() else {
+        // Not by way of `Access`: nothing is known of the caller.
+        return Problem::new(StatusCode::FORBIDDEN, "no client certificate").into_response();
+    };
+    let upgrading = request.extensions_mut().remove::<OnUpgrade>();
+    let outgoing = match outgoing(request) {
+        Ok(outgoing) => outgoing,
+        Err(problem) => return problem.into_response(),
+    };
+    match client.request(outgoing).await {
+        Ok(mut response) => {
+            health.answered.fetch_add(1, Relaxed);
+            health.down.store(false, Relaxed);
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                return switched(upgrading, &mut response, &tunnel);
+            }
+            strip_hop(response.headers_mut());
+            response.map(Body::new)
+        }
+        Err(error) => {
+            health.failed.fetch_add(1, Relaxed);
+            health.down.store(true, Relaxed);
+            warn!("the application did not answer: {}", explain(&error));
+            let detail = match error.is_connect() {
+                true => "the application behind this server cannot be reached",
+                false => "the application behind this server broke off",
+            };
+            Problem::new(StatusCode::BAD_GATEWAY, detail).into_response()
+        }
+    }
+}
+
+fn outgoing(request: Request) -> Result<Request, Problem> {
+    let (mut head, body) = request.into_parts();
+    let unknown = || Problem::new(StatusCode::FORBIDDEN, "no client certificate");
+    let identity = head
+        .extensions
+        .get::<Identity>()
+        .cloned()
+        .ok_or_else(unknown)?;
+    let peer = head
+        .extensions
+        .get::<Arc<Peer>>()
+        .cloned()
+        .ok_or_else(unknown)?;
+    let grant = head
+        .extensions
+        .get::<Grant>()
+        .cloned()
+        .ok_or_else(unknown)?;
+    let refuse = || Problem::new(StatusCode::BAD_REQUEST, "the request names no host");
+    let host = match (head.headers.get(header::HOST), head.uri.authority()) {
+        (_, Some(authority)) => HeaderValue::from_str(authority.as_str()).map_err(|_| refuse())?,
+        (Some(host), None) => host.clone(),
+        (None, None) => return Err(refuse()),
+    };
+    let upgrade = head
+        .headers
+        .remove(header::UPGRADE)
+        .filter(|_| head.version == Version::HTTP_11);
+    strip_hop(&mut head.headers);
+    strip_ours(&mut head.headers);
+    if let Some(protocol) = upgrade {
+        head.headers.insert(header::UPGRADE, protocol);
+        head.headers
+            .insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    }
+    let forwarded = format!(
+        "for={};proto=https;host={}",
+        quoted(&match grant.client {
+            std::net::SocketAddr::V4(client) => client.ip().to_string(),
+            std::net::SocketAddr::V6(client) => format!("[{}]", client.ip()),
+        }),
+        quoted(host.to_str().map_err(|_| refuse())?),
+    );
+    for (name, value) in [
+        ("x-client-identity", identity.name.clone()),
+        ("x-forwarded-client-cert", client_cert(&identity, &peer)),
+        ("forwarded", forwarded),
+    ] {
+        // An identity is printable ASCII, so this does not fail; were it to, nobody is passed on without a name.
+        let value = HeaderValue::from_str(&value).map_err(|_| unknown())?;
+        head.headers.insert(HeaderName::from_static(name), value);
+    }
+    head.headers.insert(header::HOST, host);
+    let path = head
+        .uri
+        .path_and_query()
+        .cloned()
+        .unwrap_or(PathAndQuery::from_static("/"));
+    head.uri = Uri::builder()
+        .scheme("http")
+        // The connector does not look at it; the pool does, and there is one application.
+        .authority("application")
+        .path_and_query(path)
+        .build()
+        .map_err(|_| refuse())?;
+    head.version = Version::HTTP_11;
+    head.extensions.clear();
+    Ok(Request::from_parts(head, body))
+}
+
+/// Envoy's format: one element, for the one client that we have seen ourselves.
+fn client_cert(identity: &Identity, peer: &Peer) -> String {
+    let (key, name) = match identity.kind {
+        Kind::Uri => ("URI", quoted(&identity.name)),
+        Kind::Dns => ("DNS", quoted(&identity.name)),
+        Kind::Cn => ("Subject", quoted(&format!("CN={}", identity.name))),
+    };
+    format!("Hash={};{key}={name}", peer.fingerprint)
+}
+
+/// A token as it is, anything else as a quoted string (RFC 9110, 5.6.4).
+fn quoted(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_~/".contains(&byte);
+    if !text.is_empty() && text.bytes().all(plain) {
+        return text.to_owned();
+    }
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for character in text.chars() {
+        if matches!(character, '"' | '\\') {
+            quoted.push('\\');
+        }
+        quoted.push(character);
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// Some applications take `_` and `-` for the same.
+fn strip_ours(headers: &mut HeaderMap) {
+    let forged = |name: &HeaderName| {
+        let name = name.as_str().replace('_', "-");
+        OURS.contains(&name.as_str()) || name.starts_with("x-forwarded-")
+    };
+    let names: Vec<_> = headers
+        .keys()
+        .filter(|name| forged(name))
+        .cloned()
+        .collect();
+    for name in names {
+        headers.remove(name);
+    }
+}
+
+fn strip_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named {
+        // What the application needs to know of the request cannot be wished away.
+        if name != header::HOST && name != header::CONTENT_LENGTH && name != header::AUTHORIZATION {
+            headers.remove(name);
+        }
+    }
+    for name in HOP {
+        headers.remove(name);
+    }
+}
+
+/// Both sides speak another protocol from now on (WebSocket): bytes are passed until one side ends.
+fn switched(
+    inside: Option<OnUpgrade>,
+    response: &mut Response<hyper::body::Incoming>,
+    tunnel: &Tunnel,
+) -> Response {
+    let Some(inside) = inside else {
+        return Problem::new(
+            StatusCode::BAD_GATEWAY,
+            "the application changed to a protocol that was not asked for",
+        )
+        .into_response();
+    };
+    let outside = hyper::upgrade::on(&mut *response);
+    let mut switched = StatusCode::SWITCHING_PROTOCOLS.into_response();
+    *switched.headers_mut() = std::mem::take(response.headers_mut());
+    tunnel.put(async move {
+        if let Ok((inside, outside)) = futures_util::future::try_join(inside, outside).await {
+            let (mut inside, mut outside) = (TokioIo::new(inside), TokioIo::new(outside));
+            let _ = copy_bidirectional(&mut inside, &mut outside).await;
+        }
+    });
+    switched
+}
+
+/// Connects to the one application.
+#[derive(Debug, Clone)]
+struct Connector(Upstream);
+
+impl Service<Uri> for Connector {
+    type Response = TokioIo<Stream>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let upstream = self.0.clone();
+        Box::pin(async move {
+            let stream = timeout(CONNECT, async {
+                Ok::<_, io::Error>(match upstream {
+                    Upstream::Tcp(address) => {
+                        let tcp = TcpStream::connect(address).await?;
+                        tcp.set_nodelay(true)?;
+                        Stream(Box::pin(tcp))
+                    }
+                    Upstream::Unix(path) => Stream(Box::pin(UnixStream::connect(path).await?)),
+                })
+            });
+            Ok(TokioIo::new(stream.await??))
+        })
+    }
+}
+
+trait Duplex: AsyncRead + AsyncWrite + Send {}
+impl<T: AsyncRead + AsyncWrite + Send> Duplex for T {}
+
+/// TCP or a unix socket.
+struct Stream(Pin<Box<dyn Duplex>>);
+
+impl Connection for Stream {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.0.as_mut().poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.0.as_mut().poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.as_mut().poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.as_mut().poll_shutdown(cx)
+    }
+}
