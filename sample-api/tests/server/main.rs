@@ -1,5 +1,6 @@
 //! The server as its clients, its administrator and systemd meet it: real TLS, real files, real sockets.
 
+mod bytes;
 mod client;
 mod command;
 mod drain;

@@ -225,7 +225,11 @@ impl Site {
 
     /// A generation with revocation lists.
     pub(crate) fn publish_lists(&self, generation: u64, pair: &Pair, lists: &str) {
-        self.write(generation, pair, &self.authority.bundle());
+        self.publish_all(generation, pair, &self.authority.bundle(), lists);
+    }
+
+    pub(crate) fn publish_all(&self, generation: u64, pair: &Pair, bundle: &str, lists: &str) {
+        self.write(generation, pair, bundle);
         let directory = self.directory().join(format!(".{generation}"));
         fs::write(directory.join("crl.pem"), lists).unwrap();
         self.point(generation);
