@@ -200,6 +200,9 @@ enum Unknown {
     Accept,
 }
 
+/// Longer is a slip of the pen, and some clocks end.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+
 /// A duration as people write it. Nothing here may take no time at all.
 struct Period(Duration);
 
@@ -208,6 +211,7 @@ impl<'de> Deserialize<'de> for Period {
         let text = String::deserialize(deserializer)?;
         match humantime::parse_duration(&text) {
             Ok(Duration::ZERO) => Err(serde::de::Error::custom("a duration of nothing")),
+            Ok(period) if period > LONGEST => Err(serde::de::Error::custom("more than a year")),
             Ok(period) => Ok(Self(period)),
             Err(error) => Err(serde::de::Error::custom(format!(
                 "{error}; write it as in \"10s\""

@@ -6,14 +6,8 @@
 //! The application believes the headers named here, so nobody else may set them: they are removed from what comes
 //! from outside, however they are spelt, before ours are added.
 
-use std::future::Future;
-use std::io;
-use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::task::{Context, Poll};
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -23,12 +17,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header
 use axum::response::{IntoResponse, Response};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
-use tokio::net::{TcpStream, UnixStream};
-use tokio::time::timeout;
-use tower::Service;
+use tokio::io::copy_bidirectional;
 use tracing::warn;
 
 use crate::access::{Grant, Tunnel};
@@ -36,8 +26,10 @@ use crate::explain;
 use crate::identity::{Identity, Kind, Peer};
 use crate::problem::Problem;
 
-/// An application on the same host answers a connection at once, or not at all.
-const CONNECT: Duration = Duration::from_secs(5);
+mod connect;
+
+use connect::Connector;
+pub use connect::{NotAnUpstream, Upstream};
 
 /// Those that speak of the caller: removed from outside.
 const OURS: [&str; 3] = ["x-client-identity", "x-forwarded-client-cert", "forwarded"];
@@ -53,42 +45,6 @@ const HOP: [&str; 8] = [
     "trailer",
     "transfer-encoding",
 ];
-
-/// Where the application listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Upstream {
-    /// `http://host:port`.
-    Tcp(String),
-    /// `unix:/path`.
-    Unix(PathBuf),
-}
-
-impl std::str::FromStr for Upstream {
-    type Err = NotAnUpstream;
-
-    fn from_str(text: &str) -> Result<Self, NotAnUpstream> {
-        if let Some(path) = text.strip_prefix("unix:") {
-            let path = PathBuf::from(path);
-            return if path.is_absolute() {
-                Ok(Self::Unix(path))
-            } else {
-                Err(NotAnUpstream)
-            };
-        }
-        let authority = text.strip_prefix("http://").ok_or(NotAnUpstream)?;
-        let authority = authority.strip_suffix('/').unwrap_or(authority);
-        let parsed: axum::http::uri::Authority = authority.parse().map_err(|_| NotAnUpstream)?;
-        match parsed.port_u16() {
-            Some(_) if !authority.contains('@') => Ok(Self::Tcp(authority.to_owned())),
-            _ => Err(NotAnUpstream),
-        }
-    }
-}
-
-/// The text names no application.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("an application is written as in \"http://127.0.0.1:3000\" or \"unix:/run/app.sock\"")]
-pub struct NotAnUpstream;
 
 /// What is known of the application.
 #[derive(Debug, Default)]
@@ -142,6 +98,11 @@ async fn pass(
             strip_hop(response.headers_mut());
             response.map(Body::new)
         }
+        Err(error) if is_callers(&error) => {
+            // The caller's body ended early, or was too long: nothing is known of the application.
+            let detail = "the request's body was not whole, or longer than it may be";
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail).into_response()
+        }
         Err(error) => {
             health.failed.fetch_add(1, Relaxed);
             health.down.store(true, Relaxed);
@@ -153,6 +114,20 @@ async fn pass(
             Problem::new(StatusCode::BAD_GATEWAY, detail).into_response()
         }
     }
+}
+
+fn is_callers(error: &hyper_util::client::legacy::Error) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if error
+            .downcast_ref::<hyper::Error>()
+            .is_some_and(hyper::Error::is_user)
+        {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 fn outgoing(request: Request) -> Result<Request, Problem> {
@@ -311,75 +286,4 @@ fn switched(
         }
     });
     switched
-}
-
-/// Connects to the one application.
-#[derive(Debug, Clone)]
-struct Connector(Upstream);
-
-impl Service<Uri> for Connector {
-    type Response = TokioIo<Stream>;
-    type Error = io::Error;
-    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Uri) -> Self::Future {
-        let upstream = self.0.clone();
-        Box::pin(async move {
-            let stream = timeout(CONNECT, async {
-                Ok::<_, io::Error>(match upstream {
-                    Upstream::Tcp(address) => {
-                        let tcp = TcpStream::connect(address).await?;
-                        tcp.set_nodelay(true)?;
-                        Stream(Box::pin(tcp))
-                    }
-                    Upstream::Unix(path) => Stream(Box::pin(UnixStream::connect(path).await?)),
-                })
-            });
-            Ok(TokioIo::new(stream.await??))
-        })
-    }
-}
-
-trait Duplex: AsyncRead + AsyncWrite + Send {}
-impl<T: AsyncRead + AsyncWrite + Send> Duplex for T {}
-
-/// TCP or a unix socket.
-struct Stream(Pin<Box<dyn Duplex>>);
-
-impl Connection for Stream {
-    fn connected(&self) -> Connected {
-        Connected::new()
-    }
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.0.as_mut().poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.0.as_mut().poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.as_mut().poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.as_mut().poll_shutdown(cx)
-    }
 }

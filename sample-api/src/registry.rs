@@ -7,8 +7,9 @@
 //! A connection enters the list first and is judged by what is in force then, and a change is in force before the
 //! list is gone through. So whichever comes first, no connection is missed.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use rustls_pki_types::CertificateDer;
@@ -37,7 +38,8 @@ struct List {
     seats: BTreeMap<u64, Arc<Seat>>,
     /// When clients' certificates end, the first first.
     ends: BTreeSet<(SystemTime, u64)>,
-    clients: HashMap<Fingerprint, Weak<Client>>,
+    /// With the number of their connections.
+    clients: HashMap<Fingerprint, (Arc<Client>, usize)>,
     identities: HashMap<(Kind, String), usize>,
 }
 
@@ -77,15 +79,14 @@ impl Registry {
     ) -> Result<Seated<'_>, TooMany> {
         let key = Fingerprint::of_all(chain.iter().map(AsRef::as_ref));
         let mut list = self.list();
-        let known = list.clients.get(&key).and_then(Weak::upgrade);
-        let client = known.unwrap_or_else(|| {
-            let client = Arc::new(Client {
+        let client = match list.clients.get(&key) {
+            Some((client, _)) => client.clone(),
+            None => Arc::new(Client {
+                key,
                 chain: chain.to_vec(),
                 peer: peer(),
-            });
-            list.clients.insert(key, Arc::downgrade(&client));
-            client
-        });
+            }),
+        };
         if let Ok(identity) = &client.peer.identity {
             let count = list
                 .identities
@@ -96,6 +97,8 @@ impl Registry {
             }
             *count += 1;
         }
+        let known = list.clients.entry(key);
+        known.or_insert_with(|| (client.clone(), 0)).1 += 1;
         let seat = Arc::new(Seat::new(
             list.next,
             client,
@@ -143,11 +146,11 @@ impl Registry {
         let old = list
             .seats
             .values()
-            .take_while(|seat| seat.opened.elapsed() >= age * 9 / 10);
+            .take_while(|seat| seat.opened.elapsed() >= age - age / 10);
         for seat in old {
             // Over the last tenth, each at its own moment: clients that came together do not go together.
-            let early =
-                age / 10 * (seat.number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u32 / 256;
+            let spread = seat.number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56;
+            let early = age / 2560 * spread as u32;
             if seat.opened.elapsed() >= age - early {
                 seat.leave(Reason::Age, metrics);
             }
@@ -172,18 +175,20 @@ impl List {
     fn remove(&mut self, seat: &Arc<Seat>) {
         self.seats.remove(&seat.number);
         self.ends.remove(&(seat.peer().not_after, seat.number));
+        if let Entry::Occupied(mut client) = self.clients.entry(seat.client.key) {
+            client.get_mut().1 -= 1;
+            if client.get().1 == 0 {
+                client.remove();
+            }
+        }
         if let Ok(identity) = &seat.peer().identity {
-            let key = (identity.kind, identity.name.clone());
-            if let Some(count) = self.identities.get_mut(&key) {
-                *count -= 1;
-                if *count == 0 {
-                    self.identities.remove(&key);
-                    // With the last of an identity, so that the map does not grow for ever.
-                    self.clients.retain(|_, client| client.strong_count() > 0);
+            let identity = (identity.kind, identity.name.clone());
+            if let Entry::Occupied(mut count) = self.identities.entry(identity) {
+                *count.get_mut() -= 1;
+                if *count.get() == 0 {
+                    count.remove();
                 }
             }
-        } else {
-            self.clients.retain(|_, client| client.strong_count() > 0);
         }
     }
 }

@@ -102,6 +102,7 @@ fn values_that_cannot_work_are_refused_with_line_and_remedy() {
         ("\"/run/x/admin.sock\"", "7", 5, "expected"),
         ("1m 30s", "soon", 6, "\"10s\""),
         ("1m 30s", "0s", 6, "duration of nothing"),
+        ("1m 30s", "400days", 6, "more than a year"),
         ("/etc/x/crl", "x/crl", 7, "absolute path"),
         ("\"accept\"", "\"maybe\"", 8, "`refuse` or `accept`"),
         ("/etc/x/policy.toml", "policy.toml", 9, "absolute path"),

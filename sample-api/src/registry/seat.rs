@@ -18,6 +18,7 @@ use crate::trust::{Distrust, Trust};
 /// A client, once for all of its connections.
 #[derive(Debug)]
 pub(super) struct Client {
+    pub(super) key: Fingerprint,
     pub(super) chain: Vec<CertificateDer<'static>>,
     pub(super) peer: Arc<Peer>,
 }
@@ -192,8 +193,10 @@ pub(super) fn judge<'a>(
                 let mut standing = seat.standing();
                 standing.trust = trust.clone();
                 standing.anchor = trust.fingerprint(*anchor);
-                // Which anchor counts for roles; they are found anew.
-                standing.roles = roles(&standing.policy, seat.peer(), standing.anchor);
+                let policy = standing.policy.clone();
+                drop(standing);
+                // Which anchor it was counts for roles.
+                seat.take_policy(&policy, metrics);
             }
             Err(why) => seat.leave(Reason::of(why), metrics),
         }
