@@ -158,10 +158,16 @@ async fn requests(
         access.tunnel.clone(),
     );
     let builder = builder(http2, &mtls);
-    let told_close = Arc::new(AtomicBool::new(false));
+    let (told_close, asked) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicBool::new(false)),
+    );
     let answers = service_fn({
-        let (phase, told_close) = (phase.clone(), told_close.clone());
+        let (phase, told_close, asked) = (phase.clone(), told_close.clone(), asked.clone());
         move |request| {
+            if !asked.swap(true, Relaxed) {
+                access.seat.ring();
+            }
             let (access, phase, told_close) = (access.clone(), phase.clone(), told_close.clone());
             async move {
                 let seat = access.seat.clone();
@@ -185,7 +191,7 @@ async fn requests(
     let mut end = End::new(http2, mtls.settings().drain);
     loop {
         let stopping = *phase.borrow_and_update();
-        if end.closes_now(stopping, &seat) && tunnelled.is_none() {
+        if end.closes_now(stopping, &seat, asked.load(Relaxed)) && tunnelled.is_none() {
             // HTTP/2: GOAWAY, which names the requests that were not taken. HTTP/1.1: closed when idle.
             connection.as_mut().graceful_shutdown();
         }

@@ -224,7 +224,11 @@ pub enum CrlError {
         path: PathBuf,
     },
     /// It is of a kind that the verifier does not know, such as a delta list.
-    #[error("the revocation list {} is of a kind that is not supported", path.display())]
+    #[error(
+        "the revocation list {} is of a kind that is not supported; it must be of version 2, with a number, and neither \
+         a delta nor indirect",
+        path.display()
+    )]
     Unsupported {
         /// The file.
         path: PathBuf,

@@ -14,7 +14,8 @@ pub(super) struct End {
     /// When it was told to leave.
     pub(super) since: Option<Instant>,
     pub(super) told: bool,
-    /// Until then an idle HTTP/1.1 connection is left open, in case a response can still say `Connection: close`.
+    /// Until then an idle HTTP/1.1 connection is left open, in case a response can still say `Connection: close`, and so
+    /// is one of HTTP/2 that waits for its first request.
     patience: Duration,
 }
 
@@ -29,8 +30,9 @@ impl End {
         }
     }
 
-    /// True once, when the connection is to be told.
-    pub(super) fn closes_now(&mut self, stopping: Phase, seat: &Seat) -> bool {
+    /// True once, when the connection is to be told. `asked` is whether it ever had a request: a client that has just
+    /// connected has its first request under way, and many do not try again on GOAWAY (curl does not).
+    pub(super) fn closes_now(&mut self, stopping: Phase, seat: &Seat, asked: bool) -> bool {
         let leaving = seat.leaving();
         if leaving.is_some() && self.since.is_none() {
             self.since = Some(Instant::now());
@@ -42,8 +44,8 @@ impl End {
         let now = match (stopping, leaving) {
             (Phase::Closing, _) => true,
             (_, Some(reason)) if reason.bars() => true,
-            (Phase::LastResponses, _) | (_, Some(_)) if self.http2 => true,
-            (_, Some(_)) => !patient(),
+            (_, Some(_)) => (self.http2 && asked) || !patient(),
+            (Phase::LastResponses, None) => self.http2 && asked,
             _ => false,
         };
         let first = now && !self.told;

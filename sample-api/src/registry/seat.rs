@@ -105,9 +105,14 @@ impl Seat {
         self.standing().leave
     }
 
-    /// Done when there is something new to [`Seat::leaving`].
+    /// Done when there may be something new to [`Seat::leaving`].
     pub async fn rung(&self) {
         self.bell.notified().await;
+    }
+
+    /// Makes the connection look at itself again.
+    pub(crate) fn ring(&self) {
+        self.bell.notify_one();
     }
 
     /// Decides about a request, by what is in force at this moment.
@@ -141,7 +146,7 @@ impl Seat {
         if standing.leave.is_none_or(outweighs) {
             standing.leave = Some(reason);
             metrics.drained(reason);
-            self.bell.notify_one();
+            self.ring();
         }
     }
 

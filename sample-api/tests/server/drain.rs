@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use renewd_sample_api::metrics::Handshake;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
@@ -64,6 +65,36 @@ async fn idle_connections_do_not_hold_up_the_stop() {
     let drained = timeout(DEADLINE, running.stop()).await.unwrap().unwrap();
     assert_eq!((drained.open, drained.forced), (2, 0));
     assert!(begun.elapsed() < DEADLINE / 2);
+}
+
+#[tokio::test]
+async fn a_client_that_has_just_connected_is_answered_once() {
+    let site = Site::new();
+    let running = Running::start(&site).await;
+    let mut clients = Vec::new();
+    for http in BOTH {
+        // Nothing is asked yet: the server has the connection, and the request is on its way.
+        clients.push(Client::of(running.address, &site.authority, &[WEB], http).await);
+    }
+    running
+        .until("both are in", |mtls| {
+            mtls.metrics().handshakes(Handshake::Full) == 2
+        })
+        .await;
+    let phases = running.mtls.clone();
+    let ended = running.stop();
+    let deadline = Instant::now() + DEADLINE;
+    while phases.healthy(std::time::SystemTime::now()).is_ok() {
+        assert!(Instant::now() < deadline);
+        tokio::task::yield_now().await;
+    }
+    // Time for a GOAWAY to arrive, if one were sent.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    for client in &mut clients {
+        assert_eq!(client.ask("/").await.unwrap().0.status(), 200);
+    }
+    let drained = timeout(DEADLINE, ended).await.unwrap().unwrap();
+    assert_eq!((drained.open, drained.forced), (2, 0));
 }
 
 #[tokio::test]
