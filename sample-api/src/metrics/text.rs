@@ -50,15 +50,19 @@ impl Text {
         text.reloads(metrics, now);
         if let Some((answered, failed, up)) = now.upstream {
             text.family(
-                "upstream_requests",
+                "sample_api_upstream_requests",
                 "counter",
                 "Requests passed on, by whether they were answered",
             );
             for (result, count) in [("answered", answered), ("failed", failed)] {
-                text.sample("upstream_requests_total", &[("result", result)], count);
+                text.sample(
+                    "sample_api_upstream_requests_total",
+                    &[("result", result)],
+                    count,
+                );
             }
             text.gauge(
-                "upstream_up",
+                "sample_api_upstream_up",
                 "1 if the application answered the last request",
                 u8::from(up),
             );
@@ -68,80 +72,98 @@ impl Text {
     }
 
     fn certificate(&mut self, now: &Gauges) {
-        self.family("certificate", "info", "The certificate in use");
+        self.family("sample_api_certificate", "info", "The certificate in use");
         let (generation, serial) = (now.generation.to_string(), now.serial.as_str());
         self.sample(
-            "certificate_info",
+            "sample_api_certificate_info",
             &[("generation", &generation), ("serial", serial)],
             1,
         );
         self.gauge(
-            "certificate_not_after_seconds",
+            "sample_api_certificate_not_after_seconds",
             "The end of the certificate in use, since 1970",
             now.not_after,
         );
         if let Some(until) = now.lists_until {
             self.gauge(
-                "crl_next_update_seconds",
+                "sample_api_crl_next_update_seconds",
                 "The earliest end of a revocation list, since 1970",
                 until,
             );
         }
         self.gauge(
-            "ready",
+            "sample_api_ready",
             "1 if new clients can be served",
             u8::from(now.ready),
         );
         self.gauge(
-            "policy_enforced",
+            "sample_api_policy_enforced",
             "0 if everybody with an identity may do everything",
             u8::from(now.policy),
         );
     }
 
     fn connections(&mut self, metrics: &Metrics, now: &Gauges) {
-        self.family("handshakes", "counter", "TLS handshakes, by how they ended");
+        self.family(
+            "sample_api_handshakes",
+            "counter",
+            "TLS handshakes, by how they ended",
+        );
         self.counters(
-            "handshakes_total",
+            "sample_api_handshakes_total",
             "result",
             &metrics.handshakes,
             Handshake::ALL.iter().map(|one| one.word()),
         );
         self.histogram(
-            "handshake_duration_seconds",
+            "sample_api_handshake_duration_seconds",
             "From accept to the end of handshakes that succeeded",
             &metrics.handshake_durations,
         );
-        self.family("connections", "gauge", "Connections, by state");
+        self.family("sample_api_connections", "gauge", "Connections, by state");
         for (state, count) in [
             ("handshake", now.handshaking),
             ("open", now.open),
             ("draining", now.draining),
         ] {
-            self.sample("connections", &[("state", state)], count);
+            self.sample("sample_api_connections", &[("state", state)], count);
         }
         let reasons = || Reason::ALL.iter().map(|one| one.word());
         self.family(
-            "drained",
+            "sample_api_drained",
             "counter",
             "Connections that were told to end, by reason",
         );
-        self.counters("drained_total", "reason", &metrics.drained, reasons());
+        self.counters(
+            "sample_api_drained_total",
+            "reason",
+            &metrics.drained,
+            reasons(),
+        );
         self.family(
-            "forced",
+            "sample_api_forced",
             "counter",
             "Connections that were cut at the deadline, by reason",
         );
-        self.counters("forced_total", "reason", &metrics.forced, reasons());
+        self.counters(
+            "sample_api_forced_total",
+            "reason",
+            &metrics.forced,
+            reasons(),
+        );
         self.counter(
-            "idle_closed",
+            "sample_api_idle_closed",
             "HTTP/1.1 connections closed while idle, which a request may have crossed",
             metrics.idle_closed.load(Relaxed),
         );
     }
 
     fn requests(&mut self, metrics: &Metrics) {
-        self.family("requests", "counter", "Requests, by role and status code");
+        self.family(
+            "sample_api_requests",
+            "counter",
+            "Requests, by role and status code",
+        );
         let roles = metrics
             .requests
             .read()
@@ -151,7 +173,7 @@ impl Text {
                 let count = codes.of(code - 100);
                 if count > 0 {
                     self.sample(
-                        "requests_total",
+                        "sample_api_requests_total",
                         &[("role", role), ("code", &code.to_string())],
                         count,
                     );
@@ -160,47 +182,52 @@ impl Text {
         }
         drop(roles);
         self.histogram(
-            "request_duration_seconds",
+            "sample_api_request_duration_seconds",
             "Until the head of the response",
             &metrics.request_durations,
         );
         self.counter(
-            "received_bytes",
+            "sample_api_received_bytes",
             "Bytes received, without TLS",
             metrics.received.load(Relaxed),
         );
         self.counter(
-            "sent_bytes",
+            "sample_api_sent_bytes",
             "Bytes sent, without TLS",
             metrics.sent.load(Relaxed),
         );
     }
 
     fn reloads(&mut self, metrics: &Metrics, now: &Gauges) {
-        self.family("reloads", "counter", "Reloads, by part and result");
+        self.family(
+            "sample_api_reloads",
+            "counter",
+            "Reloads, by part and result",
+        );
         for (part, counters) in Part::ALL.iter().zip(&metrics.reloads) {
             for result in Reload::ALL {
                 let labels = [("part", part.word()), ("result", result.word())];
-                self.sample("reloads_total", &labels, counters.of(*result as usize));
+                self.sample(
+                    "sample_api_reloads_total",
+                    &labels,
+                    counters.of(*result as usize),
+                );
             }
         }
         self.gauge(
-            "reload_refused",
+            "sample_api_reload_refused",
             "1 if the last reload was refused",
             u8::from(now.refused),
         );
         self.counter(
-            "trust_changes",
+            "sample_api_trust_changes",
             "Changes of the bundle or the revocation lists",
             metrics.trust_changes.load(Relaxed),
         );
     }
 
     fn family(&mut self, name: &str, kind: &str, help: &str) {
-        let _ = writeln!(
-            self.0,
-            "# TYPE sample_api_{name} {kind}\n# HELP sample_api_{name} {help}."
-        );
+        let _ = writeln!(self.0, "# TYPE {name} {kind}\n# HELP {name} {help}.");
     }
 
     fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
@@ -241,7 +268,7 @@ impl Text {
 
     /// The labels are words, hex, numbers and role names: nothing in them needs an escape.
     fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
-        let _ = write!(self.0, "sample_api_{name}");
+        let _ = write!(self.0, "{name}");
         for (index, (label, text)) in labels.iter().enumerate() {
             let open = if index == 0 { '{' } else { ',' };
             let _ = write!(self.0, "{open}{label}=\"{text}\"");
