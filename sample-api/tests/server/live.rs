@@ -2,12 +2,17 @@
 
 use std::fs;
 use std::io::{Read, Write};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use hyper::Response;
 use hyper::body::Incoming;
 use renewd_sample_api::metrics::{Handshake, Reason};
+use renewd_sample_api::registry::{Admission, Registry, Seated};
+use renewd_sample_api::{MutualTls, Peer, Settings};
 use rustls::ClientConnection;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -199,6 +204,19 @@ async fn old_connections_are_sent_elsewhere_without_losing_a_request() {
         settings.max_age = Some(Duration::from_secs(2));
     })
     .await;
+    // Both are in before they ask anything; GOAWAY before the first request would be taken for a failure.
+    let mut silent = Vec::new();
+    for http in BOTH {
+        silent.push(Client::of(running.address, &site.authority, &[WEB], http).await);
+    }
+    running
+        .until("both are old", |mtls| {
+            mtls.metrics().drains(Reason::Age) == 2
+        })
+        .await;
+    for client in &mut silent {
+        assert_eq!(client.ask("/").await.unwrap().0.status(), 200);
+    }
     for http in BOTH {
         let mut client = Client::of(running.address, &site.authority, &[WEB], http).await;
         let told = loop {
@@ -226,9 +244,36 @@ async fn old_connections_are_sent_elsewhere_without_losing_a_request() {
         };
         assert_eq!(told, http == Http::One);
     }
-    assert_eq!(running.mtls.metrics().drains(Reason::Age), 2);
+    assert_eq!(running.mtls.metrics().drains(Reason::Age), 4);
     assert_eq!(running.mtls.metrics().forces(Reason::Age), 0);
     assert_eq!(running.mtls.metrics().idle_closes(), 0);
+}
+
+#[tokio::test]
+async fn what_bars_outweighs_what_does_not_and_nothing_more_is_answered() {
+    let site = Site::new();
+    let mtls = MutualTls::open(Settings::new(site.directory())).unwrap();
+    let pair = site.authority.client(&[WEB]);
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(pair.chain.as_bytes())
+        .map(Result::unwrap)
+        .collect();
+    let peer = Arc::new(Peer::of(&chain[0], false));
+    let (registry, trust) = (Registry::default(), mtls.keys().served().trust.clone());
+    let enter = || registry.enter(&chain, || peer.clone(), (&trust, 0), mtls.rules(), None);
+    let (seated, other) = (enter().unwrap(), enter().unwrap());
+    let admit = |seated: &Seated<'_>| seated.seat.admit(mtls.rules(), mtls.metrics(), "GET", "/");
+    let allowed = Admission::Allowed("any".to_owned());
+    assert_eq!(admit(&seated), allowed);
+    seated.seat.leave(Reason::Age, mtls.metrics());
+    assert_eq!(admit(&seated), allowed);
+    for later in [Reason::Revoked, Reason::Untrusted, Reason::Age] {
+        seated.seat.leave(later, mtls.metrics());
+        assert_eq!(admit(&seated), Admission::Barred(Reason::Revoked));
+    }
+    assert_eq!(admit(&other), allowed);
+    assert_eq!(registry.count(), (2, 1));
+    drop(seated);
+    assert_eq!(registry.count(), (1, 0));
 }
 
 #[tokio::test]
