@@ -152,10 +152,7 @@ fn a_missing_file_is_named() {
 
 /// The keys of the manual's table, each with its default.
 fn documented() -> Vec<(String, String)> {
-    let path = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../docs/renewd-sample-api.md"
-    );
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/renewd-sample-api.md");
     let text = std::fs::read_to_string(path).unwrap();
     let table = text.split("\n| key |").nth(1).unwrap();
     let table = table.split("\n\n").next().unwrap();
