@@ -1,14 +1,13 @@
 //! The administrator's socket: `reload` and `status`.
 //!
 //! Owns: both ends of the conversation, one line each way.
-//! Never does: decide anything; the file mode decides who may connect. Neighbour: [`crate::mtls`].
+//! Never does: decide anything; the file mode decides who may connect. Neighbour: [`crate::faces`].
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::os::unix::net::UnixStream as Blocking;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -17,8 +16,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::time::{sleep, timeout};
 use tracing::{error, warn};
 
-use crate::explain;
-use crate::mtls::MutualTls;
+use crate::faces::Faces;
 
 /// A request is one short word; whoever sends more, or nothing for this long, is hung up on.
 const LONGEST_REQUEST: u64 = 64;
@@ -82,13 +80,13 @@ pub fn bind(path: &Path) -> io::Result<UnixListener> {
 }
 
 /// Answers administrators, for ever.
-pub async fn run(listener: UnixListener, mtls: Arc<MutualTls>) {
+pub async fn run(listener: UnixListener, faces: Faces) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                let mtls = mtls.clone();
+                let faces = faces.clone();
                 tokio::spawn(async move {
-                    if let Err(error) = converse(stream, &mtls).await {
+                    if let Err(error) = converse(stream, &faces).await {
                         warn!("an administrator's request failed: {error}");
                     }
                 });
@@ -101,41 +99,26 @@ pub async fn run(listener: UnixListener, mtls: Arc<MutualTls>) {
     }
 }
 
-async fn converse(stream: UnixStream, mtls: &MutualTls) -> io::Result<()> {
+async fn converse(stream: UnixStream, faces: &Faces) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut line = String::new();
     let mut read = tokio::io::BufReader::new(read.take(LONGEST_REQUEST));
     timeout(PATIENCE, read.read_line(&mut line)).await??;
-    let reply = match Request::of(&line) {
-        Some(Request::Reload) => match mtls.reload().await {
-            Ok(()) => Reply {
-                ok: true,
-                message: mtls.status().await,
-            },
-            Err(error) => Reply {
-                ok: false,
-                message: format!("{}; {}", explain(&error), still(mtls)),
-            },
-        },
-        Some(Request::Status) => Reply {
-            ok: true,
-            message: mtls.status().await,
-        },
+    let refused = match Request::of(&line) {
+        Some(Request::Reload) => faces.reload().await.err(),
+        Some(Request::Status) => None,
+        None => Some("unknown request".to_owned()),
+    };
+    let reply = match refused {
         None => Reply {
-            ok: false,
-            message: "unknown request".to_owned(),
+            ok: true,
+            message: faces.status().await,
         },
+        Some(message) => Reply { ok: false, message },
     };
     let mut line = serde_json::to_vec(&reply)?;
     line.push(b'\n');
     timeout(PATIENCE, write.write_all(&line)).await?
-}
-
-fn still(mtls: &MutualTls) -> String {
-    format!(
-        "generation {} stays in use",
-        mtls.keys().served().generation
-    )
 }
 
 /// Asks a running server, from another process.

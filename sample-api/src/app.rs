@@ -14,7 +14,8 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinSet;
 use tracing::{error, info};
 
-use crate::config::Config;
+use crate::config::{Config, MAIN};
+use crate::faces::Faces;
 use crate::mtls::{MutualTls, OpenError};
 use crate::serve::Drained;
 use crate::sockets::Passed;
@@ -22,10 +23,11 @@ use crate::{admin, proxy, routes};
 
 /// A server that has everything it needs: keys, sockets, watch. Nothing is left that could refuse to start.
 pub struct Server {
-    mtls: Arc<MutualTls>,
+    faces: Faces,
     router: Router,
     upstream: Option<Arc<proxy::Health>>,
-    listeners: Vec<TcpListener>,
+    /// Of each face.
+    listeners: Vec<Vec<TcpListener>>,
     health: Vec<TcpListener>,
     redirect: Vec<TcpListener>,
     admin: UnixListener,
@@ -47,8 +49,18 @@ impl Server {
     ///
     /// As [`Server::bind`].
     pub async fn bind_with(config: Config, mut passed: Passed) -> Result<Self, StartError> {
-        let mtls = MutualTls::open_telling(config.mtls, tell_status).map_err(StartError::Open)?;
-        let listeners = listen(&mut passed, "listen", config.listen).await?;
+        let main = (MAIN.to_owned(), config.mtls);
+        let others = config
+            .faces
+            .iter()
+            .map(|face| (face.name.clone(), face.mtls.clone()));
+        let faces = Faces::open([main].into_iter().chain(others).collect(), tell_status)
+            .map_err(StartError::Open)?;
+        let mut listeners = vec![listen(&mut passed, "listen", config.listen).await?];
+        for face in &config.faces {
+            listeners
+                .push(listen(&mut passed, &format!("listen-{}", face.name), face.listen).await?);
+        }
         let health = listen(&mut passed, "health", config.health).await?;
         let redirect = match config.redirect {
             Some(address) => listen(&mut passed, "redirect", address).await?,
@@ -66,7 +78,7 @@ impl Server {
             _ => routes::api(),
         };
         Ok(Self {
-            mtls,
+            faces,
             router,
             upstream,
             listeners,
@@ -82,7 +94,16 @@ impl Server {
     ///
     /// Only when the kernel does not know its own socket.
     pub fn listen_address(&self) -> io::Result<SocketAddr> {
-        address(&self.listeners)
+        self.face_address(0)
+    }
+
+    /// Where clients of a face connect, in the order of the configuration; 0 is the main one.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such face.
+    pub fn face_address(&self, place: usize) -> io::Result<SocketAddr> {
+        address(self.listeners.get(place).map_or(&[], Vec::as_slice))
     }
 
     /// Where health is asked for.
@@ -103,26 +124,26 @@ impl Server {
         address(&self.redirect)
     }
 
-    /// The reusable part, at work.
+    /// The reusable part of the main face, at work.
     pub fn mtls(&self) -> Arc<MutualTls> {
-        self.mtls.clone()
+        self.faces.all()[0].mtls.clone()
     }
 
     /// Serves until `stop` is done, then lets the open connections end.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Drained {
-        let mut administration = tokio::spawn(admin::run(self.admin, self.mtls.clone()));
-        let (listen, health) = (address(&self.listeners).ok(), address(&self.health).ok());
-        let faces = routes::health(self.mtls.clone(), self.upstream);
+        let (listen, health) = (self.listen_address().ok(), address(&self.health).ok());
+        let mut administration = tokio::spawn(admin::run(self.admin, self.faces.clone()));
+        let healths = routes::health(self.faces.clone(), self.upstream);
         let redirects = routes::redirect(listen.map_or(443, |address| address.port()));
         let mut plain = JoinSet::new();
-        for (listeners, router) in [(self.health, faces), (self.redirect, redirects)] {
+        for (listeners, router) in [(self.health, healths), (self.redirect, redirects)] {
             for listener in listeners {
                 let router = router.clone();
                 plain.spawn(async move { axum::serve(listener, router).await });
             }
         }
         info!(?listen, ?health, "ready");
-        tell_status(&self.mtls.status().await);
+        tell_status(&self.faces.status().await);
         let _ = sd_notify::notify(&[NotifyState::Ready]);
 
         let stop = async {
@@ -133,7 +154,7 @@ impl Server {
             let _ = sd_notify::notify(&[NotifyState::Stopping]);
             tell_status("finishing open connections");
         };
-        let drained = self.mtls.serve(self.listeners, self.router, stop).await;
+        let drained = self.faces.serve(self.listeners, self.router, stop).await;
         administration.abort();
         info!(open = drained.open, forced = drained.forced, "stopped");
         drained
@@ -152,12 +173,12 @@ fn address(listeners: &[TcpListener]) -> io::Result<SocketAddr> {
 
 async fn listen(
     passed: &mut Passed,
-    key: &'static str,
+    key: &str,
     address: SocketAddr,
 ) -> Result<Vec<TcpListener>, StartError> {
     let listeners = passed.listeners(key, address).await;
     listeners.map_err(|source| StartError::Listen {
-        key,
+        key: key.to_owned(),
         address,
         source,
     })
@@ -173,7 +194,7 @@ pub enum StartError {
     #[error("cannot bind {address} (`{key}`)")]
     Listen {
         /// The setting.
-        key: &'static str,
+        key: String,
         /// Its value.
         address: SocketAddr,
         /// What the kernel said.

@@ -31,6 +31,22 @@ pub struct Config {
     pub admin: PathBuf,
     /// Everything that the library part is told.
     pub mtls: Settings,
+    /// Further listeners.
+    pub faces: Vec<FaceConfig>,
+}
+
+/// The name of the listener that is always there.
+pub const MAIN: &str = "main";
+
+/// A listener with a certificate, trust and policy of its own. Everything else is as for the main one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FaceConfig {
+    /// Its name: in the status line, and of its metrics and sockets.
+    pub name: String,
+    /// Where its clients connect.
+    pub listen: SocketAddr,
+    /// Everything that the library part is told.
+    pub mtls: Settings,
 }
 
 impl Config {
@@ -71,7 +87,14 @@ impl Config {
             ("crl", raw.crl.as_ref()),
             ("policy", raw.policy.as_ref()),
         ];
-        for (key, value) in paths {
+        let of_faces = raw.face.iter().flat_map(|face| {
+            [
+                ("certificate", Some(&face.certificate)),
+                ("crl", face.crl.as_ref()),
+                ("policy", face.policy.as_ref()),
+            ]
+        });
+        for (key, value) in paths.into_iter().chain(of_faces) {
             if let Some(value) = value.filter(|value| !value.get_ref().is_absolute()) {
                 let reason = format!("`{key}` must be an absolute path, as in \"/var/lib/…\"");
                 return Err(refuse(value.span().start, reason));
@@ -123,12 +146,37 @@ impl Config {
         mtls.max_streams = raw.max_streams.unwrap_or(mtls.max_streams);
         mtls.max_head = raw.max_head.unwrap_or(mtls.max_head);
         mtls.max_body = raw.max_body.unwrap_or(mtls.max_body);
+        let mut faces: Vec<FaceConfig> = Vec::with_capacity(raw.face.len());
+        for face in raw.face {
+            let at = face.name.span().start;
+            let name = face.name.into_inner();
+            let word =
+                |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+            if name.is_empty() || name.len() > 32 || !name.bytes().all(word) {
+                let remedy = "a face's name is 1 to 32 of a–z, 0–9 and `-`";
+                return Err(refuse(at, remedy.to_owned()));
+            }
+            if name == MAIN || faces.iter().any(|other| other.name == name) {
+                return Err(refuse(at, format!("there are two faces `{name}`")));
+            }
+            let mut mtls = mtls.clone();
+            mtls.certificate = face.certificate.into_inner();
+            // Not those of the main one: trust and rights are never inherited by mistake.
+            mtls.crl = face.crl.map(Spanned::into_inner);
+            mtls.policy = face.policy.map(Spanned::into_inner);
+            faces.push(FaceConfig {
+                name,
+                listen: face.listen,
+                mtls,
+            });
+        }
         Ok(Self {
             listen: raw.listen,
             health: raw.health.into_inner(),
             admin: raw.admin.into_inner(),
             redirect: raw.redirect,
             upstream,
+            faces,
             mtls,
         })
     }
@@ -189,6 +237,18 @@ struct Raw {
     max_streams: Option<u32>,
     max_head: Option<usize>,
     max_body: Option<u64>,
+    #[serde(default)]
+    face: Vec<RawFace>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawFace {
+    name: Spanned<String>,
+    listen: SocketAddr,
+    certificate: Spanned<PathBuf>,
+    crl: Option<Spanned<PathBuf>>,
+    policy: Option<Spanned<PathBuf>>,
 }
 
 /// What becomes of a client of whose revocation no list says anything, where there are lists.

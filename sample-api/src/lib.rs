@@ -23,7 +23,7 @@
 //! | reload | [`keys`], [`rules`], [`tls`], [`crl`], [`watch`] |
 //! | trust | [`trust`], [`tickets`], [`identity`], [`policy`], [`access`], [`trace`] |
 //! | connections | [`serve`], [`connection`], [`registry`], [`metrics`] |
-//! | our own server | [`app`], [`config`], [`admin`], [`sockets`], [`routes`], [`proxy`] |
+//! | our own server | [`app`], [`config`], [`faces`], [`admin`], [`sockets`], [`routes`], [`proxy`] |
 
 pub mod access;
 pub mod admin;
@@ -33,6 +33,7 @@ pub mod config;
 mod connection;
 mod counted;
 pub mod crl;
+pub mod faces;
 pub mod fingerprint;
 pub mod identity;
 pub mod keys;

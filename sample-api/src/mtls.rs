@@ -43,7 +43,16 @@ pub struct MutualTls {
     shaking: AtomicUsize,
     watch: Mutex<Option<Watch>>,
     /// Called with a line for people whenever there is a new one.
-    tell: fn(&str),
+    tell: Tell,
+}
+
+/// Who hears of each new line.
+struct Tell(Box<dyn Fn(&str) + Send + Sync>);
+
+impl std::fmt::Debug for Tell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tell")
+    }
 }
 
 impl MutualTls {
@@ -61,7 +70,10 @@ impl MutualTls {
     /// # Errors
     ///
     /// As [`MutualTls::open`].
-    pub fn open_telling(settings: Settings, tell: fn(&str)) -> Result<Arc<Self>, OpenError> {
+    pub fn open_telling(
+        settings: Settings,
+        tell: impl Fn(&str) + Send + Sync + 'static,
+    ) -> Result<Arc<Self>, OpenError> {
         // The watch first: a swap between the first reading and the watch would go unseen.
         let watch = Watch::new(&settings).map_err(|source| OpenError::Watch {
             path: settings.certificate.clone(),
@@ -83,7 +95,7 @@ impl MutualTls {
             shaking: AtomicUsize::new(0),
             watch: Mutex::new(Some(watch)),
             settings,
-            tell,
+            tell: Tell(Box::new(tell)),
         }))
     }
 
@@ -118,7 +130,7 @@ impl MutualTls {
             };
             self.metrics.reload(Part::Policy, how);
         }
-        (self.tell)(&self.status().await);
+        (self.tell.0)(&self.status().await);
         certificate.map_err(ReloadError::Certificate)?;
         policy.map_err(ReloadError::Policy)?;
         Ok(())

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::MissedTickBehavior;
 
 use crate::access::Grant;
+use crate::faces::{Face, Faces};
 use crate::identity::{Identity, Peer};
 use crate::leaf::rfc3339;
 use crate::metrics::Text;
@@ -43,16 +44,23 @@ pub fn api() -> Router {
 }
 
 /// The routes for health checks and scrapers, on a loopback address and without TLS.
-pub fn health(mtls: Arc<MutualTls>, upstream: Option<Arc<proxy::Health>>) -> Router {
-    let scraped = mtls.clone();
-    Router::new()
+///
+/// `/metrics` is of the face `main`, `/metrics/NAME` of another.
+pub fn health(faces: Faces, upstream: Option<Arc<proxy::Health>>) -> Router {
+    let mut router = Router::new();
+    for (place, face) in faces.all().iter().enumerate() {
+        let path = match place {
+            0 => "/metrics".to_owned(),
+            _ => format!("/metrics/{}", face.name),
+        };
+        // All have the same application behind them.
+        let (mtls, upstream) = (face.mtls.clone(), upstream.clone());
+        router = router.route(&path, get(move || metrics(mtls.clone(), upstream.clone())));
+    }
+    router
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
-        .route(
-            "/metrics",
-            get(move || metrics(scraped.clone(), upstream.clone())),
-        )
-        .with_state(mtls)
+        .with_state(faces)
 }
 
 /// The face without TLS that only says where the other one is; `port` is that of HTTPS.
@@ -162,21 +170,21 @@ struct Health {
 }
 
 /// 200 only while clients can really be served: not with an expired certificate, and not while stopping.
-async fn healthz(State(mtls): State<Arc<MutualTls>>) -> (StatusCode, Json<Health>) {
-    told(&mtls, mtls.healthy(SystemTime::now()))
+async fn healthz(State(faces): State<Faces>) -> (StatusCode, Json<Health>) {
+    told(faces.healthy(SystemTime::now()))
 }
 
 /// As `/healthz`, and not with a revocation list that has ended, either: then no new client gets in.
-async fn readyz(State(mtls): State<Arc<MutualTls>>) -> (StatusCode, Json<Health>) {
-    told(&mtls, mtls.ready(SystemTime::now()))
+async fn readyz(State(faces): State<Faces>) -> (StatusCode, Json<Health>) {
+    told(faces.ready(SystemTime::now()))
 }
 
-fn told(mtls: &MutualTls, ready: Result<(), &'static str>) -> (StatusCode, Json<Health>) {
+fn told((face, ready): (&Face, Result<(), &'static str>)) -> (StatusCode, Json<Health>) {
     let (code, status) = match ready {
         Ok(()) => (StatusCode::OK, "ok"),
         Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason),
     };
-    let served = mtls.keys().served();
+    let served = face.mtls.keys().served();
     let health = Health {
         status,
         generation: served.generation,

@@ -150,6 +150,40 @@ fn a_missing_file_is_named() {
     assert_eq!(error.to_string(), "cannot read /nonexistent.toml");
 }
 
+#[test]
+fn a_face_has_its_own_trust_and_rights_and_shares_the_rest() {
+    let face = "certificate = \"/c\"\npolicy = \"/p\"\naudit = false\n\n[[face]]\nname = \"inside\"\nlisten = \"[::1]:9444\"\ncertificate = \"/i\"\n";
+    let config = Config::parse(Path::new("c.toml"), face).unwrap();
+    let [inside] = config.faces.as_slice() else {
+        panic!("{:?}", config.faces);
+    };
+    let expected = Settings {
+        audit: false,
+        ..Settings::new("/i")
+    };
+    assert_eq!((inside.name.as_str(), &inside.mtls), ("inside", &expected));
+    let another = format!("{face}{}", &face[face.find("[[face]]").unwrap()..]);
+    assert!(refusal(&another).starts_with("c.toml:10: there are two faces `inside`"));
+    for (from, to, part) in [
+        (
+            "\"inside\"",
+            "\"main\"",
+            "c.toml:6: there are two faces `main`",
+        ),
+        ("\"inside\"", "\"a/b\"", "c.toml:6: a face's name"),
+        (
+            "\"/i\"",
+            "\"i\"",
+            "c.toml:8: `certificate` must be an absolute path",
+        ),
+        ("[::1]:9444", "9444", "c.toml:7: "),
+        ("listen =", "audit =", "c.toml:7: unknown field `audit`"),
+    ] {
+        let refusal = refusal(&face.replace(from, to));
+        assert!(refusal.starts_with(part), "{refusal}");
+    }
+}
+
 /// The keys of the manual's table, each with its default.
 fn documented() -> Vec<(String, String)> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/renewd-sample-api.md");

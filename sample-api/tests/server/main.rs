@@ -4,6 +4,7 @@ mod bytes;
 mod client;
 mod command;
 mod drain;
+mod faces;
 mod identity;
 mod limits;
 mod lists;

@@ -263,6 +263,7 @@ impl Site {
             admin: self.path().join("admin.sock"),
             redirect: None,
             upstream: None,
+            faces: Vec::new(),
             mtls,
         }
     }
@@ -273,6 +274,7 @@ pub(crate) struct Running {
     pub(crate) address: std::net::SocketAddr,
     pub(crate) health: std::net::SocketAddr,
     pub(crate) redirect: Option<std::net::SocketAddr>,
+    pub(crate) second: Option<std::net::SocketAddr>,
     pub(crate) keys: Arc<Keys>,
     pub(crate) mtls: Arc<MutualTls>,
     stop: oneshot::Sender<()>,
@@ -303,6 +305,7 @@ impl Running {
             address: server.listen_address().unwrap(),
             health: server.health_address().unwrap(),
             redirect: server.redirect_address().ok(),
+            second: server.face_address(1).ok(),
             keys: server.mtls().keys().clone(),
             mtls: server.mtls(),
             stop,
