@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::agent::published;
 use crate::failure::{Result, expect, expect_equal};
+use crate::packages::IN_MACHINE;
 use crate::scenario::{Disk, Scenario, Trial};
 
 pub(super) const ALL: &[Scenario] = &[MUTUAL, REFUSES, RESTARTS, REVOKED];
@@ -137,7 +138,7 @@ fn refuses(trial: &mut Trial) -> Result<()> {
 }
 
 const RESTARTS: Scenario = Scenario {
-    name: "restarts_of_the_sample_api_refuse_no_connection",
+    name: "restarts_and_an_upgrade_of_the_sample_api_refuse_no_connection",
     disk: Disk::Installed,
     fault: "systemd keeps no sockets",
     red: "no refused connection",
@@ -159,7 +160,7 @@ fn restarts(trial: &mut Trial) -> Result<()> {
     trial.drop_in(
         SAMPLE_API,
         trial.choose(
-            "[Unit]\nStartLimitIntervalSec=0\n[Service]\nFileDescriptorStoreMax=8\n",
+            "[Unit]\nStartLimitIntervalSec=0\n",
             "[Unit]\nStartLimitIntervalSec=0\n[Service]\nFileDescriptorStoreMax=0\n",
         ),
     )?;
@@ -188,6 +189,10 @@ fn restarts(trial: &mut Trial) -> Result<()> {
         trial.systemctl(&["restart", SAMPLE_API])?;
         more(served()?)?;
     }
+    trial.shell(&format!(
+        "dpkg --install {IN_MACHINE}/renewd-sample-api_*.deb"
+    ))?;
+    more(served()?)?;
     trial.shell("touch /run/callers.stop")?;
     trial.wait_until("the callers end", Duration::from_secs(60), || {
         let active = trial.attempt(&["systemctl", "is-active", "callers.service"])?;
