@@ -4,9 +4,10 @@
 # make reproducible the packages a second time in another directory: the same, bit for bit (not part of make test)
 # make scenarios    only the scenarios on a real systemd; SCENARIOS="--debian 13 --no-sabotage first" chooses some
 #                   RENEWD_ROTATIONS=1000 makes the run of many rotations longer than its 200
+# make bench        the sample API beside nginx, HAProxy and a minimal axum server; docs/performance.md says what and how
 # make build        the programs, unoptimised
 
-.PHONY: build demo test check unit sabotage packages reproducible scenarios newest prepare
+.PHONY: build demo test check unit sabotage packages reproducible scenarios newest prepare bench bench-works
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 DEMO = $(TARGET)/debug/demo
@@ -18,7 +19,7 @@ demo: build
 	@$(DEMO)
 
 # In this order: the cheapest first.
-test: check unit sabotage packages scenarios newest
+test: check unit sabotage bench-works packages scenarios newest
 
 check:
 	cargo fmt --all --check
@@ -34,6 +35,15 @@ sabotage: build
 	    status=0; SABOTAGE=$$fault $(DEMO) || status=$$?; \
 	    [ $$status = 1 ] || { echo "SABOTAGE=$$fault ended with $$status instead of 1"; exit 1; }; \
 	done
+
+# No figure is judged here, only that there are some; they are those of unoptimised programs.
+bench-works: build
+	$(TARGET)/debug/bench --quick
+
+# BENCH="--json" for each round by itself, BENCH="--only full --rounds 9" for one measure
+bench:
+	cargo build --quiet --locked --release --package renewd-sample-api --package renewd-tests --bins
+	$(TARGET)/release/bench $(BENCH)
 
 prepare:
 	tests/prepare.sh

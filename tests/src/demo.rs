@@ -18,6 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 pub use error::DemoError;
 pub use process::become_guarded;
+pub(crate) use process::guarded;
 pub use sabotage::Sabotage;
 pub use verdict::{Check, Facts, Numbers, Outcome, Rotation, Verdict};
 pub use view::Style;

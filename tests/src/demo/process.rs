@@ -78,7 +78,7 @@ pub fn become_guarded(arguments: &[OsString]) -> Option<std::io::Error> {
 /// A command that dies with this process and knows nothing of the host's systemd or bus.
 ///
 /// Must be spawned on the main thread: the tie is to the thread that forks.
-pub(super) fn guarded(program: &Path, no_bus: &Path) -> Result<Command, DemoError> {
+pub(crate) fn guarded(program: &Path, no_bus: &Path) -> Result<Command, DemoError> {
     let mut command = Command::new(this_program()?);
     command
         .arg(GUARDED)

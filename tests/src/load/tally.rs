@@ -73,6 +73,13 @@ impl Tally {
         Rotating(self)
     }
 
+    /// Counts latencies from here on only: what came before was the beginning.
+    pub fn forget_latencies(&self) {
+        let mut seen = self.seen();
+        seen.steady.reset();
+        seen.rotating.reset();
+    }
+
     /// Answers received in full so far.
     #[must_use]
     pub fn requests(&self) -> u64 {
