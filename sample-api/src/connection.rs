@@ -58,7 +58,8 @@ pub(crate) async fn connection(
     let served = mtls.keys().served();
     let shaking = mtls.shaking();
     let limit = mtls.settings().handshake;
-    let (how, shaken) = match timeout(limit, shake(tcp, &served)).await {
+    // Boxed: what only the handshake needs is not kept for as long as the connection.
+    let (how, shaken) = match timeout(limit, Box::pin(shake(tcp, &served))).await {
         Ok(Ok((tls, handshake))) => match seat(&mtls, &served, &tls, handshake) {
             Ok((how, seated)) => (how, Ok((tls, seated))),
             Err((how, reason)) => (how, Err(reason)),
@@ -147,7 +148,7 @@ fn seat<'a>(
 }
 
 async fn requests(
-    tls: TlsStream<TcpStream>,
+    tls: Box<TlsStream<TcpStream>>,
     access: Access,
     mut phase: watch::Receiver<Phase>,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {

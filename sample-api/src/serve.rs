@@ -74,7 +74,8 @@ pub(crate) async fn serve(
             () = &mut stop => break,
             (accepted, permit) = next => match accepted {
                 Ok((tcp, address)) => {
-                    let work = connection(tcp, address, mtls.clone(), router.clone(), mtls.phases());
+                    // Boxed: what a task begins with and what it awaits would both be kept in it.
+                    let work = Box::pin(connection(tcp, address, mtls.clone(), router.clone(), mtls.phases()));
                     connections.spawn(async move {
                         work.await;
                         drop(permit);

@@ -51,12 +51,12 @@ impl Handshake {
     }
 
     /// To be called by the verifier.
-    pub(crate) fn verified(peer: Peer, anchor: u16) {
+    pub(crate) fn verified(peer: Arc<Peer>, anchor: u16) {
         let _ = HANDSHAKE.try_with(|handshake| {
             let mut handshake = handshake.borrow_mut();
             handshake.until = Some(peer.not_after);
             handshake.anchor = anchor;
-            handshake.verified = Some(Arc::new(peer));
+            handshake.verified = Some(peer);
         });
     }
 }

@@ -25,8 +25,11 @@ use crate::identity::Peer;
 use crate::tickets::{Handshake, Tickets};
 
 mod distrust;
+mod known;
 
 pub use distrust::Distrust;
+
+use known::Known;
 
 /// What trust is made of. Two that are equal are the same trust, whatever their files look like.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +87,7 @@ pub struct Trust {
     lists_until: Option<SystemTime>,
     algorithms: WebPkiSupportedAlgorithms,
     tickets: Arc<Tickets>,
+    known: Known,
 }
 
 impl Trust {
@@ -129,6 +133,7 @@ impl Trust {
             anchors,
             hints,
             algorithms,
+            known: Known::default(),
         })
     }
 
@@ -211,11 +216,23 @@ impl ClientCertVerifier for Verifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        let anchor = self
-            .0
-            .judge(end_entity, intermediates, now)
-            .map_err(CertificateError::from)?;
-        let peer = Peer::of(end_entity, self.0.material.rules.common_name);
+        let trust = &self.0;
+        let chain: Vec<_> = [end_entity].into_iter().chain(intermediates).collect();
+        let key = Fingerprint::of_all(chain.iter().map(|der| der.as_ref()));
+        let (peer, anchor) = match trust.known.find(&key, now) {
+            Some(known) => known,
+            None => {
+                let anchor = trust
+                    .judge(end_entity, intermediates, now)
+                    .map_err(CertificateError::from)?;
+                let peer = Arc::new(Peer::of(end_entity, trust.material.rules.common_name));
+                let verified = (&peer, anchor);
+                trust
+                    .known
+                    .remember(key, &chain, trust.lists_until, verified);
+                (peer, anchor)
+            }
+        };
         Handshake::verified(peer, anchor);
         Ok(ClientCertVerified::assertion())
     }

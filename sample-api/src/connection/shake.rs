@@ -23,7 +23,8 @@ const PLAIN: &str = r#"{"title":"Bad Request","status":400,"detail":"this port s
 /// How long a client that was told so may take to close.
 const PLAIN_LINGERS: Duration = Duration::from_secs(1);
 
-pub(super) type Shaken = (TlsStream<TcpStream>, tickets::Handshake);
+/// Boxed: it is more than a kilobyte, and is handed on several times.
+pub(super) type Shaken = (Box<TlsStream<TcpStream>>, tickets::Handshake);
 
 /// Shakes hands, or says how that failed.
 pub(super) async fn shake(
@@ -47,7 +48,7 @@ pub(super) async fn shake(
     }
     let acceptor = TlsAcceptor::from(served.config.clone());
     let (tls, handshake) = tickets::Handshake::run(acceptor.accept(tcp)).await;
-    tls.map(|tls| (tls, handshake))
+    tls.map(|tls| (Box::new(tls), handshake))
         .map_err(|error| (refusal(&error), error))
 }
 
