@@ -1,6 +1,6 @@
 //! The comparison's clients: one handshake, many requests, or a connection that is left idle.
 //!
-//! Everybody is spoken to alike: TLS 1.3, X25519 and nothing else, the same client certificate. A client must never
+//! Everybody is spoken to alike: TLS 1.3 with X25519 and AES-128-GCM and nothing else, the same client certificate. A client must never
 //! count what was not whole: a handshake is done when the server's session ticket has come (before that the server has
 //! not judged the client's certificate), an answer when its body is the one expected.
 //! Its neighbour is [`super::work`], which says how many.
@@ -79,6 +79,7 @@ impl Client {
         });
         let provider = CryptoProvider {
             kx_groups: vec![aws_lc_rs::kx_group::X25519],
+            cipher_suites: vec![aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256],
             ..aws_lc_rs::default_provider()
         };
         let mut roots = RootCertStore::empty();
