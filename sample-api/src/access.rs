@@ -40,7 +40,6 @@ pub struct Grant {
 }
 
 /// The requests of one connection.
-#[derive(Clone)]
 pub(crate) struct Access {
     pub(crate) mtls: Arc<MutualTls>,
     pub(crate) router: Router,
@@ -71,12 +70,12 @@ impl Tunnel {
 impl Access {
     /// Answers one request. Whatever stands between it and the router stands here, for every route and the fallback.
     pub(crate) async fn answer(
-        self,
+        &self,
         mut request: Request<Incoming>,
     ) -> Result<Response, Infallible> {
         let begun = Instant::now();
         let trace = trace::of(request.headers_mut());
-        let peer = self.seat.peer().clone();
+        let peer = self.seat.peer();
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let admission = match &peer.identity {
             Ok(_) => self.seat.admit(
@@ -100,7 +99,7 @@ impl Access {
                     let extensions = request.extensions_mut();
                     extensions.insert(identity.clone());
                     extensions.insert(peer.clone());
-                    extensions.insert(self.tunnel);
+                    extensions.insert(self.tunnel.clone());
                     extensions.insert(Grant {
                         role: role.clone(),
                         generation: self.generation,
@@ -109,6 +108,7 @@ impl Access {
                     });
                     let most = usize::try_from(most).unwrap_or(usize::MAX);
                     self.router
+                        .clone()
                         .oneshot(request.map(|body| Limited::new(body, most)))
                         .await?
                 };

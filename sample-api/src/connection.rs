@@ -147,6 +147,27 @@ fn seat<'a>(
     Ok((how, seated))
 }
 
+/// What the requests of one connection share. One count of references for all of it: those of the server's parts are
+/// touched by every worker, and for every request that would be felt.
+struct Shared {
+    access: Access,
+    /// As it was when the connection began; it is only asked whether there is something newer.
+    phase: watch::Receiver<Phase>,
+    served: bool,
+    /// A response has said `Connection: close`.
+    told_close: AtomicBool,
+    /// There has been a request.
+    asked: AtomicBool,
+}
+
+impl Shared {
+    /// Whether there should be no more requests after this one.
+    fn closes(&self) -> bool {
+        let serving = self.served && !self.phase.has_changed().unwrap_or(true);
+        !serving || self.access.seat.leaving().is_some()
+    }
+}
+
 async fn requests(
     tls: Box<TlsStream<TcpStream>>,
     access: Access,
@@ -159,24 +180,26 @@ async fn requests(
         access.tunnel.clone(),
     );
     let builder = builder(http2, &mtls);
-    let (told_close, asked) = (
-        Arc::new(AtomicBool::new(false)),
-        Arc::new(AtomicBool::new(false)),
-    );
+    let shared = Arc::new(Shared {
+        access,
+        phase: phase.clone(),
+        served: *phase.borrow() == Phase::Serving,
+        told_close: AtomicBool::new(false),
+        asked: AtomicBool::new(false),
+    });
     let answers = service_fn({
-        let (phase, told_close, asked) = (phase.clone(), told_close.clone(), asked.clone());
+        let shared = shared.clone();
         move |request| {
-            if !asked.swap(true, Relaxed) {
-                access.seat.ring();
+            if !shared.asked.swap(true, Relaxed) {
+                shared.access.seat.ring();
             }
-            let (access, phase, told_close) = (access.clone(), phase.clone(), told_close.clone());
+            let shared = shared.clone();
             async move {
-                let seat = access.seat.clone();
-                let mut response: Response = access.answer(request).await?;
+                let mut response: Response = shared.access.answer(request).await?;
                 // Asked when the answer is there: what happened meanwhile counts.
-                if !http2 && (*phase.borrow() != Phase::Serving || seat.leaving().is_some()) {
+                if !http2 && shared.closes() {
                     close_after(&mut response);
-                    told_close.store(true, Relaxed);
+                    shared.told_close.store(true, Relaxed);
                 }
                 Ok::<_, std::convert::Infallible>(response)
             }
@@ -192,7 +215,7 @@ async fn requests(
     let mut end = End::new(http2, mtls.settings().drain);
     loop {
         let stopping = *phase.borrow_and_update();
-        if end.closes_now(stopping, &seat, asked.load(Relaxed)) && tunnelled.is_none() {
+        if end.closes_now(stopping, &seat, shared.asked.load(Relaxed)) && tunnelled.is_none() {
             // HTTP/2: GOAWAY, which names the requests that were not taken. HTTP/1.1: closed when idle.
             connection.as_mut().graceful_shutdown();
         }
@@ -203,7 +226,7 @@ async fn requests(
                 if tunnelled.is_some() {
                     continue;
                 }
-                if !http2 && end.told && !told_close.load(Relaxed) {
+                if !http2 && end.told && !shared.told_close.load(Relaxed) {
                     mtls.metrics().idle_closed();
                 }
                 return ended;

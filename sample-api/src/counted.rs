@@ -22,7 +22,7 @@ impl<S: Unpin> Counted<S> {
 
     fn sent(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(length)) = &written {
-            self.mtls.metrics().bytes(0, *length);
+            self.mtls.metrics().sent(*length);
         }
         written
     }
@@ -36,7 +36,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = self.stream().poll_read(cx, buffer);
-        self.mtls.metrics().bytes(buffer.filled().len() - before, 0);
+        self.mtls.metrics().received(buffer.filled().len() - before);
         read
     }
 }

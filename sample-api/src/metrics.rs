@@ -228,24 +228,25 @@ impl Metrics {
 
     /// A request of that role was answered.
     pub fn request(&self, role: &str, code: u16, took: Duration) {
-        self.codes(role)
-            .add(usize::from(code.clamp(100, 599) - 100));
+        let place = usize::from(code.clamp(100, 599) - 100);
+        self.codes(role, |codes| codes.add(place));
         self.request_durations.add(took);
     }
 
     /// How many requests of that role were answered so.
     pub fn requests(&self, role: &str, code: u16) -> u64 {
-        self.codes(role).of(usize::from(code.clamp(100, 599) - 100))
+        let place = usize::from(code.clamp(100, 599) - 100);
+        self.codes(role, |codes| codes.of(place))
     }
 
-    fn codes(&self, role: &str) -> Arc<Codes> {
+    fn codes<T>(&self, role: &str, work: impl FnOnce(&Codes) -> T) -> T {
         // A panic elsewhere must not end the counting; a counter has no state that could be half done.
         let known = self
             .requests
             .read()
             .unwrap_or_else(|poison| poison.into_inner());
         if let Some(codes) = known.get(role) {
-            return codes.clone();
+            return work(codes);
         }
         drop(known);
         let mut known = self
@@ -256,13 +257,19 @@ impl Metrics {
             true => role,
             false => "other",
         };
-        known.entry(role.to_owned()).or_default().clone()
+        work(known.entry(role.to_owned()).or_default())
+    }
+
+    /// Bytes came over a connection, without what TLS adds. Most reads find none, and cost nothing here.
+    pub fn received(&self, bytes: usize) {
+        if bytes > 0 {
+            self.received.fetch_add(bytes as u64, Relaxed);
+        }
     }
 
     /// Bytes went over a connection, without what TLS adds.
-    pub fn bytes(&self, received: usize, sent: usize) {
-        self.received.fetch_add(received as u64, Relaxed);
-        self.sent.fetch_add(sent as u64, Relaxed);
+    pub fn sent(&self, bytes: usize) {
+        self.sent.fetch_add(bytes as u64, Relaxed);
     }
 
     /// Clients are verified against something else from now on.

@@ -5,6 +5,10 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{
+    AtomicUsize,
+    Ordering::{Acquire, Release},
+};
 
 use tokio::sync::{Mutex, watch};
 use tracing::{error, info, warn};
@@ -17,6 +21,8 @@ use crate::policy::{Policy, PolicyError};
 pub struct Rules {
     file: Option<PathBuf>,
     policy: watch::Sender<Arc<Policy>>,
+    /// The address of the one in force: asked for each request, by every worker, and so without a lock.
+    current: AtomicUsize,
     /// Reloads take turns. Holds the last refusal, so that one fault is complained of once.
     turn: Mutex<Option<String>>,
 }
@@ -36,9 +42,11 @@ impl Rules {
             }
         };
         log_policy("policy in force", &policy);
+        let policy = Arc::new(policy);
         Ok(Self {
             file,
-            policy: watch::channel(Arc::new(policy)).0,
+            current: AtomicUsize::new(address(&policy)),
+            policy: watch::channel(policy).0,
             turn: Mutex::new(None),
         })
     }
@@ -50,7 +58,8 @@ impl Rules {
 
     /// Whether that one is still in force.
     pub(crate) fn is(&self, policy: &Arc<Policy>) -> bool {
-        Arc::ptr_eq(&self.policy.borrow(), policy)
+        // Whoever asks holds it, so no other can have its address.
+        self.current.load(Acquire) == address(policy)
     }
 
     /// Tells of each swap.
@@ -79,7 +88,10 @@ impl Rules {
                     return Ok(false);
                 }
                 log_policy("new policy in force", &policy);
-                self.policy.send_replace(Arc::new(policy));
+                let policy = Arc::new(policy);
+                let address = address(&policy);
+                self.policy.send_replace(policy);
+                self.current.store(address, Release);
                 Ok(true)
             }
             Err(refusal) => {
@@ -97,6 +109,10 @@ impl Rules {
     pub async fn refusal(&self) -> Option<String> {
         self.turn.lock().await.clone()
     }
+}
+
+fn address(policy: &Arc<Policy>) -> usize {
+    Arc::as_ptr(policy).addr()
 }
 
 fn log_policy(event: &str, policy: &Policy) {

@@ -36,13 +36,14 @@ pub fn of(headers: &mut HeaderMap) -> TraceId {
     let (trace, parent) = random.split_at_mut(16);
     trace[15] |= 1;
     parent[7] |= 1;
-    let mut header = String::with_capacity(55);
-    let _ = header.write_str("00-");
-    let _ = hex(&mut header, trace);
-    header.push('-');
-    let _ = hex(&mut header, parent);
-    header.push_str("-00");
-    if let Ok(value) = HeaderValue::from_str(&header) {
+    // Most requests come this way: no formatting.
+    let mut header = *b"00-00000000000000000000000000000000-0000000000000000-00";
+    for (at, id) in [(3, &*trace), (36, &*parent)] {
+        for (place, digit) in header[at..].iter_mut().zip(digits(id)) {
+            *place = digit;
+        }
+    }
+    if let Ok(value) = HeaderValue::from_bytes(&header) {
         headers.insert(TRACEPARENT, value);
     }
     // It belongs to a trace that was not kept (section 3.3).
@@ -98,13 +99,15 @@ fn field<const N: usize>(text: &[u8]) -> Option<([u8; N], &[u8])> {
 }
 
 fn hex(to: &mut impl Write, bytes: &[u8]) -> fmt::Result {
-    const DIGITS: [char; 16] = [
-        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
-    ];
-    bytes.iter().try_for_each(|byte| {
-        to.write_char(DIGITS[usize::from(byte >> 4)])?;
-        to.write_char(DIGITS[usize::from(byte & 15)])
-    })
+    digits(bytes).try_for_each(|digit| to.write_char(char::from(digit)))
+}
+
+fn digits(bytes: &[u8]) -> impl Iterator<Item = u8> {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |half: u8| DIGITS[usize::from(half)];
+    bytes
+        .iter()
+        .flat_map(move |byte| [digit(byte >> 4), digit(byte & 15)])
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Chains that this trust has verified before.
 //!
 //! Owns: how long that may be gone by. Never does: verify, or outlive its trust. Whether the client has the key is asked
-//! in every handshake, and not here. Neighbour: [`super::Verifier`]. Why this is safe: `docs/decisions/0021`.
+//! in every handshake, and not here. Neighbour: [`super::Verifier`]. Why this is safe: `docs/decisions/0020`.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
