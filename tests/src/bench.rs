@@ -7,10 +7,12 @@
 
 mod client;
 mod crypto;
+mod goals;
 mod pki;
 mod report;
 mod rotation;
 mod server;
+mod setup;
 mod work;
 
 use std::collections::BTreeMap;
@@ -19,7 +21,8 @@ use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-pub use report::{Goal, Report};
+pub use goals::Goal;
+pub use report::Report;
 pub use rotation::Run;
 pub use server::Kind;
 
