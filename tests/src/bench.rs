@@ -69,6 +69,8 @@ pub struct Plan {
     pub rotations: usize,
     /// Time between two rotations.
     pub every: Duration,
+    /// Whether the figures are held against the goals.
+    pub judged: bool,
 }
 
 impl Plan {
@@ -92,6 +94,7 @@ impl Plan {
             busy: 200,
             rotations: 5,
             every: Duration::from_secs(2),
+            judged: true,
         }
     }
 
@@ -106,6 +109,7 @@ impl Plan {
             busy: 4,
             rotations: 1,
             every: Duration::from_millis(600),
+            judged: false,
             ..Self::whole(kinds)
         }
     }

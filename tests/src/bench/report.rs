@@ -26,7 +26,10 @@ impl Report {
             kinds: plan.kinds.clone(),
             idle: plan.idle.clone(),
             figures: figures.clone(),
-            goals: goals(plan, figures),
+            goals: match plan.judged {
+                true => goals(plan, figures),
+                false => Vec::new(),
+            },
             machine: machine(&plan.kinds),
         }
     }
