@@ -64,7 +64,7 @@ fn anew(trial: &mut Trial) -> Result<()> {
     trial.systemctl(&["enable", NGINX])?;
     let key = published("api", "key.pem");
     let looks =
-        |trial: &Trial| trial.run(&["stat", "--dereference", "--format=%i %U:%G %a %Z", &key]);
+        |trial: &Trial| trial.run(&["stat", "--dereference", "--format=%i %U:%G %a %z", &key]);
     let before = looks(trial)?;
     if systemd_version(trial)? >= 254 {
         // The command is ended with everything else.
