@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
+use crate::file::{self, FileError, Source};
 use crate::proxy::{NotAnUpstream, Upstream};
 use crate::settings::Settings;
 
@@ -56,12 +57,8 @@ impl Config {
     ///
     /// When the file cannot be read, is no TOML, has an unknown key, lacks `certificate`, or has a
     /// value that cannot work. The text names file and line.
-    pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
-            path: path.to_owned(),
-            source,
-        })?;
-        Self::parse(path, &text)
+    pub fn load(path: &Path) -> Result<Self, FileError> {
+        Self::parse(path, &file::read(path)?)
     }
 
     /// Checks a text; `path` is for messages only.
@@ -69,141 +66,12 @@ impl Config {
     /// # Errors
     ///
     /// As [`Config::load`].
-    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
-        let refuse = |at: usize, reason: String| ConfigError::Refused {
-            path: path.to_owned(),
-            line: text[..at.min(text.len())].matches('\n').count() + 1,
-            reason,
-        };
-        let raw: Raw = toml::from_str(text).map_err(|error| {
-            refuse(
-                error.span().map_or(0, |span| span.start),
-                error.message().to_owned(),
-            )
-        })?;
-        let paths = [
-            ("certificate", Some(&raw.certificate)),
-            ("admin", Some(&raw.admin)),
-            ("crl", raw.crl.as_ref()),
-            ("policy", raw.policy.as_ref()),
-        ];
-        let of_faces = raw.face.iter().flat_map(|face| {
-            [
-                ("certificate", Some(&face.certificate)),
-                ("crl", face.crl.as_ref()),
-                ("policy", face.policy.as_ref()),
-            ]
-        });
-        for (key, value) in paths.into_iter().chain(of_faces) {
-            if let Some(value) = value.filter(|value| !value.get_ref().is_absolute()) {
-                let reason = format!("`{key}` must be an absolute path, as in \"/var/lib/…\"");
-                return Err(refuse(value.span().start, reason));
-            }
-        }
-        if !raw.health.get_ref().ip().is_loopback() {
-            let reason =
-                "`health` is plain HTTP and must be a loopback address, as in \"127.0.0.1:8081\"";
-            return Err(refuse(raw.health.span().start, reason.to_owned()));
-        }
-        if let Some(zero) = [&raw.max_connections, &raw.max_connections_per_identity]
-            .into_iter()
-            .flatten()
-            .find(|number| *number.get_ref() == 0)
-        {
-            let reason =
-                "a server that takes no connection serves nobody; leave the key out".to_owned();
-            return Err(refuse(zero.span().start, reason));
-        }
-        let upstream =
-            match &raw.upstream {
-                Some(text) => {
-                    let parsed = text.get_ref().parse();
-                    Some(parsed.map_err(|error: NotAnUpstream| {
-                        refuse(text.span().start, error.to_string())
-                    })?)
-                }
-                None => None,
-            };
-        let mut mtls = Settings::new(raw.certificate.into_inner());
-        mtls.crl = raw.crl.map(Spanned::into_inner);
-        mtls.policy = raw.policy.map(Spanned::into_inner);
-        mtls.choices.tls12 = raw.tls12;
-        mtls.choices.rules.common_name = raw.common_name;
-        mtls.choices.rules.accept_unknown_revocation = raw.unknown_revocation == Unknown::Accept;
-        mtls.audit = raw.audit.unwrap_or(mtls.audit);
-        mtls.drain = raw.drain.map_or(mtls.drain, |Period(period)| period);
-        mtls.max_age = raw.max_age.map(|Period(period)| period);
-        mtls.handshake = raw
-            .handshake
-            .map_or(mtls.handshake, |Period(period)| period);
-        mtls.next_request = raw
-            .next_request
-            .map_or(mtls.next_request, |Period(period)| period);
-        mtls.max_connections = raw
-            .max_connections
-            .map_or(mtls.max_connections, Spanned::into_inner);
-        mtls.max_per_identity = raw.max_connections_per_identity.map(Spanned::into_inner);
-        mtls.max_streams = raw.max_streams.unwrap_or(mtls.max_streams);
-        mtls.max_head = raw.max_head.unwrap_or(mtls.max_head);
-        mtls.max_body = raw.max_body.unwrap_or(mtls.max_body);
-        let mut faces: Vec<FaceConfig> = Vec::with_capacity(raw.face.len());
-        for face in raw.face {
-            let at = face.name.span().start;
-            let name = face.name.into_inner();
-            let word =
-                |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-            if name.is_empty() || name.len() > 32 || !name.bytes().all(word) {
-                let remedy = "a face's name is 1 to 32 of a–z, 0–9 and `-`";
-                return Err(refuse(at, remedy.to_owned()));
-            }
-            if name == MAIN || faces.iter().any(|other| other.name == name) {
-                return Err(refuse(at, format!("there are two faces `{name}`")));
-            }
-            let mut mtls = mtls.clone();
-            mtls.certificate = face.certificate.into_inner();
-            // Not those of the main one: trust and rights are never inherited by mistake.
-            mtls.crl = face.crl.map(Spanned::into_inner);
-            mtls.policy = face.policy.map(Spanned::into_inner);
-            faces.push(FaceConfig {
-                name,
-                listen: face.listen,
-                mtls,
-            });
-        }
-        Ok(Self {
-            listen: raw.listen,
-            health: raw.health.into_inner(),
-            admin: raw.admin.into_inner(),
-            redirect: raw.redirect,
-            upstream,
-            faces,
-            mtls,
-        })
+    pub fn parse(path: &Path, text: &str) -> Result<Self, FileError> {
+        let source = Source::new(path, text);
+        let raw: Raw = source.parse()?;
+        raw.checked()
+            .map_err(|(at, reason)| source.refuse(at, reason))
     }
-}
-
-/// Why the configuration was refused.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read {}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the kernel said.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The file says something that cannot be.
-    #[error("{}:{line}: {reason}", path.display())]
-    Refused {
-        /// The file.
-        path: PathBuf,
-        /// Counted from one.
-        line: usize,
-        /// What is wrong, with the key's name.
-        reason: String,
-    },
 }
 
 /// The file as it is written.
@@ -241,6 +109,125 @@ struct Raw {
     face: Vec<RawFace>,
 }
 
+/// Where in the text something is wrong, and what.
+type Wrong = (usize, String);
+
+impl Raw {
+    fn checked(self) -> Result<Config, Wrong> {
+        self.places()?;
+        let upstream = self.upstream.as_ref().map(|text| {
+            let parsed = text.get_ref().parse();
+            parsed.map_err(|error: NotAnUpstream| (text.span().start, error.to_string()))
+        });
+        let mtls = self.settings();
+        Ok(Config {
+            upstream: upstream.transpose()?,
+            faces: faces(self.face, &mtls)?,
+            listen: self.listen,
+            health: self.health.into_inner(),
+            admin: self.admin.into_inner(),
+            redirect: self.redirect,
+            mtls,
+        })
+    }
+
+    /// What has the right form, and cannot work.
+    fn places(&self) -> Result<(), Wrong> {
+        let paths = [
+            ("certificate", Some(&self.certificate)),
+            ("admin", Some(&self.admin)),
+            ("crl", self.crl.as_ref()),
+            ("policy", self.policy.as_ref()),
+        ];
+        let of_faces = self.face.iter().flat_map(|face| {
+            [
+                ("certificate", Some(&face.certificate)),
+                ("crl", face.crl.as_ref()),
+                ("policy", face.policy.as_ref()),
+            ]
+        });
+        for (key, value) in paths.into_iter().chain(of_faces) {
+            if let Some(value) = value.filter(|value| !value.get_ref().is_absolute()) {
+                let reason = format!("`{key}` must be an absolute path, as in \"/var/lib/…\"");
+                return Err((value.span().start, reason));
+            }
+        }
+        if !self.health.get_ref().ip().is_loopback() {
+            let reason =
+                "`health` is plain HTTP and must be a loopback address, as in \"127.0.0.1:8081\"";
+            return Err((self.health.span().start, reason.to_owned()));
+        }
+        if let Some(zero) = [&self.max_connections, &self.max_connections_per_identity]
+            .into_iter()
+            .flatten()
+            .find(|number| *number.get_ref() == 0)
+        {
+            let reason =
+                "a server that takes no connection serves nobody; leave the key out".to_owned();
+            return Err((zero.span().start, reason));
+        }
+        Ok(())
+    }
+
+    fn settings(&self) -> Settings {
+        let mut mtls = Settings::new(self.certificate.get_ref().clone());
+        mtls.crl = self.crl.as_ref().map(|path| path.get_ref().clone());
+        mtls.policy = self.policy.as_ref().map(|path| path.get_ref().clone());
+        mtls.choices.tls12 = self.tls12;
+        mtls.choices.rules.common_name = self.common_name;
+        mtls.choices.rules.accept_unknown_revocation = self.unknown_revocation == Unknown::Accept;
+        mtls.audit = self.audit.unwrap_or(mtls.audit);
+        mtls.drain = self.drain.map_or(mtls.drain, |Period(period)| period);
+        mtls.max_age = self.max_age.map(|Period(period)| period);
+        mtls.handshake = self
+            .handshake
+            .map_or(mtls.handshake, |Period(period)| period);
+        mtls.next_request = self
+            .next_request
+            .map_or(mtls.next_request, |Period(period)| period);
+        mtls.max_connections = self
+            .max_connections
+            .as_ref()
+            .map_or(mtls.max_connections, |number| *number.get_ref());
+        mtls.max_per_identity = self
+            .max_connections_per_identity
+            .as_ref()
+            .map(|number| *number.get_ref());
+        mtls.max_streams = self.max_streams.unwrap_or(mtls.max_streams);
+        mtls.max_head = self.max_head.unwrap_or(mtls.max_head);
+        mtls.max_body = self.max_body.unwrap_or(mtls.max_body);
+        mtls
+    }
+}
+
+/// Each with what it has of its own, and the rest of the main one.
+fn faces(raw: Vec<RawFace>, main: &Settings) -> Result<Vec<FaceConfig>, Wrong> {
+    let mut faces: Vec<FaceConfig> = Vec::with_capacity(raw.len());
+    for face in raw {
+        let at = face.name.span().start;
+        let name = face.name.into_inner();
+        let word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if name.is_empty() || name.len() > 32 || !name.bytes().all(word) {
+            let remedy = "a face's name is 1 to 32 of a–z, 0–9 and `-`";
+            return Err((at, remedy.to_owned()));
+        }
+        if name == MAIN || faces.iter().any(|other| other.name == name) {
+            return Err((at, format!("there are two faces `{name}`")));
+        }
+        let mut mtls = main.clone();
+        mtls.certificate = face.certificate.into_inner();
+        // Not those of the main one: trust and rights are never inherited by mistake.
+        mtls.crl = face.crl.map(Spanned::into_inner);
+        mtls.policy = face.policy.map(Spanned::into_inner);
+        faces.push(FaceConfig {
+            name,
+            listen: face.listen,
+            mtls,
+        });
+    }
+    Ok(faces)
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawFace {
@@ -264,6 +251,7 @@ enum Unknown {
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// A duration as people write it. Nothing here may take no time at all.
+#[derive(Clone, Copy)]
 struct Period(Duration);
 
 impl<'de> Deserialize<'de> for Period {

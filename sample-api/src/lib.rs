@@ -34,6 +34,7 @@ mod connection;
 mod counted;
 pub mod crl;
 pub mod faces;
+pub mod file;
 pub mod fingerprint;
 pub mod identity;
 pub mod keys;

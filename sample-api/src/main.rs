@@ -7,7 +7,8 @@ use clap::Parser;
 use renewd_sample_api::admin::{self, Request};
 use renewd_sample_api::app::Server;
 use renewd_sample_api::command::{Cli, Command};
-use renewd_sample_api::config::{self, Config};
+use renewd_sample_api::config::Config;
+use renewd_sample_api::file::FileError;
 use renewd_sample_api::sockets::Passed;
 use renewd_sample_api::{explain, log};
 use tokio::signal::unix::{SignalKind, signal};
@@ -86,7 +87,7 @@ fn ask(path: &Path, request: Request) -> ExitCode {
     }
 }
 
-fn refused(error: &config::ConfigError) -> ExitCode {
+fn refused(error: &FileError) -> ExitCode {
     eprintln!("renewd-sample-api: {}", explain(error));
     ExitCode::from(REFUSED_CONFIGURATION)
 }

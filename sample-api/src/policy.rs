@@ -13,11 +13,12 @@
 //! paths = ["/", "/whoami", "/orders/**"]
 //! ```
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::file::{self, FileError, Source};
 use crate::fingerprint::Fingerprint;
 use crate::identity::Identity;
 
@@ -143,12 +144,8 @@ impl Policy {
     /// # Errors
     ///
     /// When it cannot be read, is no TOML, or says what cannot be; the text names file and line.
-    pub fn load(path: &Path) -> Result<Self, PolicyError> {
-        let text = std::fs::read_to_string(path).map_err(|source| PolicyError::Unreadable {
-            path: path.to_owned(),
-            source,
-        })?;
-        Self::parse(path, &text)
+    pub fn load(path: &Path) -> Result<Self, FileError> {
+        Self::parse(path, &file::read(path)?)
     }
 
     /// Checks a text; `path` is for messages only.
@@ -156,25 +153,18 @@ impl Policy {
     /// # Errors
     ///
     /// As [`Policy::load`].
-    pub fn parse(path: &Path, text: &str) -> Result<Self, PolicyError> {
-        let refuse = |at: usize, reason: String| PolicyError::Refused {
-            path: path.to_owned(),
-            line: text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1,
-            reason,
-        };
-        let raw: RawPolicy = toml::from_str(text).map_err(|error| {
-            let at = error.span().map_or(0, |span| span.start);
-            refuse(at, error.message().to_owned())
-        })?;
+    pub fn parse(path: &Path, text: &str) -> Result<Self, FileError> {
+        let source = Source::new(path, text);
+        let raw: RawPolicy = source.parse()?;
         let mut policy = Self::default();
         for raw in raw.role {
             let at = raw.name.span().start;
             if policy.roles.len() == MOST_ROLES {
-                return Err(refuse(at, format!("more than {MOST_ROLES} roles")));
+                return Err(source.refuse(at, format!("more than {MOST_ROLES} roles")));
             }
-            let role = Role::checked(raw).map_err(|(at, reason)| refuse(at, reason))?;
+            let role = Role::checked(raw).map_err(|(at, reason)| source.refuse(at, reason))?;
             if policy.names().any(|name| name == role.name) {
-                return Err(refuse(at, format!("there are two roles `{}`", role.name)));
+                return Err(source.refuse(at, format!("there are two roles `{}`", role.name)));
             }
             policy.roles.push(role);
         }
@@ -260,28 +250,4 @@ struct RawRole {
     anchors: Option<Vec<Spanned<String>>>,
     methods: Vec<Spanned<String>>,
     paths: Vec<Spanned<String>>,
-}
-
-/// Why a policy was refused.
-#[derive(Debug, thiserror::Error)]
-pub enum PolicyError {
-    /// The file cannot be read.
-    #[error("cannot read the policy {}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the kernel said.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The file says something that cannot be.
-    #[error("{}:{line}: {reason}", path.display())]
-    Refused {
-        /// The file.
-        path: PathBuf,
-        /// Counted from one.
-        line: usize,
-        /// What is wrong, and what to write.
-        reason: String,
-    },
 }

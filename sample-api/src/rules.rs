@@ -14,7 +14,8 @@ use tokio::sync::{Mutex, watch};
 use tracing::{error, info, warn};
 
 use crate::explain;
-use crate::policy::{Policy, PolicyError};
+use crate::file::FileError;
+use crate::policy::Policy;
 
 /// The policy in force, and where the next comes from.
 #[derive(Debug)]
@@ -33,7 +34,7 @@ impl Rules {
     /// # Errors
     ///
     /// When the file is not a policy.
-    pub fn open(file: Option<PathBuf>) -> Result<Self, PolicyError> {
+    pub fn open(file: Option<PathBuf>) -> Result<Self, FileError> {
         let policy = match &file {
             Some(file) => Policy::load(file)?,
             None => {
@@ -72,7 +73,7 @@ impl Rules {
     /// # Errors
     ///
     /// When it was refused. What was in force still is.
-    pub async fn reload(&self) -> Result<bool, PolicyError> {
+    pub async fn reload(&self) -> Result<bool, FileError> {
         let Some(file) = self.file.clone() else {
             return Ok(false);
         };

@@ -241,7 +241,7 @@ impl Drop for Holder {
 }
 
 #[test]
-#[ignore = "a part of the tests with a Holder"]
+#[ignore = "the program that a Holder starts as another user; by itself it has nothing to hold"]
 fn holder() {
     let Some(dir) = std::env::var_os("HOLD_CONNECTIONS_AT") else {
         return;

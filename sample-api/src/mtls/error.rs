@@ -4,8 +4,8 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::explain;
+use crate::file::FileError;
 use crate::keys::LoadError;
-use crate::policy::PolicyError;
 
 /// Why it cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +24,7 @@ pub enum OpenError {
     Certificate(#[source] LoadError),
     /// The policy was refused.
     #[error("no usable policy")]
-    Policy(#[source] PolicyError),
+    Policy(#[source] FileError),
 }
 
 /// Why a reload was refused; what was in use still is.
@@ -35,5 +35,5 @@ pub enum ReloadError {
     Certificate(LoadError),
     /// The policy.
     #[error("policy refused: {}", explain(.0))]
-    Policy(PolicyError),
+    Policy(FileError),
 }

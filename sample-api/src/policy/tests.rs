@@ -28,7 +28,7 @@ methods = ["POST", "PUT"]
 paths = ["/inbox/**"]
 "#;
 
-fn parse(text: &str) -> Result<Policy, PolicyError> {
+fn parse(text: &str) -> Result<Policy, FileError> {
     Policy::parse(Path::new("p.toml"), text)
 }
 
@@ -240,7 +240,7 @@ fn roles_are_bounded() {
 proptest! {
     #[test]
     fn any_text_is_a_policy_or_refused_with_a_line_of_it(text in ".{0,200}") {
-        if let Err(PolicyError::Refused { line, .. }) = parse(&text) {
+        if let Err(FileError::Refused { line, .. }) = parse(&text) {
             prop_assert!(line <= text.matches('\n').count() + 1);
         }
     }
