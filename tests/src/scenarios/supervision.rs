@@ -1,5 +1,7 @@
 //! The daemon under systemd's own turns: a boot while the CA is out of order, and a user space that begins anew under it.
 
+use std::time::Duration;
+
 use super::nginx::{self, ADDRESS, NAME, NGINX};
 use super::plain::{expect_no_failed_unit, systemd_version};
 use crate::agent::{PROOF, RENEWD, published};
@@ -59,6 +61,18 @@ const ANEW: Scenario = Scenario {
     run: anew,
 };
 
+/// Runs `systemctl` with little patience: a question that reaches systemd just as it makes way for its successor is never
+/// answered.
+fn look(trial: &Trial, arguments: &[&str]) -> Result<String> {
+    trial
+        .attempt_with(
+            &[&["systemctl"], arguments].concat(),
+            &[],
+            Duration::from_secs(5),
+        )?
+        .success()
+}
+
 fn anew(trial: &mut Trial) -> Result<()> {
     nginx::serve(trial, "24h")?;
     trial.systemctl(&["enable", NGINX])?;
@@ -70,9 +84,9 @@ fn anew(trial: &mut Trial) -> Result<()> {
         // The command is ended with everything else.
         trial.attempt(&["systemctl", "--no-block", "soft-reboot"])?;
         trial.wait_until("user space has begun anew", PROOF, || {
-            let times = trial.systemctl(&["show", "--property=SoftRebootsCount", "--value"])?;
+            let times = look(trial, &["show", "--property=SoftRebootsCount", "--value"])?;
             expect_equal("soft reboots", &"1", &times.trim())?;
-            trial.systemctl(&["is-system-running"]).map(drop)
+            look(trial, &["is-system-running"]).map(drop)
         })?;
     } else {
         trial.systemctl(&["daemon-reexec"])?;
