@@ -46,6 +46,9 @@ const HOP: [&str; 8] = [
     "transfer-encoding",
 ];
 
+/// What the application needs to know of the request: it cannot be wished away by `Connection`.
+const NEEDED: [&str; 4] = ["host", "content-length", "authorization", "traceparent"];
+
 /// What is known of the application.
 #[derive(Debug, Default)]
 pub struct Health {
@@ -130,7 +133,13 @@ fn is_callers(error: &hyper_util::client::legacy::Error) -> bool {
     false
 }
 
-fn outgoing(request: Request) -> Result<Request, Problem> {
+/// What the application is asked for a request that was allowed; [`crate::access`] has put the `Identity`, the
+/// `Arc<Peer>` and the [`Grant`] into its extensions.
+///
+/// # Errors
+///
+/// When the request names no host, or nothing is known of the caller.
+pub fn outgoing(request: Request) -> Result<Request, Problem> {
     let (mut head, body) = request.into_parts();
     let unknown = || Problem::new(StatusCode::FORBIDDEN, "no client certificate");
     let identity = head
@@ -228,11 +237,18 @@ fn quoted(text: &str) -> String {
     quoted
 }
 
-/// Some applications take `_` and `-` for the same.
+/// Some applications (CGI) take `_`, and some any other sign, for `-`.
 fn strip_ours(headers: &mut HeaderMap) {
+    let begins = |name: &HeaderName, with: &str| {
+        let same = |(given, ours): (u8, u8)| match ours {
+            b'-' => !given.is_ascii_alphanumeric(),
+            letter => given == letter,
+        };
+        name.as_str().len() >= with.len() && name.as_str().bytes().zip(with.bytes()).all(same)
+    };
     let forged = |name: &HeaderName| {
-        let name = name.as_str().replace('_', "-");
-        OURS.contains(&name.as_str()) || name.starts_with("x-forwarded-")
+        let is = |ours: &&str| name.as_str().len() == ours.len() && begins(name, ours);
+        OURS.iter().any(|ours| is(ours)) || begins(name, "x-forwarded-")
     };
     let names: Vec<_> = headers
         .keys()
@@ -253,8 +269,7 @@ fn strip_hop(headers: &mut HeaderMap) {
         .filter_map(|name| name.trim().parse().ok())
         .collect();
     for name in named {
-        // What the application needs to know of the request cannot be wished away.
-        if name != header::HOST && name != header::CONTENT_LENGTH && name != header::AUTHORIZATION {
+        if !NEEDED.contains(&name.as_str()) {
             headers.remove(name);
         }
     }

@@ -76,7 +76,10 @@ pub fn redirect(port: u16) -> Router {
                 } else {
                     format!(":{port}")
                 };
-                let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+                // `OPTIONS *` asks about the server, and would become a part of the host.
+                let path = uri.path_and_query().map(PathAndQuery::to_string);
+                let path = path.filter(|path| path.starts_with('/'));
+                let path = path.as_deref().unwrap_or("/");
                 HeaderValue::from_str(&format!("https://{}{port}{path}", host.host())).ok()
             });
         match elsewhere {

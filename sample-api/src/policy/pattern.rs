@@ -131,11 +131,16 @@ impl FromStr for Paths {
     fn from_str(text: &str) -> Result<Self, NotAPattern> {
         let rest = text.strip_prefix('/').ok_or(NotAPattern::Path)?;
         let segments = Segments::of(rest)?;
-        let literal: Vec<&str> = text
-            .split('/')
-            .filter(|part| *part != "*" && *part != "**")
-            .collect();
-        match is_plain(&format!("/{}", literal.join("/").trim_start_matches('/'))) {
+        // A star stands for something, and any word will do.
+        let word = |part| {
+            if matches!(part, "*" | "**") {
+                "x"
+            } else {
+                part
+            }
+        };
+        let example: Vec<&str> = text.split('/').map(word).collect();
+        match is_plain(&example.join("/")) {
             true => Ok(Self(segments)),
             false => Err(NotAPattern::Path),
         }
@@ -209,8 +214,9 @@ impl Segments {
     }
 }
 
-/// Whether a path means the same to everybody who reads it: no empty or dot segments, nothing encoded that would
-/// make one, no backslash. An application behind us might clean up what we had compared as it stood.
+/// Whether a path means the same to everybody who reads it: no empty or dot segments (nor ones that are when parameters
+/// are cut off, as in `/.;a/`), nothing encoded that would make one, no backslash, nothing encoded that is no UTF-8. An
+/// application behind us might clean up what we had compared as it stood.
 pub fn is_plain(path: &str) -> bool {
     let Some(rest) = path.strip_prefix('/') else {
         return false;
@@ -219,7 +225,7 @@ pub fn is_plain(path: &str) -> bool {
     while let Some(segment) = segments.next() {
         let last = segments.peek().is_none();
         if (segment.is_empty() && !last)
-            || segment == "."
+            || (!segment.is_empty() && is_empty_or_dot(segment))
             || segment.starts_with("..")
             || !is_plain_segment(segment)
         {
@@ -229,8 +235,16 @@ pub fn is_plain(path: &str) -> bool {
     true
 }
 
+/// Without its parameters, and without what some take for a parameter.
+fn is_empty_or_dot(segment: &str) -> bool {
+    let rest = segment.strip_prefix('.').unwrap_or(segment).as_bytes();
+    matches!(rest, [] | [b';', ..] | [b'%', b'3', b'b' | b'B', ..])
+}
+
 fn is_plain_segment(segment: &str) -> bool {
     let bytes = segment.as_bytes();
+    // What was encoded; a letter in between ends a character that is not whole.
+    let mut decoded = Vec::new();
     let mut at = 0;
     while at < bytes.len() {
         match bytes[at] {
@@ -243,14 +257,21 @@ fn is_plain_segment(segment: &str) -> bool {
                 if byte.is_ascii_control() || b"/\\.%".contains(&byte) {
                     return false;
                 }
+                decoded.push(byte);
                 at += 3;
             }
             b'\\' => return false,
             byte if byte.is_ascii_control() => return false,
-            _ => at += 1,
+            byte => {
+                if !decoded.is_empty() {
+                    decoded.push(byte);
+                }
+                at += 1;
+            }
         }
     }
-    true
+    // `%c0%ae` is a dot to those who do not look closely.
+    std::str::from_utf8(&decoded).is_ok()
 }
 
 /// What is wrong with a pattern, and what to write.

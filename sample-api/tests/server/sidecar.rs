@@ -65,6 +65,7 @@ async fn the_application_learns_who_calls_and_nobody_else_can_tell_it() {
             ("x_client_identity", "root"),
             ("x-forwarded-client-cert", "Hash=0;URI=spiffe://root"),
             ("x_forwarded_client_cert", "Hash=0;URI=spiffe://root"),
+            ("x.forwarded~client_cert", "Hash=0;URI=spiffe://root"),
             ("forwarded", "for=root"),
             ("x-forwarded-for", "root"),
             ("x-forwarded-proto", "root"),
@@ -95,11 +96,15 @@ async fn the_application_learns_who_calls_and_nobody_else_can_tell_it() {
         assert_eq!(head.headers()["x-end"], "2");
     }
     let mut wished_away = Client::of(running.address, &site.authority, &[WEB], Http::One).await;
-    let wish = [("connection", "x-client-identity, forwarded, host")];
+    let wish = [(
+        "connection",
+        "x-client-identity, forwarded, host, traceparent",
+    )];
     let (_, body) = wished_away.ask_as("/", &wish).await.unwrap();
     let seen: BTreeMap<String, Vec<String>> = serde_json::from_str(&body).unwrap();
     assert_eq!(seen["x-client-identity"], [WEB]);
     assert_eq!(seen["host"], ["localhost"]);
+    assert!(seen.contains_key("traceparent"));
 }
 
 #[tokio::test]
