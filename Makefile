@@ -5,9 +5,11 @@
 # make scenarios    only the scenarios on a real systemd; SCENARIOS="--debian 13 --no-sabotage first" chooses some
 #                   RENEWD_ROTATIONS=1000 makes the run of many rotations longer than its 200
 # make bench        the sample API beside nginx, HAProxy and a minimal axum server; docs/performance.md says what and how
+# make fuzz         each fuzz target for a minute, guided by coverage; needs a C++ compiler (FUZZ_SECONDS=600, FUZZ_TARGETS="policy trace").
+#                   What make test does of it, and what came of it: tests/fuzz/README.md
 # make build        the programs, unoptimised
 
-.PHONY: build demo test check unit sabotage packages reproducible scenarios newest prepare bench bench-works
+.PHONY: build demo test check unit sabotage packages reproducible scenarios newest prepare bench bench-works fuzz
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 DEMO = $(TARGET)/debug/demo
@@ -44,6 +46,10 @@ bench-works: build
 bench:
 	cargo build --quiet --locked --release --package renewd-sample-api --package renewd-tests --bins
 	$(TARGET)/release/bench $(BENCH)
+
+# FUZZ_SECONDS=600 for each target, FUZZ_TARGETS="policy trace" for these only
+fuzz:
+	tests/fuzz/run
 
 prepare:
 	tests/prepare.sh

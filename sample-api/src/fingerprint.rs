@@ -14,15 +14,23 @@ pub struct Fingerprint([u8; 32]);
 impl Fingerprint {
     /// Of one certificate's DER.
     pub fn of(der: &[u8]) -> Self {
-        Self::of_all([der])
+        Self::finish(|context| context.update(der))
     }
 
-    /// Of several, one after the other. DER says its own length, so no two lists look the same.
+    /// Of several as they were sent. With the length of each: what a client sends need not be DER, and where one ends
+    /// must not be open.
     pub fn of_all<'a>(all: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        Self::finish(|context| {
+            for der in all {
+                context.update(&der.len().to_be_bytes());
+                context.update(der);
+            }
+        })
+    }
+
+    fn finish(write: impl FnOnce(&mut digest::Context)) -> Self {
         let mut context = digest::Context::new(&digest::SHA256);
-        for der in all {
-            context.update(der);
-        }
+        write(&mut context);
         let mut bytes = [0; 32];
         bytes.copy_from_slice(context.finish().as_ref());
         Self(bytes)

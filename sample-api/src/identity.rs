@@ -8,7 +8,9 @@ use std::time::SystemTime;
 
 use rustls_pki_types::CertificateDer;
 use serde::Serialize;
+use x509_parser::asn1_rs::{Any, Class};
 use x509_parser::extensions::GeneralName;
+use x509_parser::oid_registry::OID_X509_EXT_SUBJECT_ALT_NAME;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::fingerprint::Fingerprint;
@@ -108,6 +110,12 @@ fn identity(
         .subject_alternative_name()
         .map_err(|_| IdentityError::Malformed)?
         .map_or(&[][..], |extension| &extension.value.general_names);
+    let raw = certificate
+        .get_extension_unique(&OID_X509_EXT_SUBJECT_ALT_NAME)
+        .map_err(|_| IdentityError::Malformed)?;
+    if raw.is_some_and(|extension| !are_names(extension.value)) {
+        return Err(IdentityError::Malformed);
+    }
     let (mut uris, mut dns) = (Vec::new(), Vec::new());
     for name in names {
         match name {
@@ -142,6 +150,27 @@ fn identity(
         return Err(IdentityError::Malformed);
     }
     Ok(Identity { name, kind })
+}
+
+/// Whether each name has the form that its kind has in DER (RFC 5280, appendix A.2). The parser takes others as well,
+/// and the verifier does not see them.
+fn are_names(extension: &[u8]) -> bool {
+    let Ok((_, all)) = Any::from_der(extension) else {
+        return false;
+    };
+    let mut rest = all.data;
+    while !rest.is_empty() {
+        let Ok((after, name)) = Any::from_der(rest) else {
+            return false;
+        };
+        // Other names, X.400 addresses, directory names and EDI parties have parts; the rest is plain.
+        let has_parts = matches!(name.tag().0, 0 | 3..=5);
+        if name.class() != Class::ContextSpecific || name.header.constructed() != has_parts {
+            return false;
+        }
+        rest = after;
+    }
+    true
 }
 
 #[cfg(test)]
@@ -183,6 +212,24 @@ mod tests {
     #[test]
     fn without_a_uri_one_dns_name_is_the_identity_in_lower_case() {
         assert_eq!(name(&["Web.Example", "127.0.0.1"]).unwrap(), "web.example");
+    }
+
+    #[test]
+    fn a_name_in_a_form_that_the_verifier_does_not_read_is_refused() {
+        // One URI name, as a context-specific element that claims to have parts, and as one of another class.
+        for tag in [0xa6, 0x46, 0x06] {
+            let mut params = CertificateParams::default();
+            let names = [&[0x30, 14, tag, 12], &b"spiffe://a/b"[..]].concat();
+            params
+                .custom_extensions
+                .push(rcgen::CustomExtension::from_oid_content(
+                    &[2, 5, 29, 17],
+                    names,
+                ));
+            let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+            let peer = Peer::of(certificate.der(), false);
+            assert_eq!(peer.identity, Err(IdentityError::Malformed), "{tag:x}");
+        }
     }
 
     #[test]

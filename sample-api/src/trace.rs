@@ -80,7 +80,9 @@ fn parse(value: &[u8]) -> Option<TraceId> {
         [0] => rest.is_empty(),
         _ => rest.is_empty() || rest.starts_with(b"-"),
     };
-    (ended && trace != [0; 16] && parent != [0; 8]).then_some(TraceId(trace))
+    // What comes there is not known, but it is text (section 3.1).
+    let text = value.iter().all(u8::is_ascii_graphic);
+    (ended && text && trace != [0; 16] && parent != [0; 8]).then_some(TraceId(trace))
 }
 
 /// `N` bytes as lower-case hex; upper case is not allowed.
@@ -152,6 +154,8 @@ mod tests {
             &[&SOUND[1..]],
             &[&format!("{SOUND}-more")],
             &[&SOUND.replacen("00", "ff", 1)],
+            &[&(SOUND.replacen("00", "cc", 1) + "-\u{e4}")],
+            &[&(SOUND.replacen("00", "cc", 1) + "- a")],
             &[&zero_trace],
             &[&zero_parent],
         ] {

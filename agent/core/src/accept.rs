@@ -187,18 +187,23 @@ fn check_names(request: &Request, leaf: &X509Certificate<'_>) -> Result<(), Refu
     for name in extension.iter().flat_map(|san| &san.value.general_names) {
         match san_of(name) {
             Some(san) => _ = found.insert(san),
-            None => foreign.push(name.to_string()),
+            None => foreign.push(shown(name)),
         }
     }
     let asked: BTreeSet<San> = request.names.iter().cloned().map(lower_case).collect();
     let missing: Vec<String> = asked.difference(&found).map(San::to_string).collect();
-    let mut extra: Vec<String> = found.difference(&asked).map(San::to_string).collect();
+    let mut extra: Vec<String> = found.difference(&asked).map(shown).collect();
     extra.extend(foreign);
     if missing.is_empty() && extra.is_empty() {
         Ok(())
     } else {
         Err(Refusal::Names { missing, extra })
     }
+}
+
+/// What an answer says, so that it can forge no line of a log and move no cursor.
+fn shown(text: &impl fmt::Display) -> String {
+    text.to_string().escape_debug().collect()
 }
 
 /// A subject alternative name of a certificate or a request, if it is of a form that renewd asks for.

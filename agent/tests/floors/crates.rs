@@ -5,7 +5,7 @@ use super::{Violations, found, none};
 
 /// Each crate with its directory, and the crates of this workspace that it may depend on. Nothing else
 /// among ours, not even for tests.
-const CRATES: [(&str, &str, &[&str]); 6] = [
+const CRATES: [(&str, &str, &[&str]); 7] = [
     ("agent/core", "renewd-core", &[]),
     ("agent/store", "renewd-store", &["renewd-core"]),
     ("agent", "renewd", &["renewd-core", "renewd-store"]),
@@ -16,6 +16,11 @@ const CRATES: [(&str, &str, &[&str]); 6] = [
         &["renewd", "renewd-sample-api"],
     ),
     ("tests", "renewd-tests", &[]),
+    (
+        "tests/fuzz",
+        "renewd-fuzz",
+        &["renewd", "renewd-core", "renewd-sample-api", "renewd-store"],
+    ),
 ];
 
 /// What the core is built from: none of it runs tasks, opens files or sockets.

@@ -51,4 +51,5 @@ targets! {
     generation: 500,
     accept: 2_000,
     record: 4_000,
+    daemon: 1_000,
 }

@@ -3,6 +3,7 @@
 pub(crate) mod accept;
 pub(crate) mod chain;
 pub(crate) mod config;
+pub(crate) mod daemon;
 pub(crate) mod forward;
 pub(crate) mod generation;
 pub(crate) mod identity;

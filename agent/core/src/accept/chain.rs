@@ -255,7 +255,7 @@ fn explain(
         }
         webpki::Error::UnknownIssuer => {
             let issuer = X509Certificate::from_der(&answer.leaf)
-                .map(|(_, leaf)| leaf.issuer().to_string())
+                .map(|(_, leaf)| super::shown(leaf.issuer()))
                 .unwrap_or_default();
             return Attempt::Refused(Refusal::UnknownCa { issuer, held });
         }

@@ -184,6 +184,12 @@ fn names_of_another_type_or_form_do_not_pass_for_those_asked_for() {
     params.subject_alt_names.push(mail);
     assert_eq!(world.refusal_of(&params).label(), "names");
 
+    let mut forged = leaf_params(&NAMES);
+    let name = "spiffe://a.test/x\nall is well".try_into().unwrap();
+    forged.subject_alt_names.push(SanType::URI(name));
+    let text = world.refusal_of(&forged).to_string();
+    assert!(text.contains("x\\nall is well"), "{text}");
+
     // Nor do a leaf without names, or the same address in the other family.
     assert_eq!(world.refusal_of(&leaf_params(&[])).label(), "names");
     world.request.names = vec!["::ffff:10.0.0.1".parse().unwrap()];

@@ -46,6 +46,7 @@ fn is_sound(value: &[u8]) -> bool {
         && hex(trace, 32)
         && hex(parent, 16)
         && hex(flags, 2)
+        && value.iter().all(u8::is_ascii_graphic)
         && !zero(trace)
         && !zero(parent)
         && version != b"ff"
