@@ -61,9 +61,18 @@ impl<'a> Source<'a> {
         FileError::Refused {
             path: self.path.to_owned(),
             line: before.filter(|byte| *byte == b'\n').count() + 1,
-            reason: reason.into(),
+            // Keys and values of the file stand in it: they forge no line of a log.
+            reason: reason.into().chars().flat_map(shown).collect(),
         }
     }
+}
+
+fn shown(letter: char) -> impl Iterator<Item = char> {
+    let (plain, escaped) = match letter.is_control() {
+        true => (None, Some(letter.escape_default())),
+        false => (Some(letter), None),
+    };
+    plain.into_iter().chain(escaped.into_iter().flatten())
 }
 
 /// The text of a file.

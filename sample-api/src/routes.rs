@@ -69,7 +69,7 @@ pub fn redirect(port: u16) -> Router {
         let elsewhere = headers
             .get(header::HOST)
             .and_then(|host| host.to_str().ok()?.parse::<Authority>().ok())
-            .filter(|host| !host.as_str().contains('@'))
+            .filter(|host| !host.as_str().contains('@') && !host.host().is_empty())
             .and_then(|host| {
                 let port = if port == 443 {
                     String::new()

@@ -3,7 +3,7 @@
 //! An error is complete in itself: an operator who reads its one line knows which line of which file
 //! to change, and how. Later findings (a unit that cannot reload) use the same type.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -96,8 +96,22 @@ pub struct ConfigError {
     pub remedy: String,
 }
 
+/// Keys and values are shown as they stand in the file, but forge no line of a log and move no cursor.
+struct Shown<'a, 'b>(&'a mut fmt::Formatter<'b>);
+
+impl Write for Shown<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.chars()
+            .try_for_each(|letter| match letter.is_control() {
+                true => write!(self.0, "{}", letter.escape_default()),
+                false => self.0.write_char(letter),
+            })
+    }
+}
+
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut f = Shown(f);
         write!(f, "{}: ", self.location)?;
         if !self.field.is_empty() {
             write!(f, "{}: ", self.field)?;
@@ -130,6 +144,7 @@ pub struct ConfigWarning {
 
 impl fmt::Display for ConfigWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut f = Shown(f);
         write!(f, "{}: ", self.location)?;
         if !self.field.is_empty() {
             write!(f, "{}: ", self.field)?;

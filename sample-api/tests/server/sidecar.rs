@@ -242,11 +242,21 @@ async fn plain_http_is_sent_to_https() {
         head.headers()["location"],
         format!("https://localhost:{port}/a?b=c")
     );
-    let mut tcp = TcpStream::connect(running.redirect.unwrap()).await.unwrap();
-    tcp.write_all(b"GET / HTTP/1.1\r\nhost: a@b\r\nconnection: close\r\n\r\n")
-        .await
-        .unwrap();
-    let mut answer = String::new();
-    tcp.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    let answer = async |head: &str| {
+        let mut tcp = TcpStream::connect(running.redirect.unwrap()).await.unwrap();
+        let head = format!("{head}\r\nconnection: close\r\n\r\n");
+        tcp.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        tcp.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    for host in ["a@b", ":", ":80"] {
+        let answer = answer(&format!("GET /evil.example HTTP/1.1\r\nhost: {host}")).await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    }
+    let answer = answer("OPTIONS * HTTP/1.1\r\nhost: a").await;
+    assert!(
+        answer.contains(&format!("location: https://a:{port}/\r\n")),
+        "{answer}"
+    );
 }
