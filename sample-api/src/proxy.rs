@@ -248,7 +248,7 @@ fn strip_ours(headers: &mut HeaderMap) {
     };
     let forged = |name: &HeaderName| {
         let is = |ours: &&str| name.as_str().len() == ours.len() && begins(name, ours);
-        OURS.iter().any(|ours| is(ours)) || begins(name, "x-forwarded-")
+        OURS.iter().any(is) || begins(name, "x-forwarded-")
     };
     let names: Vec<_> = headers
         .keys()

@@ -69,7 +69,7 @@ pub(crate) fn run(data: &[u8]) {
 
 pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let chain = |day: u8, chain: &[&CertificateDer<'_>]| {
-        let mut parts: Vec<&[u8]> = vec![std::slice::from_ref(&day)].to_vec();
+        let mut parts = vec![std::slice::from_ref(&day)];
         parts.extend(chain.iter().map(|der| der.as_ref()));
         split::count(&parts)
     };
