@@ -1,10 +1,10 @@
 //! Mutual TLS for an axum server: keys and trust that change while it runs, and only clients that a policy knows.
 
-use axum::{Extension, Router, routing::get};
+use axum::{Router, routing::get};
 use renewd_sample_api::{Identity, MutualTls, Settings};
 use tokio::net::TcpListener;
 
-async fn hello(Extension(caller): Extension<Identity>) -> String {
+async fn hello(caller: Identity) -> String {
     format!("hello, {}\n", caller.name)
 }
 

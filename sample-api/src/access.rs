@@ -1,10 +1,10 @@
 //! One request: who asks, whether it is answered, and the record of both.
 //!
 //! Owns: the way around the application: trace, decision, 403, audit line, counters.
-//! Never does: answer itself. Neighbours: [`crate::connection`] brings requests, [`crate::registry`] decides.
+//! Never does: answer itself. Neighbours: [`crate::connection`] brings requests, [`crate::registry`] decides,
+//! [`crate::caller`] is what the application learns.
 
-use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,172 +15,145 @@ use axum::response::{IntoResponse, Response};
 use http_body_util::Limited;
 use hyper::body::{Body, Incoming};
 use tokio::time::Instant;
-use tower::ServiceExt;
+use tower::Service;
 use tracing::{info, warn};
 
+use crate::caller::Caller;
 use crate::mtls::MutualTls;
 use crate::problem::Problem;
-use crate::registry::{Admission, Seat};
-use crate::trace::{self, TraceId};
+use crate::registry::{Admission, Role, Seat};
+use crate::serve::Phase;
+use crate::trace::{Maker, Trace};
 
 /// The target of audit lines, for `RUST_LOG`.
 pub const AUDIT: &str = "audit";
 
-/// What a handler may ask for besides the `Arc<Peer>` and the `Identity` (each as an `Extension`).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Grant {
-    /// The role that allowed the request.
-    pub role: String,
-    /// The generation of the server's certificate that the connection began with.
-    pub generation: u64,
-    /// Where the connection came from.
-    pub client: SocketAddr,
-    /// The trace that the request belongs to; it stands in the request's `traceparent`, too.
-    pub trace: TraceId,
-}
-
-/// The requests of one connection.
+/// The requests of one connection. One count of references for all that they share: those of the server's parts are
+/// touched by every worker, and for every request that would be felt.
 pub(crate) struct Access {
     pub(crate) mtls: Arc<MutualTls>,
     pub(crate) router: Router,
     pub(crate) seat: Arc<Seat>,
     pub(crate) generation: u64,
-    pub(crate) client: SocketAddr,
-    pub(crate) tunnel: Tunnel,
+    pub(crate) client: std::net::SocketAddr,
+    pub(crate) http2: bool,
+    pub(crate) traces: Maker,
+    /// Where whoever answers leaves work that goes on with the connection after HTTP has ended on it. It is drained and
+    /// cut like a response.
+    pub(crate) tunnel: Mutex<Option<Work>>,
+    /// How many requests there have been.
+    pub(crate) asked: AtomicU64,
+    /// There is one now. Of HTTP/1.1 only, where there is one at a time.
+    pub(crate) busy: AtomicBool,
+    /// A response has said `Connection: close`.
+    pub(crate) told_close: AtomicBool,
 }
-
-/// Where whoever answers leaves work that goes on with the connection after HTTP has ended on it. As an extension of each
-/// request; what is left there is drained and cut like a response.
-#[derive(Clone, Default)]
-pub(crate) struct Tunnel(Arc<Mutex<Option<Work>>>);
 
 /// It has no name and no end of its own.
 pub(crate) type Work = futures_util::future::BoxFuture<'static, ()>;
 
-impl Tunnel {
-    pub(crate) fn put(&self, work: impl Future<Output = ()> + Send + 'static) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::pin(work));
-    }
-
-    pub(crate) fn take(&self) -> Option<Work> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
 impl Access {
     /// Answers one request. Whatever stands between it and the router stands here, for every route and the fallback.
-    pub(crate) async fn answer(
-        &self,
-        mut request: Request<Incoming>,
-    ) -> Result<Response, Infallible> {
+    pub(crate) async fn answer(self: Arc<Self>, mut request: Request<Incoming>) -> Response {
         let begun = Instant::now();
-        let trace = trace::of(request.headers_mut());
+        let number = self.asked.fetch_add(1, Relaxed);
+        if number == 0 {
+            self.seat.ring();
+        }
+        let trace = Trace::of(request.headers_mut(), &self.traces, number);
         let peer = self.seat.peer();
-        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let audited = (self.mtls.settings().audit)
+            .then(|| (request.method().clone(), request.uri().path().to_owned()));
         let admission = match &peer.identity {
             Ok(_) => self.seat.admit(
                 self.mtls.rules(),
                 self.mtls.metrics(),
-                method.as_str(),
-                &path,
+                request.method().as_str(),
+                request.uri().path(),
             ),
             Err(_) => Admission::Denied(""),
         };
         let most = self.mtls.settings().max_body;
-        let (role, response) = match (admission, &peer.identity) {
-            (Admission::Allowed(role), Ok(identity)) => {
+        let (role, mut response) = match (admission, &peer.identity) {
+            (Admission::Allowed(role), Ok(_)) => {
                 let response = if request.body().size_hint().lower() > most {
-                    Problem::new(
-                        StatusCode::PAYLOAD_TOO_LARGE,
-                        format!("a body may have at most {most} bytes"),
-                    )
-                    .into_response()
+                    let detail = format!("a body may have at most {most} bytes");
+                    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail).into_response()
                 } else {
-                    let extensions = request.extensions_mut();
-                    extensions.insert(identity.clone());
-                    extensions.insert(peer.clone());
-                    extensions.insert(self.tunnel.clone());
-                    extensions.insert(Grant {
-                        role: role.clone(),
-                        generation: self.generation,
-                        client: self.client,
-                        trace,
-                    });
+                    let caller = Caller::new(self.clone(), role.clone(), trace.clone());
+                    request.extensions_mut().insert(caller);
                     let most = usize::try_from(most).unwrap_or(usize::MAX);
-                    self.router
-                        .clone()
-                        .oneshot(request.map(|body| Limited::new(body, most)))
-                        .await?
+                    // A router is always ready.
+                    let answer = (self.router.clone())
+                        .call(request.map(|body| Limited::new(body, most)))
+                        .await;
+                    answer.unwrap_or_else(|never| match never {})
                 };
-                (role, response)
+                (Some(role), response)
             }
             (Admission::Barred(reason), _) => {
-                let detail = format!(
-                    "the client certificate is no longer accepted: {}",
-                    reason.word()
-                );
-                (String::new(), forbidden(detail))
+                let reason = reason.word();
+                let detail = format!("the client certificate is no longer accepted: {reason}");
+                (None, forbidden(detail))
             }
-            (Admission::Denied(detail), Ok(_)) => (String::new(), forbidden(detail)),
-            (_, Err(error)) => (String::new(), forbidden(error.to_string())),
+            (Admission::Denied(detail), Ok(_)) => (None, forbidden(detail)),
+            (_, Err(error)) => (None, forbidden(error.to_string())),
         };
-        let line = Line {
-            role: &role,
-            method: &method,
-            path: &path,
-            code: response.status().as_u16(),
-            took: begun.elapsed(),
-            trace,
-        };
-        record(&self.mtls, &self.seat, &line);
-        Ok(response)
+        let (code, took) = (response.status().as_u16(), begun.elapsed());
+        let counted = role.as_ref().map_or("none", Role::name);
+        self.mtls.metrics().request(counted, code, took);
+        if let Some((method, path)) = audited {
+            self.audit(role.as_ref(), &method, &path, (code, took, &trace));
+        }
+        // Asked when the answer is there: what happened meanwhile counts.
+        if !self.http2 && self.closes() {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+            self.told_close.store(true, Relaxed);
+        }
+        response
     }
-}
 
-/// For HTTP/1.1: the client will not send another request on this connection.
-pub(crate) fn close_after(response: &mut Response) {
-    let close = HeaderValue::from_static("close");
-    response.headers_mut().insert(header::CONNECTION, close);
+    /// Whether there should be no more requests after this one.
+    fn closes(&self) -> bool {
+        self.mtls.phase() != Phase::Serving || self.seat.leaving().is_some()
+    }
+
+    pub(crate) fn tunnel(&self, work: impl Future<Output = ()> + Send + 'static) {
+        *self.tunnel.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::pin(work));
+    }
+
+    pub(crate) fn take_tunnel(&self) -> Option<Work> {
+        self.tunnel
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+
+    fn audit(
+        &self,
+        role: Option<&Role>,
+        method: &Method,
+        path: &str,
+        (code, took, trace): (u16, Duration, &Trace),
+    ) {
+        let peer = self.seat.peer();
+        let identity = peer.identity.as_ref();
+        let identity = identity.map_or("", |identity| identity.name.as_str());
+        let latency_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let trace = trace.id();
+        // The query stays out: it may hold what is not for logs.
+        match role.map(Role::name) {
+            None => {
+                warn!(target: AUDIT, identity, serial = peer.serial, decision = "denied", code, latency_us, %trace, "{method} {path}");
+            }
+            Some(role) => {
+                info!(target: AUDIT, identity, serial = peer.serial, decision = "allowed", role, code, latency_us, %trace, "{method} {path}");
+            }
+        }
+    }
 }
 
 fn forbidden(detail: impl Into<String>) -> Response {
     Problem::new(StatusCode::FORBIDDEN, detail).into_response()
-}
-
-struct Line<'a> {
-    /// Empty: denied.
-    role: &'a str,
-    method: &'a Method,
-    path: &'a str,
-    code: u16,
-    took: Duration,
-    trace: TraceId,
-}
-
-fn record(mtls: &MutualTls, seat: &Seat, line: &Line<'_>) {
-    let Line {
-        role,
-        method,
-        path,
-        code,
-        took,
-        trace,
-    } = line;
-    mtls.metrics()
-        .request(if role.is_empty() { "none" } else { role }, *code, *took);
-    if !mtls.settings().audit {
-        return;
-    }
-    let peer = seat.peer();
-    let identity = peer
-        .identity
-        .as_ref()
-        .map_or("", |identity| identity.name.as_str());
-    let latency_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-    // The query stays out: it may hold what is not for logs.
-    if role.is_empty() {
-        warn!(target: AUDIT, identity, serial = peer.serial, decision = "denied", code, latency_us, %trace, "{method} {path}");
-    } else {
-        info!(target: AUDIT, identity, serial = peer.serial, decision = "allowed", role, code, latency_us, %trace, "{method} {path}");
-    }
 }

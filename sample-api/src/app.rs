@@ -19,6 +19,7 @@ use crate::faces::Faces;
 use crate::mtls::{MutualTls, OpenError};
 use crate::serve::Drained;
 use crate::sockets::Passed;
+use crate::workers::Workers;
 use crate::{admin, proxy, routes};
 
 /// A server that has everything it needs: keys, sockets, watch. Nothing is left that could refuse to start.
@@ -31,6 +32,7 @@ pub struct Server {
     health: Vec<TcpListener>,
     redirect: Vec<TcpListener>,
     admin: UnixListener,
+    workers: Workers,
 }
 
 impl Server {
@@ -85,7 +87,14 @@ impl Server {
             health,
             redirect,
             admin,
+            workers: Workers::here(),
         })
+    }
+
+    /// Runs connections on these.
+    pub fn on(mut self, workers: Workers) -> Self {
+        self.workers = workers;
+        self
     }
 
     /// Where clients connect, with the port that the kernel chose for port 0.
@@ -154,7 +163,10 @@ impl Server {
             let _ = sd_notify::notify(&[NotifyState::Stopping]);
             tell_status("finishing open connections");
         };
-        let drained = self.faces.serve(self.listeners, self.router, stop).await;
+        let drained = self
+            .faces
+            .serve(&self.workers, self.listeners, self.router, stop)
+            .await;
         administration.abort();
         info!(open = drained.open, forced = drained.forced, "stopped");
         drained

@@ -1,49 +1,58 @@
 //! One connection, from the first byte to the last.
 //!
-//! Owns: the handshake, the entry into the registry, and the end: told, waited for, and cut at the deadline.
+//! Owns: the handshake, the entry into the registry, the rest between requests, and the end: told, waited for, and cut
+//! at the deadline.
 //! Never does: decide that it must end. Neighbours: [`crate::serve`] accepts and stops, [`crate::registry`] rings,
 //! [`crate::access`] answers.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
-use axum::response::Response;
 use futures_util::FutureExt;
 use futures_util::future::OptionFuture;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use rustls::HandshakeKind;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::server::TlsStream;
 use tracing::{debug, info, warn};
 
-use crate::access::{Access, Tunnel, Work, close_after};
-use crate::counted::Counted;
+use crate::access::{Access, Work};
+use crate::answer::{Answer, Busy};
+use crate::counted::{Counted, Seen};
 use crate::explain;
 use crate::identity::Peer;
 use crate::metrics::{Handshake, Reason};
 use crate::mtls::MutualTls;
 use crate::registry::Seated;
-use crate::serve::Phase;
 use crate::tickets;
 use crate::tls::Served;
+use crate::trace::Maker;
 
 mod end;
+mod rest;
 mod shake;
 
 use end::End;
+use rest::{Look, Rest};
 use shake::shake;
 
 /// An idle HTTP/2 connection is asked whether anybody is there, and closed if nobody answers.
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_ANSWERED: Duration = Duration::from_secs(20);
+
+/// For telling an idle client that the connection ends.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Serves a connection until it ends.
 pub(crate) async fn connection(
@@ -51,7 +60,6 @@ pub(crate) async fn connection(
     address: SocketAddr,
     mtls: Arc<MutualTls>,
     router: Router,
-    phase: watch::Receiver<Phase>,
 ) {
     let begun = Instant::now();
     // Taken once: this connection keeps it, whatever is swapped in later.
@@ -87,16 +95,21 @@ pub(crate) async fn connection(
             warn!(client = %address, serial = seat.peer().serial, "no identity: {error}")
         }
     }
-    let access = Access {
+    let access = Arc::new(Access {
         mtls: mtls.clone(),
         router,
         seat: seat.clone(),
         generation: served.generation,
         client: address,
-        tunnel: Tunnel::default(),
-    };
+        http2: tls.get_ref().1.alpn_protocol() == Some(b"h2"),
+        traces: Maker::default(),
+        tunnel: Mutex::new(None),
+        asked: AtomicU64::new(0),
+        busy: AtomicBool::new(false),
+        told_close: AtomicBool::new(false),
+    });
     drop(served);
-    if let Err(error) = requests(tls, access, phase).await {
+    if let Err(error) = requests(tls, access).await {
         debug!(client = %address, "connection ended: {}", explain(&*error));
     }
 }
@@ -147,101 +160,132 @@ fn seat<'a>(
     Ok((how, seated))
 }
 
-/// What the requests of one connection share. One count of references for all of it: those of the server's parts are
-/// touched by every worker, and for every request that would be felt.
-struct Shared {
-    access: Access,
-    /// As it was when the connection began; it is only asked whether there is something newer.
-    phase: watch::Receiver<Phase>,
-    served: bool,
-    /// A response has said `Connection: close`.
-    told_close: AtomicBool,
-    /// There has been a request.
-    asked: AtomicBool,
+/// Why a connection is out of HTTP's hands.
+enum Spoken {
+    /// It is at its end.
+    Over,
+    /// It has nothing to do.
+    Idle,
 }
 
-impl Shared {
-    /// Whether there should be no more requests after this one.
-    fn closes(&self) -> bool {
-        let serving = self.served && !self.phase.has_changed().unwrap_or(true);
-        !serving || self.access.seat.leaving().is_some()
+/// Answers requests until the connection ends.
+///
+/// HTTP holds tens of kilobytes for each connection. One over HTTP/1.1 that has had nothing to do for a while is taken
+/// out of it and put back with the next byte that comes.
+async fn requests(mut tls: Box<TlsStream<TcpStream>>, access: Arc<Access>) -> Result<(), Error> {
+    let settings = access.mtls.settings();
+    let mut end = End::new(access.http2, settings.drain);
+    let mut rest = Rest::new(settings.next_request, Instant::now());
+    loop {
+        let (stream, seen) = Counted::new(tls, access.mtls.clone());
+        let spoken = Box::pin(speak(stream, &seen, &access, &mut end, &mut rest)).await?;
+        let (Spoken::Idle, Some(stream)) = (spoken, seen.take()) else {
+            return Ok(());
+        };
+        drop(seen);
+        tls = match idle(stream, &access, &mut end, &mut rest).await {
+            Some(tls) => tls,
+            None => return Ok(()),
+        };
     }
 }
 
-async fn requests(
-    tls: Box<TlsStream<TcpStream>>,
-    access: Access,
-    mut phase: watch::Receiver<Phase>,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
-    let (mtls, seat, tunnel) = (
-        access.mtls.clone(),
-        access.seat.clone(),
-        access.tunnel.clone(),
-    );
-    let builder = builder(http2, &mtls);
-    let shared = Arc::new(Shared {
-        access,
-        phase: phase.clone(),
-        served: *phase.borrow() == Phase::Serving,
-        told_close: AtomicBool::new(false),
-        asked: AtomicBool::new(false),
-    });
-    let answers = service_fn({
-        let shared = shared.clone();
-        move |request| {
-            if !shared.asked.swap(true, Relaxed) {
-                shared.access.seat.ring();
-            }
-            let shared = shared.clone();
-            async move {
-                let mut response: Response = shared.access.answer(request).await?;
-                // Asked when the answer is there: what happened meanwhile counts.
-                if !http2 && shared.closes() {
-                    close_after(&mut response);
-                    shared.told_close.store(true, Relaxed);
-                }
-                Ok::<_, std::convert::Infallible>(response)
-            }
+/// Speaks HTTP on a connection.
+async fn speak(
+    stream: Counted<TlsStream<TcpStream>>,
+    seen: &Seen<TlsStream<TcpStream>>,
+    access: &Arc<Access>,
+    end: &mut End,
+    rest: &mut Rest,
+) -> Result<Spoken, Error> {
+    let (mtls, seat, http2) = (&access.mtls, &access.seat, access.http2);
+    let builder = builder(http2, mtls);
+    let answers = service_fn(|request| {
+        let access = access.clone();
+        async move {
+            let busy = (!http2).then(|| Busy::with(&access));
+            let response = access.answer(request).await;
+            Ok::<_, Infallible>(response.map(|body| Answer::new(body, busy)))
         }
     });
-    let stream = Counted {
-        stream: tls,
-        mtls: mtls.clone(),
-    };
     let mut connection =
         pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), answers));
     let mut tunnelled: Option<Work> = None;
-    let mut end = End::new(http2, mtls.settings().drain);
     loop {
-        let stopping = *phase.borrow_and_update();
-        if end.closes_now(stopping, &seat, shared.asked.load(Relaxed)) && tunnelled.is_none() {
+        let asked = access.asked.load(Relaxed);
+        if end.closes_now(mtls.phase(), seat, asked > 0) && tunnelled.is_none() {
             // HTTP/2: GOAWAY, which names the requests that were not taken. HTTP/1.1: closed when idle.
             connection.as_mut().graceful_shutdown();
         }
+        let look = (!http2 && tunnelled.is_none() && !end.told).then(|| rest.next());
+        let alarm = match end.since {
+            Some(_) => Some(look.map_or(end.next(), |look| look.min(end.next()))),
+            None => look,
+        };
         tokio::select! {
+            biased;
             ended = connection.as_mut(), if tunnelled.is_none() => {
                 // Nobody but its two ends understands what is said from here on.
-                tunnelled = tunnel.take().filter(|_| ended.is_ok());
+                tunnelled = access.take_tunnel().filter(|_| ended.is_ok());
                 if tunnelled.is_some() {
                     continue;
                 }
-                if !http2 && end.told && !shared.told_close.load(Relaxed) {
+                if !http2 && end.told && !access.told_close.load(Relaxed) {
                     mtls.metrics().idle_closed();
                 }
-                return ended;
+                return ended.map(|()| Spoken::Over);
             }
-            () = OptionFuture::from(tunnelled.as_mut()).map(drop), if tunnelled.is_some() => return Ok(()),
-            // The sender outlives the connections; were it gone, there would be nothing left to hear.
-            Ok(()) = phase.changed() => {}
+            () = OptionFuture::from(tunnelled.as_mut()).map(drop), if tunnelled.is_some() => return Ok(Spoken::Over),
             () = seat.rung() => {}
-            () = sleep_until(end.next()), if end.since.is_some() => {
+            Some(()) = OptionFuture::from(alarm.map(sleep_until)) => {
                 if let (true, Some(reason)) = (end.is_over(), seat.leaving()) {
                     mtls.metrics().forced(reason);
                     info!(serial = seat.peer().serial, reason = reason.word(), "connection cut at its deadline");
-                    return Ok(());
+                    return Ok(Spoken::Over);
+                }
+                if look.is_some() {
+                    let waiting = !access.busy.load(Relaxed);
+                    match rest.look(Instant::now(), waiting, access.asked.load(Relaxed)) {
+                        Look::Idle | Look::Late if seen.at_rest() => return Ok(Spoken::Idle),
+                        Look::Late => {
+                            debug!(serial = seat.peer().serial, "the head of a request took too long");
+                            return Ok(Spoken::Over);
+                        }
+                        _ => {}
+                    }
                 }
             }
+        }
+    }
+}
+
+/// Waits until there is something to read on a connection over HTTP/1.1 that is between two requests; none if it has to
+/// end.
+async fn idle(
+    mut tls: Box<TlsStream<TcpStream>>,
+    access: &Access,
+    end: &mut End,
+    rest: &mut Rest,
+) -> Option<Box<TlsStream<TcpStream>>> {
+    let (mtls, seat) = (&access.mtls, &access.seat);
+    loop {
+        let told = end.closes_now(mtls.phase(), seat, access.asked.load(Relaxed) > 0);
+        if told && !access.told_close.load(Relaxed) {
+            mtls.metrics().idle_closed();
+        }
+        if told || rest.is_late(Instant::now()) {
+            // Of no consequence to anybody but a client that does not read.
+            let _ = timeout(GOODBYE, tls.shutdown()).await;
+            return None;
+        }
+        let alarm = match end.since {
+            Some(_) => end.next().min(rest.deadline()),
+            None => rest.deadline(),
+        };
+        tokio::select! {
+            _ = tls.get_ref().0.readable() => return Some(tls),
+            () = seat.rung() => {}
+            () = sleep_until(alarm) => {}
         }
     }
 }
@@ -253,7 +297,8 @@ fn builder(http2: bool, mtls: &MutualTls) -> auto::Builder<TokioExecutor> {
         .http1()
         .timer(TokioTimer::new())
         .max_buf_size(settings.max_head.max(8192))
-        .header_read_timeout(settings.next_request);
+        // `Rest` does it, and sets no timer for every request.
+        .header_read_timeout(None);
     builder
         .http2()
         .timer(TokioTimer::new())

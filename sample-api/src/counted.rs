@@ -1,28 +1,91 @@
-//! A stream whose bytes are counted.
+//! A connection's stream, in the hands of HTTP.
+//!
+//! Owns: the count of bytes, and the way back: a connection that has nothing to do is taken out of HTTP, and its stream
+//! comes back from here.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::mtls::MutualTls;
 
-/// Counts what goes through it.
+/// Counts what goes through it. Gives the stream back when it is dropped.
 pub(crate) struct Counted<S> {
-    pub(crate) stream: S,
-    pub(crate) mtls: Arc<MutualTls>,
+    /// None only while it is dropped.
+    stream: Option<Box<S>>,
+    mtls: Arc<MutualTls>,
+    seen: Arc<Seen<S>>,
+}
+
+/// What is known of the stream from outside.
+pub(crate) struct Seen<S> {
+    /// The last that was read ends as the head of a request does, or nothing was.
+    ///
+    /// HTTP/1.1 may have read more than the request that it answers. What it has left of a head would not end so, since
+    /// then that head would be whole, and would have been answered.
+    whole: AtomicBool,
+    /// Nothing that was written is still on its way to the kernel.
+    flushed: AtomicBool,
+    back: Mutex<Option<Box<S>>>,
+}
+
+impl<S> Seen<S> {
+    /// Whether nothing would be lost if HTTP began anew, now that it has answered all that it knows of.
+    pub(crate) fn at_rest(&self) -> bool {
+        self.whole.load(Relaxed) && self.flushed.load(Relaxed)
+    }
+
+    /// The stream, once HTTP has let go of it.
+    pub(crate) fn take(&self) -> Option<Box<S>> {
+        self.back
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+}
+
+impl<S> Counted<S> {
+    pub(crate) fn new(stream: Box<S>, mtls: Arc<MutualTls>) -> (Self, Arc<Seen<S>>) {
+        let seen = Arc::new(Seen {
+            whole: AtomicBool::new(true),
+            flushed: AtomicBool::new(true),
+            back: Mutex::new(None),
+        });
+        let counted = Self {
+            stream: Some(stream),
+            mtls,
+            seen: seen.clone(),
+        };
+        (counted, seen)
+    }
+}
+
+impl<S> Drop for Counted<S> {
+    fn drop(&mut self) {
+        *self
+            .seen
+            .back
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = self.stream.take();
+    }
 }
 
 impl<S: Unpin> Counted<S> {
-    fn stream(&mut self) -> Pin<&mut S> {
-        Pin::new(&mut self.stream)
+    fn stream(&mut self) -> io::Result<Pin<&mut S>> {
+        let stream = self.stream.as_deref_mut();
+        stream
+            .map(Pin::new)
+            .ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
     fn sent(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(length)) = &written {
             self.mtls.metrics().sent(*length);
+            self.seen.flushed.store(false, Relaxed);
         }
         written
     }
@@ -35,8 +98,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let read = self.stream().poll_read(cx, buffer);
-        self.mtls.metrics().received(buffer.filled().len() - before);
+        let read = self.stream()?.poll_read(cx, buffer);
+        let new = &buffer.filled()[before..];
+        if !new.is_empty() {
+            self.mtls.metrics().received(new.len());
+            self.seen.whole.store(new.ends_with(b"\r\n\r\n"), Relaxed);
+        }
         read
     }
 }
@@ -47,7 +114,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = self.stream().poll_write(cx, bytes);
+        let written = self.stream()?.poll_write(cx, bytes);
         self.sent(written)
     }
 
@@ -56,19 +123,25 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = self.stream().poll_write_vectored(cx, bytes);
+        let written = self.stream()?.poll_write_vectored(cx, bytes);
         self.sent(written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        self.stream
+            .as_deref()
+            .is_some_and(AsyncWrite::is_write_vectored)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream().poll_flush(cx)
+        let flushed = self.stream()?.poll_flush(cx);
+        if let Poll::Ready(Ok(())) = &flushed {
+            self.seen.flushed.store(true, Relaxed);
+        }
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream().poll_shutdown(cx)
+        self.stream()?.poll_shutdown(cx)
     }
 }

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use crate::mtls::{MutualTls, OpenError};
 use crate::serve::Drained;
 use crate::settings::Settings;
+use crate::workers::Workers;
 
 /// One of them.
 #[derive(Debug)]
@@ -117,6 +118,7 @@ impl Faces {
     /// Serves each on its own listeners until `stop` is done, or one of them has failed.
     pub async fn serve(
         &self,
+        workers: &Workers,
         listeners: Vec<Vec<TcpListener>>,
         router: Router,
         stop: impl Future<Output = ()>,
@@ -124,7 +126,7 @@ impl Faces {
         let (told, _) = watch::channel(false);
         let each = self.0.iter().zip(listeners).map(|(face, listeners)| {
             let (router, mut told) = (router.clone(), told.subscribe());
-            face.mtls.serve(listeners, router, async move {
+            face.mtls.serve_on(workers, listeners, router, async move {
                 let _ = told.wait_for(|told| *told).await;
             })
         });

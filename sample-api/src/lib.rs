@@ -21,13 +21,15 @@
 //! | part | modules |
 //! |---|---|
 //! | reload | [`keys`], [`rules`], [`tls`], [`crl`], [`watch`] |
-//! | trust | [`trust`], [`tickets`], [`identity`], [`policy`], [`access`], [`trace`] |
-//! | connections | [`serve`], [`connection`], [`registry`], [`metrics`] |
+//! | trust | [`trust`], [`tickets`], [`identity`], [`policy`], [`access`], [`caller`], [`trace`] |
+//! | connections | [`serve`], [`workers`], [`connection`], [`registry`], [`metrics`] |
 //! | our own server | [`app`], [`config`], [`faces`], [`admin`], [`sockets`], [`routes`], [`proxy`] |
 
 pub mod access;
 pub mod admin;
+mod answer;
 pub mod app;
+pub mod caller;
 pub mod command;
 pub mod config;
 mod connection;
@@ -56,11 +58,13 @@ pub mod tls;
 pub mod trace;
 pub mod trust;
 pub mod watch;
+pub mod workers;
 
-pub use access::Grant;
+pub use caller::Caller;
 pub use identity::{Identity, Peer};
 pub use mtls::MutualTls;
 pub use settings::Settings;
+pub use workers::Workers;
 
 /// An error and its causes in one line, for a log or a terminal.
 pub fn explain(error: &dyn std::error::Error) -> String {

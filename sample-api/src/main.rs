@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
+use renewd_sample_api::Workers;
 use renewd_sample_api::admin::{self, Request};
 use renewd_sample_api::app::Server;
 use renewd_sample_api::command::{Cli, Command};
@@ -41,7 +42,8 @@ fn serve(path: &Path) -> ExitCode {
     let run = async {
         let server = Server::bind_with(config, passed)
             .await
-            .map_err(|error| explain(&error))?;
+            .map_err(|error| explain(&error))?
+            .on(Workers::start().map_err(|error| error.to_string())?);
         let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| error.to_string())?;
         server
@@ -54,7 +56,10 @@ fn serve(path: &Path) -> ExitCode {
             .await;
         Ok::<_, String>(())
     };
-    let ended = tokio::runtime::Runtime::new()
+    // For all but the connections, which the workers have.
+    let ended = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
         .map_err(|error| error.to_string())
         .and_then(|runtime| runtime.block_on(run));
     match ended {

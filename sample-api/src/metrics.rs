@@ -4,12 +4,13 @@
 //! [`crate::policy::MOST_ROLES`] of one policy, [`MOST_SERIES`] over all) and status codes.
 //! Never does: influence what it counts. Neighbours: everybody counts, [`crate::routes`] shows.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+mod hot;
 mod text;
+
+use hot::Hot;
 
 pub use text::{Gauges, Text};
 
@@ -131,6 +132,14 @@ impl Histogram {
         let microseconds = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         self.microseconds.fetch_add(microseconds, Relaxed);
     }
+
+    fn take_in(&self, other: &Self) {
+        let add = |sum: &AtomicU64, one: &AtomicU64| sum.fetch_add(one.load(Relaxed), Relaxed);
+        for (sum, one) in self.buckets.iter().zip(&other.buckets) {
+            add(sum, one);
+        }
+        add(&self.microseconds, &other.microseconds);
+    }
 }
 
 /// One counter for each value of a label.
@@ -153,9 +162,6 @@ impl<const N: usize> Counters<N> {
     }
 }
 
-/// The codes of one role, 100 to 599; everything else is counted as 599.
-type Codes = Counters<500>;
-
 /// Everything that is counted.
 #[derive(Debug, Default)]
 pub struct Metrics {
@@ -165,11 +171,8 @@ pub struct Metrics {
     drained: Counters<{ Reason::ALL.len() }>,
     forced: Counters<{ Reason::ALL.len() }>,
     idle_closed: AtomicU64,
-    requests: RwLock<BTreeMap<String, Arc<Codes>>>,
-    request_durations: Histogram,
-    received: AtomicU64,
-    sent: AtomicU64,
     trust_changes: AtomicU64,
+    hot: Hot,
 }
 
 impl Metrics {
@@ -228,48 +231,24 @@ impl Metrics {
 
     /// A request of that role was answered.
     pub fn request(&self, role: &str, code: u16, took: Duration) {
-        let place = usize::from(code.clamp(100, 599) - 100);
-        self.codes(role, |codes| codes.add(place));
-        self.request_durations.add(took);
+        self.hot.request(role, code, took);
     }
 
     /// How many requests of that role were answered so.
     pub fn requests(&self, role: &str, code: u16) -> u64 {
-        let place = usize::from(code.clamp(100, 599) - 100);
-        self.codes(role, |codes| codes.of(place))
+        let requests = self.hot.requests();
+        let count = requests.get(role).and_then(|codes| codes.get(&code));
+        count.copied().unwrap_or_default()
     }
 
-    fn codes<T>(&self, role: &str, work: impl FnOnce(&Codes) -> T) -> T {
-        // A panic elsewhere must not end the counting; a counter has no state that could be half done.
-        let known = self
-            .requests
-            .read()
-            .unwrap_or_else(|poison| poison.into_inner());
-        if let Some(codes) = known.get(role) {
-            return work(codes);
-        }
-        drop(known);
-        let mut known = self
-            .requests
-            .write()
-            .unwrap_or_else(|poison| poison.into_inner());
-        let role = match known.len() < MOST_SERIES {
-            true => role,
-            false => "other",
-        };
-        work(known.entry(role.to_owned()).or_default())
-    }
-
-    /// Bytes came over a connection, without what TLS adds. Most reads find none, and cost nothing here.
+    /// Bytes came over a connection, without what TLS adds.
     pub fn received(&self, bytes: usize) {
-        if bytes > 0 {
-            self.received.fetch_add(bytes as u64, Relaxed);
-        }
+        self.hot.received(bytes);
     }
 
     /// Bytes went over a connection, without what TLS adds.
     pub fn sent(&self, bytes: usize) {
-        self.sent.fetch_add(bytes as u64, Relaxed);
+        self.hot.sent(bytes);
     }
 
     /// Clients are verified against something else from now on.

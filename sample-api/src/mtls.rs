@@ -4,7 +4,10 @@
 //! Never does: the work of a part. Neighbours: all of the library; [`crate::app`] makes a server of it, and so may
 //! you (`examples/axum.rs`).
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicU8, AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -21,6 +24,7 @@ use crate::rules::Rules;
 use crate::serve::{self, Drained, Phase};
 use crate::settings::Settings;
 use crate::watch::Watch;
+use crate::workers::Workers;
 
 mod error;
 mod state;
@@ -39,7 +43,7 @@ pub struct MutualTls {
     rules: Rules,
     registry: Registry,
     metrics: Metrics,
-    phase: watch::Sender<Phase>,
+    phase: AtomicU8,
     shaking: AtomicUsize,
     watch: Mutex<Option<Watch>>,
     /// Called with a line for people whenever there is a new one.
@@ -91,7 +95,7 @@ impl MutualTls {
             rules,
             registry: Registry::default(),
             metrics: Metrics::default(),
-            phase: watch::channel(Phase::Serving).0,
+            phase: AtomicU8::new(Phase::Serving as u8),
             shaking: AtomicUsize::new(0),
             watch: Mutex::new(Some(watch)),
             settings,
@@ -136,9 +140,22 @@ impl MutualTls {
         Ok(())
     }
 
-    /// Serves until `stop` is done, then lets the open connections end. At most once.
+    /// Serves until `stop` is done, then lets the open connections end. At most once. Connections run where the caller
+    /// does.
     pub async fn serve(
         self: &Arc<Self>,
+        listeners: Vec<TcpListener>,
+        router: Router,
+        stop: impl Future<Output = ()>,
+    ) -> Drained {
+        self.serve_on(&Workers::here(), listeners, router, stop)
+            .await
+    }
+
+    /// As [`MutualTls::serve`], with connections that run on these workers.
+    pub async fn serve_on(
+        self: &Arc<Self>,
+        workers: &Workers,
         listeners: Vec<TcpListener>,
         router: Router,
         stop: impl Future<Output = ()>,
@@ -169,7 +186,7 @@ impl MutualTls {
             }
         };
         // They go on while connections are drained, and end with this.
-        serve::serve(listeners, self, router, stop).await
+        serve::serve(workers, listeners, self, router, stop).await
     }
 
     async fn judge(
@@ -231,12 +248,14 @@ impl MutualTls {
         &self.registry
     }
 
-    pub(crate) fn phases(&self) -> watch::Receiver<Phase> {
-        self.phase.subscribe()
+    /// How far the server's end has come.
+    pub(crate) fn phase(&self) -> Phase {
+        Phase::of(self.phase.load(Acquire))
     }
 
     pub(crate) fn enter_phase(&self, phase: Phase) {
-        self.phase.send_replace(phase);
+        self.phase.store(phase as u8, Release);
+        self.registry.ring_all();
     }
 
     /// Counts a handshake for as long as the result lives.

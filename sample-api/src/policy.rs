@@ -118,25 +118,41 @@ impl Policy {
 
     /// Decides about one request of a caller with these roles.
     pub fn decide(&self, roles: &Roles, method: &str, path: &str) -> Decision<'_> {
+        match self.allows(roles, method, path) {
+            Ok(place) => Decision::Allowed {
+                role: self.name(place),
+            },
+            Err(refusal) => refusal,
+        }
+    }
+
+    /// As [`Policy::decide`]: the place of the role that allows it, or why there is none.
+    pub(crate) fn allows(
+        &self,
+        roles: &Roles,
+        method: &str,
+        path: &str,
+    ) -> Result<u8, Decision<'static>> {
         if roles.is_empty() {
-            return Decision::NoRole;
+            return Err(Decision::NoRole);
         }
         if !self.open && !is_plain(path) {
-            return Decision::Ambiguous;
+            return Err(Decision::Ambiguous);
         }
-        let allows = |role: &&Role| {
+        let allows = |role: &Role| {
             let same = |one: &String| one == method || (one == "GET" && method == "HEAD");
             (role.methods.is_empty() || role.methods.iter().any(same))
                 && role.paths.iter().any(|paths| paths.include(path))
         };
-        let mut own = roles
-            .0
-            .iter()
-            .filter_map(|place| self.roles.get(usize::from(*place)));
-        own.find(allows)
-            .map_or(Decision::NotAllowed, |role| Decision::Allowed {
-                role: &role.name,
-            })
+        let mut own = roles.0.iter().copied();
+        own.find(|place| self.roles.get(usize::from(*place)).is_some_and(allows))
+            .ok_or(Decision::NotAllowed)
+    }
+
+    /// The name of the role at that place.
+    pub(crate) fn name(&self, place: u8) -> &str {
+        let role = self.roles.get(usize::from(place));
+        role.map_or("", |role| role.name.as_str())
     }
 
     /// Reads and checks a file.

@@ -6,6 +6,7 @@
 //! The application believes the headers named here, so nobody else may set them: they are removed from what comes
 //! from outside, however they are spelt, before ours are added.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
@@ -21,10 +22,12 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::copy_bidirectional;
 use tracing::warn;
 
-use crate::access::{Grant, Tunnel};
+use crate::caller::Caller;
 use crate::explain;
-use crate::identity::{Identity, Kind, Peer};
+use crate::fingerprint::Fingerprint;
+use crate::identity::{Identity, Kind};
 use crate::problem::Problem;
+use crate::trace::TRACEPARENT;
 
 mod connect;
 
@@ -74,20 +77,27 @@ pub fn router(upstream: Upstream, health: Arc<Health>) -> Router {
     let client = Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .build(Connector(upstream));
-    Router::new().fallback(move |request: Request| pass(client.clone(), health.clone(), request))
+    Router::new().fallback(
+        move |identity: Identity, caller: Caller, request: Request| {
+            pass(client.clone(), health.clone(), (identity, caller), request)
+        },
+    )
 }
 
 async fn pass(
     client: Client<Connector, Body>,
     health: Arc<Health>,
+    (identity, caller): (Identity, Caller),
     mut request: Request,
 ) -> Response {
-    let Some(tunnel) = request.extensions_mut().remove::<Tunnel>() else {
-        // Not by way of `Access`: nothing is known of the caller.
-        return Problem::new(StatusCode::FORBIDDEN, "no client certificate").into_response();
-    };
     let upgrading = request.extensions_mut().remove::<OnUpgrade>();
-    let outgoing = match outgoing(request) {
+    let told = Told {
+        identity: &identity,
+        fingerprint: caller.peer().fingerprint,
+        address: caller.address(),
+        traceparent: caller.traceparent(),
+    };
+    let outgoing = match outgoing(request, told) {
         Ok(outgoing) => outgoing,
         Err(problem) => return problem.into_response(),
     };
@@ -96,7 +106,7 @@ async fn pass(
             health.answered.fetch_add(1, Relaxed);
             health.down.store(false, Relaxed);
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                return switched(upgrading, &mut response, &tunnel);
+                return switched(upgrading, &mut response, &caller);
             }
             strip_hop(response.headers_mut());
             response.map(Body::new)
@@ -133,30 +143,27 @@ fn is_callers(error: &hyper_util::client::legacy::Error) -> bool {
     false
 }
 
-/// What the application is asked for a request that was allowed; [`crate::access`] has put the `Identity`, the
-/// `Arc<Peer>` and the [`Grant`] into its extensions.
+/// What the application learns of the caller.
+#[derive(Debug, Clone)]
+pub struct Told<'a> {
+    /// Its name.
+    pub identity: &'a Identity,
+    /// Of its certificate.
+    pub fingerprint: Fingerprint,
+    /// Where its connection came from.
+    pub address: SocketAddr,
+    /// The trace of the request.
+    pub traceparent: HeaderValue,
+}
+
+/// What the application is asked for a request that was allowed.
 ///
 /// # Errors
 ///
-/// When the request names no host, or nothing is known of the caller.
-pub fn outgoing(request: Request) -> Result<Request, Problem> {
+/// When the request names no host.
+pub fn outgoing(request: Request, told: Told<'_>) -> Result<Request, Problem> {
     let (mut head, body) = request.into_parts();
     let unknown = || Problem::new(StatusCode::FORBIDDEN, "no client certificate");
-    let identity = head
-        .extensions
-        .get::<Identity>()
-        .cloned()
-        .ok_or_else(unknown)?;
-    let peer = head
-        .extensions
-        .get::<Arc<Peer>>()
-        .cloned()
-        .ok_or_else(unknown)?;
-    let grant = head
-        .extensions
-        .get::<Grant>()
-        .cloned()
-        .ok_or_else(unknown)?;
     let refuse = || Problem::new(StatusCode::BAD_REQUEST, "the request names no host");
     let host = match (head.headers.get(header::HOST), head.uri.authority()) {
         (_, Some(authority)) => HeaderValue::from_str(authority.as_str()).map_err(|_| refuse())?,
@@ -176,21 +183,22 @@ pub fn outgoing(request: Request) -> Result<Request, Problem> {
     }
     let forwarded = format!(
         "for={};proto=https;host={}",
-        quoted(&match grant.client {
-            std::net::SocketAddr::V4(client) => client.ip().to_string(),
-            std::net::SocketAddr::V6(client) => format!("[{}]", client.ip()),
+        quoted(&match told.address {
+            SocketAddr::V4(client) => client.ip().to_string(),
+            SocketAddr::V6(client) => format!("[{}]", client.ip()),
         }),
         quoted(host.to_str().map_err(|_| refuse())?),
     );
     for (name, value) in [
-        ("x-client-identity", identity.name.clone()),
-        ("x-forwarded-client-cert", client_cert(&identity, &peer)),
+        ("x-client-identity", told.identity.name.clone()),
+        ("x-forwarded-client-cert", client_cert(&told)),
         ("forwarded", forwarded),
     ] {
         // An identity is printable ASCII, so this does not fail; were it to, nobody is passed on without a name.
         let value = HeaderValue::from_str(&value).map_err(|_| unknown())?;
         head.headers.insert(HeaderName::from_static(name), value);
     }
+    head.headers.insert(TRACEPARENT, told.traceparent);
     head.headers.insert(header::HOST, host);
     let path = head
         .uri
@@ -210,13 +218,14 @@ pub fn outgoing(request: Request) -> Result<Request, Problem> {
 }
 
 /// Envoy's format: one element, for the one client that we have seen ourselves.
-fn client_cert(identity: &Identity, peer: &Peer) -> String {
-    let (key, name) = match identity.kind {
-        Kind::Uri => ("URI", quoted(&identity.name)),
-        Kind::Dns => ("DNS", quoted(&identity.name)),
-        Kind::Cn => ("Subject", quoted(&format!("CN={}", identity.name))),
+fn client_cert(told: &Told<'_>) -> String {
+    let name = &told.identity.name;
+    let (key, name) = match told.identity.kind {
+        Kind::Uri => ("URI", quoted(name)),
+        Kind::Dns => ("DNS", quoted(name)),
+        Kind::Cn => ("Subject", quoted(&format!("CN={name}"))),
     };
-    format!("Hash={};{key}={name}", peer.fingerprint)
+    format!("Hash={};{key}={name}", told.fingerprint)
 }
 
 /// A token as it is, anything else as a quoted string (RFC 9110, 5.6.4).
@@ -282,7 +291,7 @@ fn strip_hop(headers: &mut HeaderMap) {
 fn switched(
     inside: Option<OnUpgrade>,
     response: &mut Response<hyper::body::Incoming>,
-    tunnel: &Tunnel,
+    caller: &Caller,
 ) -> Response {
     let Some(inside) = inside else {
         return Problem::new(
@@ -294,7 +303,7 @@ fn switched(
     let outside = hyper::upgrade::on(&mut *response);
     let mut switched = StatusCode::SWITCHING_PROTOCOLS.into_response();
     *switched.headers_mut() = std::mem::take(response.headers_mut());
-    tunnel.put(async move {
+    caller.tunnel(async move {
         if let Ok((inside, outside)) = futures_util::future::try_join(inside, outside).await {
             let (mut inside, mut outside) = (TokioIo::new(inside), TokioIo::new(outside));
             let _ = copy_bidirectional(&mut inside, &mut outside).await;

@@ -23,7 +23,7 @@ use crate::trust::Trust;
 
 mod seat;
 
-pub use seat::{Admission, Seat};
+pub use seat::{Admission, Role, Seat};
 use seat::{Client, judge};
 
 /// The open connections.
@@ -126,6 +126,13 @@ impl Registry {
         judge(seats.iter().map(Arc::as_ref), trust, metrics);
         for seat in &seats {
             seat.take_policy(policy, metrics);
+        }
+    }
+
+    /// Makes each connection look at itself again.
+    pub(crate) fn ring_all(&self) {
+        for seat in self.list().seats.values() {
+            seat.ring();
         }
     }
 

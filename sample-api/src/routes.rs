@@ -14,14 +14,14 @@ use axum::http::uri::{Authority, PathAndQuery, Uri};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Extension, Json, Router};
+use axum::{Json, Router};
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use tokio::time::MissedTickBehavior;
 
-use crate::access::Grant;
+use crate::caller::Caller;
 use crate::faces::{Face, Faces};
-use crate::identity::{Identity, Peer};
+use crate::identity::Identity;
 use crate::leaf::rfc3339;
 use crate::metrics::Text;
 use crate::mtls::MutualTls;
@@ -96,7 +96,7 @@ pub fn redirect(port: u16) -> Router {
     })
 }
 
-async fn hello(Extension(identity): Extension<Identity>) -> String {
+async fn hello(identity: Identity) -> String {
     format!("hello, {}\n", identity.name)
 }
 
@@ -110,16 +110,12 @@ struct WhoAmI {
 }
 
 /// The caller's identity, serial and role, and the generation of ours that this connection was made with.
-async fn whoami(
-    Extension(identity): Extension<Identity>,
-    Extension(peer): Extension<Arc<Peer>>,
-    Extension(grant): Extension<Grant>,
-) -> Json<WhoAmI> {
+async fn whoami(identity: Identity, caller: Caller) -> Json<WhoAmI> {
     Json(WhoAmI {
         identity,
-        serial: peer.serial.clone(),
-        role: grant.role,
-        generation: grant.generation,
+        serial: caller.peer().serial.clone(),
+        role: caller.role().to_owned(),
+        generation: caller.generation(),
     })
 }
 

@@ -21,6 +21,7 @@ use tracing::error;
 use crate::connection::connection;
 use crate::metrics::Reason;
 use crate::mtls::MutualTls;
+use crate::workers::Workers;
 
 /// Of the drain, how long idle HTTP/1.1 connections are left open.
 ///
@@ -43,6 +44,16 @@ pub enum Phase {
     Closing,
 }
 
+impl Phase {
+    /// From its number.
+    pub(crate) fn of(number: u8) -> Self {
+        [Self::Serving, Self::LastResponses]
+            .into_iter()
+            .find(|phase| *phase as u8 == number)
+            .unwrap_or(Self::Closing)
+    }
+}
+
 /// How the connections ended after the server was told to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Drained {
@@ -54,6 +65,7 @@ pub struct Drained {
 
 /// Serves until `stop` is done, then drains.
 pub(crate) async fn serve(
+    workers: &Workers,
     listeners: Vec<TcpListener>,
     mtls: &Arc<MutualTls>,
     router: Router,
@@ -74,10 +86,9 @@ pub(crate) async fn serve(
             () = &mut stop => break,
             (accepted, permit) = next => match accepted {
                 Ok((tcp, address)) => {
-                    // Boxed: what a task begins with and what it awaits would both be kept in it.
-                    let work = Box::pin(connection(tcp, address, mtls.clone(), router.clone(), mtls.phases()));
-                    connections.spawn(async move {
-                        work.await;
+                    let (mtls, router) = (mtls.clone(), router.clone());
+                    workers.spawn(&mut connections, tcp, move |tcp| async move {
+                        connection(tcp, address, mtls, router).await;
                         drop(permit);
                     });
                 }
@@ -88,13 +99,10 @@ pub(crate) async fn serve(
     }
     // The kernel has finished these connections and would reset them with the listener.
     while let Some(Ok((tcp, address))) = accept(&listeners, &mut turn).now_or_never() {
-        connections.spawn(connection(
-            tcp,
-            address,
-            mtls.clone(),
-            router.clone(),
-            mtls.phases(),
-        ));
+        let (mtls, router) = (mtls.clone(), router.clone());
+        workers.spawn(&mut connections, tcp, move |tcp| {
+            connection(tcp, address, mtls, router)
+        });
     }
     drop(listeners);
     drained(connections, mtls).await

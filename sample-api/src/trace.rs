@@ -1,16 +1,15 @@
 //! The trace that a request belongs to (W3C Trace Context).
 //!
-//! Owns: the header `traceparent`: kept if it is sound, made anew if not.
+//! Owns: the header `traceparent`: kept if it is sound, made anew if not, where somebody asks.
 //! Never does: send traces anywhere. Neighbour: [`crate::access`], which writes the trace's id into the audit line.
 
-use std::cell::Cell;
 use std::fmt::{self, Write};
 use std::hash::{BuildHasher, RandomState};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 /// W3C Trace Context, section 3.2.
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// The id of a trace: 32 lower-case hex digits, not all zero.
@@ -19,54 +18,84 @@ pub struct TraceId([u8; 16]);
 
 impl fmt::Display for TraceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        hex(f, &self.0)
+        digits(&self.0).try_for_each(|digit| f.write_char(char::from(digit)))
     }
 }
 
-/// Reads the trace of a request. Where there is none that can be kept, a new one is put into its headers, so that
-/// whoever answers sees one in every case.
-pub fn of(headers: &mut HeaderMap) -> TraceId {
-    let mut given = headers.get_all(TRACEPARENT).iter();
-    if let (Some(one), None) = (given.next(), given.next())
-        && let Some(trace) = parse(one.as_bytes())
-    {
-        return trace;
-    }
-    let mut random = random();
-    let (trace, parent) = random.split_at_mut(16);
-    trace[15] |= 1;
-    parent[7] |= 1;
-    // Most requests come this way: no formatting.
-    let mut header = *b"00-00000000000000000000000000000000-0000000000000000-00";
-    for (at, id) in [(3, &*trace), (36, &*parent)] {
-        for (place, digit) in header[at..].iter_mut().zip(digits(id)) {
-            *place = digit;
-        }
-    }
-    if let Ok(value) = HeaderValue::from_bytes(&header) {
-        headers.insert(TRACEPARENT, value);
-    }
-    // It belongs to a trace that was not kept (section 3.3).
-    headers.remove(TRACESTATE);
-    let mut id = [0; 16];
-    id.copy_from_slice(trace);
-    TraceId(id)
+/// The trace of one request.
+#[derive(Debug, Clone)]
+pub struct Trace(Origin);
+
+#[derive(Debug, Clone)]
+enum Origin {
+    /// The caller's own.
+    Kept(TraceId, HeaderValue),
+    /// Nobody may ever ask for it, so it is not worked out before.
+    Made(Maker, u64),
 }
 
-/// Ids must differ and should not be guessed; no secret hangs on them. A keyed hash of a counter, with a key for each
-/// thread, costs a twentieth of what the generator for keys does.
-fn random() -> [u8; 24] {
-    thread_local! {
-        static NEXT: (RandomState, Cell<u64>) = (RandomState::new(), Cell::new(0));
-    }
-    let mut bytes = [0; 24];
-    NEXT.with(|(keyed, next)| {
-        for part in bytes.as_chunks_mut::<8>().0 {
-            *part = keyed.hash_one(next.get()).to_ne_bytes();
-            next.set(next.get().wrapping_add(1));
+/// Makes the traces of one connection's requests.
+///
+/// Ids must differ and should not be guessed; no secret hangs on them. So they are keyed hashes of the request's number:
+/// that costs a fraction of what the generator for keys does.
+#[derive(Debug, Clone, Default)]
+pub struct Maker(RandomState);
+
+impl Trace {
+    /// Reads the trace of a request, or makes one, which `number` sets apart from the others of its connection. A header
+    /// that is not sound is removed, and the state that hangs on it (section 3.3).
+    pub fn of(headers: &mut HeaderMap, maker: &Maker, number: u64) -> Self {
+        let mut given = headers.get_all(TRACEPARENT).iter();
+        let first = given.next();
+        if let (Some(one), None) = (first, given.next())
+            && let Some(trace) = parse(one.as_bytes())
+        {
+            return Self(Origin::Kept(trace, one.clone()));
         }
-    });
-    bytes
+        if first.is_some() {
+            headers.remove(TRACEPARENT);
+        }
+        headers.remove(TRACESTATE);
+        Self(Origin::Made(maker.clone(), number))
+    }
+
+    /// Its id.
+    pub fn id(&self) -> TraceId {
+        match &self.0 {
+            Origin::Kept(id, _) => *id,
+            Origin::Made(maker, number) => maker.ids(*number).0,
+        }
+    }
+
+    /// What to send as `traceparent` with requests that are made for this one.
+    pub fn parent(&self) -> HeaderValue {
+        match &self.0 {
+            Origin::Kept(_, header) => header.clone(),
+            Origin::Made(maker, number) => {
+                let (trace, parent) = maker.ids(*number);
+                let mut header = *b"00-00000000000000000000000000000000-0000000000000000-00";
+                for (at, id) in [(3, &trace.0[..]), (36, &parent)] {
+                    for (place, digit) in header[at..].iter_mut().zip(digits(id)) {
+                        *place = digit;
+                    }
+                }
+                HeaderValue::from_bytes(&header).unwrap_or(HeaderValue::from_static(""))
+            }
+        }
+    }
+}
+
+impl Maker {
+    /// The id of the trace, and of the parent within it. None is all zero (section 3.2.2).
+    fn ids(&self, number: u64) -> (TraceId, [u8; 8]) {
+        let part = |place: u64| self.0.hash_one((number, place)).to_ne_bytes();
+        let (mut trace, mut parent) = ([0; 16], part(2));
+        trace[..8].copy_from_slice(&part(0));
+        trace[8..].copy_from_slice(&part(1));
+        trace[15] |= 1;
+        parent[7] |= 1;
+        (TraceId(trace), parent)
+    }
 }
 
 /// `version-trace-parent-flags`. A version after ours may have more behind that (section 4.1).
@@ -100,10 +129,6 @@ fn field<const N: usize>(text: &[u8]) -> Option<([u8; N], &[u8])> {
     Some((bytes, rest))
 }
 
-fn hex(to: &mut impl Write, bytes: &[u8]) -> fmt::Result {
-    digits(bytes).try_for_each(|digit| to.write_char(char::from(digit)))
-}
-
 fn digits(bytes: &[u8]) -> impl Iterator<Item = u8> {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |half: u8| DIGITS[usize::from(half)];
@@ -128,15 +153,18 @@ mod tests {
         headers
     }
 
+    fn of(headers: &mut HeaderMap) -> Trace {
+        Trace::of(headers, &Maker::default(), 7)
+    }
+
     #[test]
     fn a_sound_trace_is_kept_as_it_is() {
         let later = SOUND.replacen("00-", "cc-", 1) + "-what-comes";
         for given in [SOUND, &later] {
             let mut headers = headers(&[given]);
-            assert_eq!(
-                of(&mut headers).to_string(),
-                "4bf92f3577b34da6a3ce929d0e0e4736"
-            );
+            let trace = of(&mut headers);
+            assert_eq!(trace.id().to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
+            assert_eq!(trace.parent(), given);
             assert_eq!(headers[TRACEPARENT], given);
             assert_eq!(headers[TRACESTATE], "a=b");
         }
@@ -161,12 +189,25 @@ mod tests {
         ] {
             let mut headers = headers(given);
             let made = of(&mut headers);
-            assert!(!headers.contains_key(TRACESTATE), "{given:?}");
-            let header = headers[TRACEPARENT].clone();
-            assert_eq!(parse(header.as_bytes()), Some(made), "{given:?}");
-            assert_ne!(made.to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
-            assert_ne!(of(&mut HeaderMap::new()), made);
+            assert!(headers.is_empty(), "{given:?}");
+            let parent = made.parent();
+            assert_eq!(parse(parent.as_bytes()), Some(made.id()), "{given:?}");
+            assert_ne!(made.id().to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
+            assert_ne!(of(&mut headers).id(), made.id());
         }
+    }
+
+    #[test]
+    fn each_request_has_its_own_and_it_stays_the_same() {
+        let (one, two) = (Maker::default(), Maker::default());
+        let ids = [(&one, 1), (&one, 2), (&two, 1)].map(|(maker, number)| {
+            let trace = Trace::of(&mut HeaderMap::new(), maker, number);
+            assert_eq!(trace.id(), trace.clone().id());
+            assert_eq!(trace.parent(), trace.parent());
+            trace.id()
+        });
+        assert_ne!(ids[0], ids[1]);
+        assert_ne!(ids[0], ids[2]);
     }
 
     proptest! {

@@ -164,38 +164,27 @@ impl Text {
             "counter",
             "Requests, by role and status code",
         );
-        let roles = metrics
-            .requests
-            .read()
-            .unwrap_or_else(|poison| poison.into_inner());
-        for (role, codes) in roles.iter() {
-            for code in 100..600 {
-                let count = codes.of(code - 100);
-                if count > 0 {
-                    self.sample(
-                        "sample_api_requests_total",
-                        &[("role", role), ("code", &code.to_string())],
-                        count,
-                    );
-                }
+        for (role, codes) in metrics.hot.requests() {
+            for (code, count) in codes {
+                self.sample(
+                    "sample_api_requests_total",
+                    &[("role", &role), ("code", &code.to_string())],
+                    count,
+                );
             }
         }
-        drop(roles);
         self.histogram(
             "sample_api_request_duration_seconds",
             "Until the head of the response",
-            &metrics.request_durations,
+            &metrics.hot.durations(),
         );
+        let (received, sent) = metrics.hot.bytes();
         self.counter(
             "sample_api_received_bytes",
             "Bytes received, without TLS",
-            metrics.received.load(Relaxed),
+            received,
         );
-        self.counter(
-            "sample_api_sent_bytes",
-            "Bytes sent, without TLS",
-            metrics.sent.load(Relaxed),
-        );
+        self.counter("sample_api_sent_bytes", "Bytes sent, without TLS", sent);
     }
 
     fn reloads(&mut self, metrics: &Metrics, now: &Gauges) {

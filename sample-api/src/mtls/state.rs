@@ -48,7 +48,7 @@ impl MutualTls {
     /// In a few words, for a health check.
     pub fn healthy(&self, now: SystemTime) -> Result<(), &'static str> {
         let served = self.keys.served();
-        if *self.phase.borrow() != Phase::Serving {
+        if self.phase() != Phase::Serving {
             Err("stopping")
         } else if now > served.leaf.not_after {
             Err("certificate expired")

@@ -1,11 +1,17 @@
 //! One connection's place in the registry: its client, and what that is worth now.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
+use std::sync::atomic::{
+    AtomicBool, AtomicU8,
+    Ordering::{AcqRel, Acquire, Release},
+};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::Poll;
 use std::time::SystemTime;
 
+use futures_util::task::AtomicWaker;
 use rustls_pki_types::{CertificateDer, UnixTime};
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::fingerprint::Fingerprint;
@@ -30,23 +36,56 @@ pub struct Seat {
     pub(super) client: Arc<Client>,
     pub(super) opened: Instant,
     standing: Mutex<Standing>,
-    bell: Notify,
+    /// One more than the place of the reason in [`Reason::ALL`], or 0.
+    leave: AtomicU8,
+    /// There may be something new to whoever serves it.
+    rung: AtomicBool,
+    bell: AtomicWaker,
 }
 
 #[derive(Debug)]
 struct Standing {
     trust: Arc<Trust>,
     anchor: Option<Fingerprint>,
+    granted: Arc<Granted>,
+}
+
+/// The roles of one client under one policy. One for each connection: a count that all workers shared would be felt.
+#[derive(Debug, PartialEq, Eq)]
+struct Granted {
     policy: Arc<Policy>,
     roles: Roles,
-    leave: Option<Reason>,
+}
+
+impl Granted {
+    fn new(policy: Arc<Policy>, peer: &Peer, anchor: Option<Fingerprint>) -> Arc<Self> {
+        let roles = peer.identity.as_ref().map_or_else(
+            |_| Roles::default(),
+            |identity| policy.roles(identity, anchor),
+        );
+        Arc::new(Self { policy, roles })
+    }
+}
+
+/// The role that allowed a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Role {
+    granted: Arc<Granted>,
+    place: u8,
+}
+
+impl Role {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.granted.policy.name(self.place)
+    }
 }
 
 /// What becomes of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Admission {
     /// It is answered, by that role.
-    Allowed(String),
+    Allowed(Role),
     /// It is refused: no role, or none that allows it.
     Denied(&'static str),
     /// It is refused, and the connection ends.
@@ -83,14 +122,14 @@ impl Seat {
         Self {
             number,
             opened: Instant::now(),
-            bell: Notify::new(),
             standing: Mutex::new(Standing {
                 trust: trust.clone(),
                 anchor,
-                roles: roles(&policy, &client.peer, anchor),
-                policy,
-                leave: None,
+                granted: Granted::new(policy, &client.peer, anchor),
             }),
+            leave: AtomicU8::new(0),
+            rung: AtomicBool::new(false),
+            bell: AtomicWaker::new(),
             client,
         }
     }
@@ -102,17 +141,30 @@ impl Seat {
 
     /// Why it must end, if it must.
     pub fn leaving(&self) -> Option<Reason> {
-        self.standing().leave
+        named(self.leave.load(Acquire))
     }
 
-    /// Done when there may be something new to [`Seat::leaving`].
+    /// Done when there may be something new to [`Seat::leaving`], or to the server's phase. For one task at a time.
     pub async fn rung(&self) {
-        self.bell.notified().await;
+        poll_fn(|cx| {
+            // Asked before and after: it may be rung while the waker is put there.
+            for last in [false, true] {
+                if self.rung.swap(false, AcqRel) {
+                    return Poll::Ready(());
+                }
+                if !last {
+                    self.bell.register(cx.waker());
+                }
+            }
+            Poll::Pending
+        })
+        .await;
     }
 
     /// Makes the connection look at itself again.
     pub(crate) fn ring(&self) {
-        self.bell.notify_one();
+        self.rung.store(true, Release);
+        self.bell.wake();
     }
 
     /// Decides about a request, by what is in force at this moment.
@@ -121,30 +173,35 @@ impl Seat {
         if SystemTime::now() > self.peer().not_after {
             self.leave(Reason::Expired, metrics);
         }
-        let mut standing = self.standing();
-        if let Some(reason) = standing.leave.filter(|reason| reason.bars()) {
+        if let Some(reason) = self.leaving().filter(|reason| reason.bars()) {
             return Admission::Barred(reason);
         }
-        if !rules.is(&standing.policy) {
-            standing.policy = rules.policy();
-            standing.roles = roles(&standing.policy, self.peer(), standing.anchor);
+        let mut standing = self.standing();
+        if !rules.is(&standing.granted.policy) {
+            standing.granted = Granted::new(rules.policy(), self.peer(), standing.anchor);
         }
-        match standing.policy.decide(&standing.roles, method, path) {
-            Decision::Allowed { role } => Admission::Allowed(role.to_owned()),
-            Decision::NoRole => Admission::Denied("this identity has no role here"),
-            Decision::NotAllowed => Admission::Denied("no role of this identity allows that"),
-            Decision::Ambiguous => Admission::Denied(
+        let Granted { policy, roles } = &*standing.granted;
+        match policy.allows(roles, method, path) {
+            Ok(place) => Admission::Allowed(Role {
+                granted: standing.granted.clone(),
+                place,
+            }),
+            Err(Decision::NoRole) => Admission::Denied("this identity has no role here"),
+            Err(Decision::Ambiguous) => Admission::Denied(
                 "the path has empty, dot or encoded segments, so nothing is decided about it",
             ),
+            Err(_) => Admission::Denied("no role of this identity allows that"),
         }
     }
 
     /// Tells the connection to end. What bars outweighs what does not; otherwise the first reason stands.
     pub fn leave(&self, reason: Reason, metrics: &Metrics) {
-        let mut standing = self.standing();
         let outweighs = |before: Reason| reason.bars() && !before.bars();
-        if standing.leave.is_none_or(outweighs) {
-            standing.leave = Some(reason);
+        let told = self.leave.fetch_update(AcqRel, Acquire, |before| {
+            let stands = named(before).is_some_and(|before| !outweighs(before));
+            (!stands).then_some(reason as u8 + 1)
+        });
+        if told.is_ok() {
             metrics.drained(reason);
             self.ring();
         }
@@ -159,10 +216,9 @@ impl Seat {
 
     pub(super) fn take_policy(&self, policy: &Arc<Policy>, metrics: &Metrics) {
         let mut standing = self.standing();
-        let now = roles(policy, self.peer(), standing.anchor);
-        let lost = now.is_empty() && !standing.roles.is_empty();
-        standing.roles = now;
-        standing.policy = policy.clone();
+        let now = Granted::new(policy.clone(), self.peer(), standing.anchor);
+        let lost = now.roles.is_empty() && !standing.granted.roles.is_empty();
+        standing.granted = now;
         drop(standing);
         if lost {
             self.leave(Reason::Policy, metrics);
@@ -170,12 +226,8 @@ impl Seat {
     }
 }
 
-fn roles(policy: &Policy, peer: &Peer, anchor: Option<Fingerprint>) -> Roles {
-    let identity = peer.identity.as_ref();
-    identity.map_or_else(
-        |_| Roles::default(),
-        |identity| policy.roles(identity, anchor),
-    )
+fn named(leave: u8) -> Option<Reason> {
+    Reason::ALL.get(usize::from(leave).checked_sub(1)?).copied()
 }
 
 /// Judges connections by a trust that may be newer than theirs; each client once.
@@ -198,7 +250,7 @@ pub(super) fn judge<'a>(
                 let mut standing = seat.standing();
                 standing.trust = trust.clone();
                 standing.anchor = trust.fingerprint(*anchor);
-                let policy = standing.policy.clone();
+                let policy = standing.granted.policy.clone();
                 drop(standing);
                 // Which anchor it was counts for roles.
                 seat.take_policy(&policy, metrics);

@@ -262,15 +262,16 @@ async fn what_bars_outweighs_what_does_not_and_nothing_more_is_answered() {
     let enter = || registry.enter(&chain, || peer.clone(), (&trust, 0), mtls.rules(), None);
     let (seated, other) = (enter().unwrap(), enter().unwrap());
     let admit = |seated: &Seated<'_>| seated.seat.admit(mtls.rules(), mtls.metrics(), "GET", "/");
-    let allowed = Admission::Allowed("any".to_owned());
-    assert_eq!(admit(&seated), allowed);
+    let is_allowed =
+        |seated| matches!(admit(seated), Admission::Allowed(role) if role.name() == "any");
+    assert!(is_allowed(&seated));
     seated.seat.leave(Reason::Age, mtls.metrics());
-    assert_eq!(admit(&seated), allowed);
+    assert!(is_allowed(&seated));
     for later in [Reason::Revoked, Reason::Untrusted, Reason::Age] {
         seated.seat.leave(later, mtls.metrics());
         assert_eq!(admit(&seated), Admission::Barred(Reason::Revoked));
     }
-    assert_eq!(admit(&other), allowed);
+    assert!(is_allowed(&other));
     assert_eq!(registry.count(), (2, 1));
     drop(seated);
     assert_eq!(registry.count(), (1, 0));

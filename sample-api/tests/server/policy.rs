@@ -150,17 +150,17 @@ async fn a_role_may_name_the_anchor_and_a_resumed_client_keeps_its_own() {
 
 #[tokio::test]
 async fn the_trace_of_a_request_reaches_whoever_answers() {
+    use axum::Router;
     use axum::routing::get;
-    use axum::{Extension, Router, http::HeaderMap};
-    use renewd_sample_api::{Grant, MutualTls, Settings};
+    use renewd_sample_api::{Caller, MutualTls, Settings};
 
     let site = Site::new();
     let mtls = MutualTls::open(Settings::new(site.directory())).unwrap();
-    let echo = |headers: HeaderMap, Extension(grant): Extension<Grant>| async move {
-        let parent = headers["traceparent"].to_str().unwrap().to_owned();
+    let echo = |caller: Caller| async move {
+        let parent = caller.traceparent().to_str().unwrap().to_owned();
         assert_eq!(
             parent.split('-').nth(1),
-            Some(grant.trace.to_string().as_str())
+            Some(caller.trace().to_string().as_str())
         );
         parent
     };

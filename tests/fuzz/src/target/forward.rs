@@ -2,14 +2,15 @@
 //! wrote, in any spelling; one host; nothing of the client's own connection.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Version, header};
+use renewd_sample_api::Identity;
 use renewd_sample_api::fingerprint::Fingerprint;
-use renewd_sample_api::identity::{Kind, Peer};
-use renewd_sample_api::{Grant, Identity, proxy, trace};
+use renewd_sample_api::identity::Kind;
+use renewd_sample_api::proxy::{self, Told};
+use renewd_sample_api::trace::{Maker, Trace};
 
 use crate::split;
 
@@ -29,20 +30,14 @@ pub(crate) fn run(data: &[u8]) {
         Kind::Uri => [127, 0, 0, 1].into(),
         _ => [0x2001, 0xdb8, 0, 0, 0, 0, 0, 1].into(),
     };
-    let id = trace::of(request.headers_mut());
-    request.extensions_mut().insert(identity.clone());
-    request.extensions_mut().insert(Arc::new(Peer {
-        identity: Ok(identity.clone()),
-        serial: "05".to_owned(),
-        not_after: crate::der::now(),
+    let trace = Trace::of(request.headers_mut(), &Maker::default(), 0);
+    let id = trace.id();
+    let told = Told {
+        identity: &identity,
         fingerprint,
-    }));
-    request.extensions_mut().insert(Grant {
-        role: "any".to_owned(),
-        generation: 1,
-        client: (client, 4711).into(),
-        trace: id,
-    });
+        address: (client, 4711).into(),
+        traceparent: trace.parent(),
+    };
     let asked = request.uri().clone();
     let hosts: Vec<String> = request
         .headers()
@@ -50,7 +45,7 @@ pub(crate) fn run(data: &[u8]) {
         .iter()
         .map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned())
         .collect();
-    let Ok(passed) = proxy::outgoing(request) else {
+    let Ok(passed) = proxy::outgoing(request, told) else {
         return;
     };
     let headers = passed.headers();
