@@ -4,27 +4,30 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// After that time without a request, HTTP lets go of the connection and of the buffers that it has for it.
-const IDLE: Duration = Duration::from_secs(5);
+/// The time before the first look, and the most between two of them.
+const FIRST: Duration = Duration::from_millis(20);
+const MOST: Duration = Duration::from_secs(1);
 
 /// How long one connection has been waiting for a request, found out by looking now and then: requests themselves leave no
-/// trace here but their number, and cost nothing. What is found may be late by the time between two looks.
+/// trace here but their number, and cost nothing. A connection that has asked nothing between two looks is idle; the more
+/// looks find it busy, the more time there is between them.
 pub(super) struct Rest {
     limit: Duration,
-    /// What it was at the last look.
+    between: Duration,
+    next: Instant,
+    /// What the last look found.
     waiting: bool,
     asked: u64,
     /// The first look that found it so.
     since: Instant,
-    next: Instant,
 }
 
 /// What a look has found.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Look {
-    /// There is a request, or there was one a short while ago.
+    /// There is a request, or there was one since the last look.
     Busy,
-    /// There has been none for a while.
+    /// There was none.
     Idle,
     /// The next one has had its time.
     Late,
@@ -33,12 +36,14 @@ pub(super) enum Look {
 impl Rest {
     /// It waits for its first request, which may take `limit`.
     pub(super) fn new(limit: Duration, now: Instant) -> Self {
+        let between = FIRST.min(limit);
         Self {
             limit,
+            between,
+            next: now + between,
             waiting: true,
             asked: 0,
             since: now,
-            next: now + limit.min(period(limit)),
         }
     }
 
@@ -49,21 +54,24 @@ impl Rest {
 
     /// Looks: whether it is waiting now, and how many requests there have been.
     pub(super) fn look(&mut self, now: Instant, waiting: bool, asked: u64) -> Look {
-        if !waiting || !self.waiting || asked != self.asked {
+        let changed = waiting != self.waiting || asked != self.asked;
+        if changed {
             (self.waiting, self.asked, self.since) = (waiting, asked, now);
         }
-        self.next = now + period(self.limit);
-        if !self.waiting {
-            return Look::Busy;
+        let found = match waiting {
+            true if self.is_late(now) => Look::Late,
+            true if !changed => Look::Idle,
+            _ => Look::Busy,
+        };
+        if found == Look::Busy {
+            // A fourth of the limit: nobody is late by more.
+            self.between = (self.between * 2).min(MOST).min(self.limit / 4);
         }
-        if self.is_late(now) {
-            return Look::Late;
+        self.next = now + self.between;
+        if waiting {
+            self.next = self.next.min(self.deadline());
         }
-        self.next = self.next.min(self.deadline());
-        match now >= self.since + IDLE {
-            true => Look::Idle,
-            false => Look::Busy,
-        }
+        found
     }
 
     /// Until when the next request may come, as of the last look.
@@ -76,61 +84,69 @@ impl Rest {
     }
 }
 
-/// Between two looks.
-fn period(limit: Duration) -> Duration {
-    IDLE.min(limit / 4)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const LIMIT: Duration = Duration::from_secs(75);
 
-    #[test]
-    fn a_connection_without_a_request_is_idle_and_then_late() {
-        let begun = Instant::now();
-        let mut rest = Rest::new(LIMIT, begun);
-        let mut found = Vec::new();
-        while found.last() != Some(&Look::Late) {
-            let now = rest.next();
-            assert!(now <= begun + LIMIT);
-            found.push(rest.look(now, true, 0));
-        }
-        assert_eq!(found.len(), 15);
-        assert!(found[..14].iter().all(|look| *look == Look::Idle));
+    /// Looks at the next time for it.
+    fn look(rest: &mut Rest, waiting: bool, asked: u64) -> Look {
+        rest.look(rest.next(), waiting, asked)
     }
 
     #[test]
-    fn whoever_asks_now_and_then_is_neither() {
+    fn a_connection_without_a_request_is_idle_and_in_the_end_late() {
+        let begun = Instant::now();
+        let mut rest = Rest::new(LIMIT, begun);
+        let mut found = Look::Idle;
+        while found == Look::Idle {
+            assert!(rest.next() <= begun + LIMIT);
+            found = look(&mut rest, true, 0);
+        }
+        assert_eq!(found, Look::Late);
+        assert!(!rest.is_late(begun + LIMIT - Duration::from_millis(1)));
+    }
+
+    #[test]
+    fn whoever_has_asked_once_is_idle_soon_and_has_the_whole_limit_again() {
+        let begun = Instant::now();
+        let mut rest = Rest::new(LIMIT, begun);
+        assert_eq!(look(&mut rest, true, 1), Look::Busy);
+        assert_eq!(look(&mut rest, true, 1), Look::Idle);
+        assert!(rest.next() < begun + Duration::from_millis(200));
+        assert!(rest.deadline() >= begun + LIMIT);
+    }
+
+    #[test]
+    fn whoever_asks_again_and_again_is_looked_at_seldom() {
         let mut rest = Rest::new(LIMIT, Instant::now());
         for asked in 1..100 {
-            assert_eq!(rest.look(rest.next(), true, asked), Look::Busy);
+            let before = rest.next();
+            assert_eq!(look(&mut rest, true, asked), Look::Busy);
+            assert!(asked < 10 || rest.next() == before + MOST);
         }
-        // Between the last request and the first look after it nobody knows when that was.
-        let last = rest.next();
-        assert_eq!(rest.look(last, true, 99), Look::Idle);
-        assert!(rest.deadline() < last + LIMIT);
-        assert!(rest.deadline() + period(LIMIT) >= last + LIMIT);
+        assert_eq!(look(&mut rest, true, 99), Look::Idle);
     }
 
     #[test]
     fn a_response_that_takes_its_time_is_not_waiting() {
         let mut rest = Rest::new(LIMIT, Instant::now());
-        for _ in 0..100 {
-            assert_eq!(rest.look(rest.next(), false, 1), Look::Busy);
+        for _ in 0..200 {
+            assert_eq!(look(&mut rest, false, 1), Look::Busy);
         }
-        assert_eq!(rest.look(rest.next(), true, 1), Look::Busy);
-        assert_eq!(rest.look(rest.next(), true, 1), Look::Idle);
+        assert_eq!(look(&mut rest, true, 1), Look::Busy);
+        assert_eq!(look(&mut rest, true, 1), Look::Idle);
     }
 
     #[test]
-    fn a_short_limit_is_looked_at_often() {
+    fn a_short_limit_is_held_to_within_a_fourth() {
         let limit = Duration::from_millis(600);
-        let begun = Instant::now();
-        let mut rest = Rest::new(limit, begun);
-        assert_eq!(rest.look(rest.next(), true, 0), Look::Busy);
-        assert!(rest.next() <= begun + limit / 2);
-        assert_eq!(rest.look(begun + limit, true, 0), Look::Late);
+        let mut rest = Rest::new(limit, Instant::now());
+        for asked in 1..20 {
+            let before = rest.next();
+            assert_eq!(look(&mut rest, true, asked), Look::Busy);
+            assert!(rest.next() <= before + limit / 4);
+        }
     }
 }

@@ -22,6 +22,8 @@ const KEPT: usize = 50;
 /// Connections with requests over HTTP/2, and requests at a time on each.
 const SHARED: usize = 10;
 const STREAMS: usize = 5;
+/// How long connections have been idle when the memory is measured.
+const RESTED: Duration = Duration::from_secs(2);
 /// Idle connections that are opened at the same time.
 const OPENERS: usize = 16;
 
@@ -141,6 +143,8 @@ pub(super) async fn memory(
         while let Some(opened) = openers.join_next().await {
             open.extend(opened.map_err(|panic| Failure::Panic(panic.to_string()))??);
         }
+        // What a server gives up only after a while counts as given up.
+        tokio::time::sleep(RESTED).await;
         found.push((count, server.memory().await?));
     }
     // Each of them was really open all the while.
