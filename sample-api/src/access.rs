@@ -23,6 +23,7 @@ use crate::mtls::MutualTls;
 use crate::problem::Problem;
 use crate::registry::{Admission, Role, Seat};
 use crate::serve::Phase;
+use crate::shared::Shared;
 use crate::trace::{Maker, Trace};
 
 /// The target of audit lines, for `RUST_LOG`.
@@ -47,6 +48,8 @@ pub(crate) struct Access {
     pub(crate) busy: AtomicBool,
     /// A response has said `Connection: close`.
     pub(crate) told_close: AtomicBool,
+    /// Those of the listener, where there are several.
+    pub(crate) faces: Option<Shared>,
 }
 
 /// It has no name and no end of its own.
@@ -74,7 +77,10 @@ impl Access {
             Err(_) => Admission::Denied(""),
         };
         let most = self.mtls.settings().max_body;
+        let misdirected = (self.faces.as_ref())
+            .is_some_and(|faces| faces.misdirected(&self.mtls, request.uri(), request.headers()));
         let (role, mut response) = match (admission, &peer.identity) {
+            _ if misdirected => (None, elsewhere()),
             (Admission::Allowed(role), Ok(_)) => {
                 let response = if request.body().size_hint().lower() > most {
                     let detail = format!("a body may have at most {most} bytes");
@@ -152,6 +158,11 @@ impl Access {
             }
         }
     }
+}
+
+fn elsewhere() -> Response {
+    let detail = "that host has a certificate and rules of its own here; connect to it by its name";
+    Problem::new(StatusCode::MISDIRECTED_REQUEST, detail).into_response()
 }
 
 fn forbidden(detail: impl Into<String>) -> Response {

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tracing::{error, info};
 
 use crate::config::{Config, MAIN};
-use crate::faces::Faces;
+use crate::faces::{Faces, Listener};
 use crate::mtls::{MutualTls, OpenError};
 use crate::serve::Drained;
 use crate::sockets::Passed;
@@ -27,8 +27,7 @@ pub struct Server {
     faces: Faces,
     router: Router,
     upstream: Option<Arc<proxy::Health>>,
-    /// Of each face.
-    listeners: Vec<Vec<TcpListener>>,
+    listeners: Vec<Listener>,
     health: Vec<TcpListener>,
     redirect: Vec<TcpListener>,
     admin: UnixListener,
@@ -51,17 +50,21 @@ impl Server {
     ///
     /// As [`Server::bind`].
     pub async fn bind_with(config: Config, mut passed: Passed) -> Result<Self, StartError> {
-        let main = (MAIN.to_owned(), config.mtls);
+        let main = (MAIN.to_owned(), config.mtls.clone());
         let others = config
             .faces
             .iter()
             .map(|face| (face.name.clone(), face.mtls.clone()));
         let faces = Faces::open([main].into_iter().chain(others).collect(), tell_status)
             .map_err(StartError::Open)?;
-        let mut listeners = vec![listen(&mut passed, "listen", config.listen).await?];
-        for face in &config.faces {
-            listeners
-                .push(listen(&mut passed, &format!("listen-{}", face.name), face.listen).await?);
+        let mut listeners = Vec::new();
+        for (place, others) in shared(&config, &mut passed) {
+            let (key, address) = wanted(&config, place);
+            listeners.push(Listener {
+                sockets: listen(&mut passed, &key, address).await?,
+                face: place,
+                others,
+            });
         }
         let health = listen(&mut passed, "health", config.health).await?;
         let redirect = match config.redirect {
@@ -112,7 +115,9 @@ impl Server {
     ///
     /// When there is no such face.
     pub fn face_address(&self, place: usize) -> io::Result<SocketAddr> {
-        address(self.listeners.get(place).map_or(&[], Vec::as_slice))
+        let here = |one: &&Listener| one.face == place || one.others.contains(&place);
+        let listener = self.listeners.iter().find(here);
+        address(listener.map_or(&[], |listener| &listener.sockets))
     }
 
     /// Where health is asked for.
@@ -181,6 +186,33 @@ fn tell_status(line: &str) {
 fn address(listeners: &[TcpListener]) -> io::Result<SocketAddr> {
     let first = listeners.first().ok_or(io::ErrorKind::NotFound)?;
     first.local_addr()
+}
+
+/// What a face's sockets are called, and its address; 0 is the main one.
+fn wanted(config: &Config, place: usize) -> (String, SocketAddr) {
+    match place.checked_sub(1).map(|place| &config.faces[place]) {
+        None => ("listen".to_owned(), config.listen),
+        Some(face) => (format!("listen-{}", face.name), face.listen),
+    }
+}
+
+/// Which faces listen, each with those that are met there, too: a face of the same address, unless a socket unit has a
+/// socket for it. Port 0 is any port, so never the same.
+fn shared(config: &Config, passed: &mut Passed) -> Vec<(usize, Vec<usize>)> {
+    let mut all: Vec<(usize, Vec<usize>)> = Vec::new();
+    for place in 0..=config.faces.len() {
+        let (key, address) = wanted(config, place);
+        let same = |(other, _): &&mut (usize, Vec<usize>)| wanted(config, *other).1 == address;
+        let own = address.port() == 0 || passed.has(&key);
+        match all.iter_mut().find(same).filter(|_| !own) {
+            Some((_, others)) => {
+                passed.let_go(&key);
+                others.push(place);
+            }
+            None => all.push((place, Vec::new())),
+        }
+    }
+    all
 }
 
 async fn listen(

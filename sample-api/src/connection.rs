@@ -21,7 +21,7 @@ use hyper_util::server::conn::auto;
 use rustls::HandshakeKind;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_rustls::server::TlsStream;
 use tracing::{debug, info, warn};
 
@@ -33,6 +33,7 @@ use crate::identity::Peer;
 use crate::metrics::{Handshake, Reason};
 use crate::mtls::MutualTls;
 use crate::registry::Seated;
+use crate::shared::Shared as Faces;
 use crate::tickets;
 use crate::tls::Served;
 use crate::trace::Maker;
@@ -43,7 +44,7 @@ mod shake;
 
 use end::End;
 use rest::{Look, Rest};
-use shake::shake;
+use shake::{Arrived, hello, shake};
 
 /// An idle HTTP/2 connection is asked whether anybody is there, and closed if nobody answers.
 const PING_EVERY: Duration = Duration::from_secs(30);
@@ -54,37 +55,37 @@ const GOODBYE: Duration = Duration::from_secs(1);
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
+/// Why a handshake ended that had not come to its end in time.
+const TOO_LONG: &str = "it took too long";
+
 /// Serves a connection until it ends.
-pub(crate) async fn connection(
-    tcp: TcpStream,
-    address: SocketAddr,
-    mtls: Arc<MutualTls>,
-    router: Router,
-) {
+pub(crate) async fn connection(tcp: TcpStream, address: SocketAddr, faces: Faces, router: Router) {
     let begun = Instant::now();
+    let deadline = begun + faces.first().settings().handshake;
+    let (mtls, arrived) = match arrive(tcp, &faces, deadline).await {
+        (mtls, Ok(arrived)) => (mtls.clone(), arrived),
+        (mtls, Err((how, reason))) => {
+            mtls.metrics().handshake(how, begun.elapsed());
+            return refuse(address, how, &reason);
+        }
+    };
     // Taken once: this connection keeps it, whatever is swapped in later.
     let served = mtls.keys().served();
     let shaking = mtls.shaking();
-    let limit = mtls.settings().handshake;
     // Boxed: what only the handshake needs is not kept for as long as the connection.
-    let (how, shaken) = match timeout(limit, Box::pin(shake(tcp, &served))).await {
+    let (how, shaken) = match timeout_at(deadline, Box::pin(shake(arrived, &served))).await {
         Ok(Ok((tls, handshake))) => match seat(&mtls, &served, &tls, handshake) {
             Ok((how, seated)) => (how, Ok((tls, seated))),
             Err((how, reason)) => (how, Err(reason)),
         },
         Ok(Err((how, error))) => (how, Err(error.to_string())),
-        Err(_) => (Handshake::Timeout, Err("it took too long".to_owned())),
+        Err(_) => (Handshake::Timeout, Err(TOO_LONG.to_owned())),
     };
     drop(shaking);
     mtls.metrics().handshake(how, begun.elapsed());
-    let (tls, seated) = match (shaken, how) {
-        (Ok(shaken), _) => shaken,
-        (Err(reason), Handshake::Abandoned) => {
-            return debug!(client = %address, "handshake not finished: {reason}");
-        }
-        (Err(reason), how) => {
-            return info!(client = %address, result = how.word(), "handshake refused: {reason}");
-        }
+    let (tls, seated) = match shaken {
+        Ok(shaken) => shaken,
+        Err(reason) => return refuse(address, how, &reason),
     };
     let seat = &seated.seat;
     match &seat.peer().identity {
@@ -107,10 +108,39 @@ pub(crate) async fn connection(
         asked: AtomicU64::new(0),
         busy: AtomicBool::new(false),
         told_close: AtomicBool::new(false),
+        faces: (!faces.is_one()).then_some(faces),
     });
     drop(served);
     if let Err(error) = requests(tls, access).await {
         debug!(client = %address, "connection ended: {}", explain(&*error));
+    }
+}
+
+/// Whom the client means. Where there is only one, nothing of it is read for that.
+async fn arrive(
+    tcp: TcpStream,
+    faces: &Faces,
+    deadline: Instant,
+) -> (&Arc<MutualTls>, Result<Arrived, (Handshake, String)>) {
+    let first = faces.first();
+    if faces.is_one() {
+        return (first, Ok(Arrived::Silent(tcp)));
+    }
+    let _shaking = first.shaking();
+    match timeout_at(deadline, Box::pin(hello(tcp))).await {
+        Ok(Ok(hello)) => {
+            let meant = faces.choose(hello.client_hello().server_name());
+            (meant, Ok(Arrived::Hello(hello)))
+        }
+        Ok(Err((how, error))) => (first, Err((how, error.to_string()))),
+        Err(_) => (first, Err((Handshake::Timeout, TOO_LONG.to_owned()))),
+    }
+}
+
+fn refuse(address: SocketAddr, how: Handshake, reason: &str) {
+    match how {
+        Handshake::Abandoned => debug!(client = %address, "handshake not finished: {reason}"),
+        how => info!(client = %address, result = how.word(), "handshake refused: {reason}"),
     }
 }
 

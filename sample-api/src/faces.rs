@@ -1,4 +1,4 @@
-//! Several listeners, each with its own certificate, trust and policy: such as one for outside and one for inside.
+//! Several faces, each with its own certificate, trust and policy: such as one for outside and one for inside.
 //!
 //! Owns: what is asked of all of them together: reload, status, readiness, the end.
 //! Never does: anything that one can do alone. Neighbours: [`crate::mtls`] is one, [`crate::app`] has them.
@@ -12,18 +12,30 @@ use futures_util::stream::FuturesUnordered;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::mtls::{MutualTls, OpenError};
+use crate::mtls::{MutualTls, OpenError, serve_shared};
 use crate::serve::Drained;
 use crate::settings::Settings;
+use crate::shared::Shared;
 use crate::workers::Workers;
 
 /// One of them.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Face {
     /// As the configuration calls it; the one that always is there is `main`.
     pub name: String,
     /// What it serves with.
     pub mtls: Arc<MutualTls>,
+}
+
+/// Where clients connect, and whom they meet there.
+#[derive(Debug)]
+pub struct Listener {
+    /// Its sockets.
+    pub sockets: Vec<TcpListener>,
+    /// The place of its face in [`Faces::all`]. Clients that name none of several meet this one.
+    pub face: usize,
+    /// Further faces, which are chosen by the names of their certificates.
+    pub others: Vec<usize>,
 }
 
 /// All of them; the first is `main`.
@@ -115,18 +127,24 @@ impl Faces {
         bad.unwrap_or((&self.0[0], Ok(())))
     }
 
-    /// Serves each on its own listeners until `stop` is done, or one of them has failed.
+    /// Serves each on its listener until `stop` is done, or one of them has failed.
+    ///
+    /// # Panics
+    ///
+    /// When a listener is of a face that there is not.
     pub async fn serve(
         &self,
         workers: &Workers,
-        listeners: Vec<Vec<TcpListener>>,
+        listeners: Vec<Listener>,
         router: Router,
         stop: impl Future<Output = ()>,
     ) -> Drained {
         let (told, _) = watch::channel(false);
-        let each = self.0.iter().zip(listeners).map(|(face, listeners)| {
+        let each = listeners.into_iter().map(|listener| {
             let (router, mut told) = (router.clone(), told.subscribe());
-            face.mtls.serve_on(workers, listeners, router, async move {
+            let others = listener.others.iter().map(|place| self.0[*place].clone());
+            let shared = Shared::new(self.0[listener.face].clone(), others);
+            serve_shared(workers, shared, listener.sockets, router, async move {
                 let _ = told.wait_for(|told| *told).await;
             })
         });

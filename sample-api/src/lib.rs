@@ -22,7 +22,7 @@
 //! |---|---|
 //! | reload | [`keys`], [`rules`], [`tls`], [`crl`], [`watch`] |
 //! | trust | [`trust`], [`tickets`], [`identity`], [`policy`], [`access`], [`caller`], [`trace`] |
-//! | connections | [`serve`], [`workers`], [`connection`], [`registry`], [`metrics`] |
+//! | connections | [`serve`], [`workers`], [`shared`], [`names`], [`connection`], [`registry`], [`metrics`] |
 //! | our own server | [`app`], [`config`], [`faces`], [`admin`], [`sockets`], [`routes`], [`proxy`] |
 
 pub mod access;
@@ -44,6 +44,7 @@ pub mod leaf;
 pub mod log;
 pub mod metrics;
 pub mod mtls;
+pub mod names;
 pub mod policy;
 pub mod problem;
 pub mod proxy;
@@ -52,6 +53,7 @@ pub mod routes;
 pub mod rules;
 pub mod serve;
 pub mod settings;
+mod shared;
 pub mod sockets;
 pub mod tickets;
 pub mod tls;

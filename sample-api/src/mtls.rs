@@ -17,12 +17,14 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::error;
 
+use crate::faces::Face;
 use crate::keys::{Keys, Reloaded, Source};
 use crate::metrics::{Metrics, Part, Reload};
 use crate::registry::Registry;
 use crate::rules::Rules;
 use crate::serve::{self, Drained, Phase};
 use crate::settings::Settings;
+use crate::shared::Shared;
 use crate::watch::Watch;
 use crate::workers::Workers;
 
@@ -160,12 +162,20 @@ impl MutualTls {
         router: Router,
         stop: impl Future<Output = ()>,
     ) -> Drained {
+        let only = Face {
+            name: String::new(),
+            mtls: self.clone(),
+        };
+        serve_shared(workers, Shared::new(only, []), listeners, router, stop).await
+    }
+
+    /// Starts what goes on beside the connections. None of it ever ends by itself.
+    fn start(self: &Arc<Self>, parts: &mut JoinSet<()>) {
         let watch = self
             .watch
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        let mut parts = JoinSet::new();
         let mtls = self.clone();
         parts.spawn(async move {
             match watch {
@@ -177,16 +187,6 @@ impl MutualTls {
         let changes = (self.keys.subscribe(), self.rules.subscribe());
         parts.spawn(self.clone().judge(changes.0, changes.1));
         parts.spawn(self.clone().sweep());
-        let stop = async {
-            tokio::select! {
-                () = stop => {}
-                // None of them ever ends by itself: it has panicked. A server that no longer follows the
-                // certificate is better restarted than left to expire.
-                ended = parts.join_next() => error!("a part has failed: {ended:?}"),
-            }
-        };
-        // They go on while connections are drained, and end with this.
-        serve::serve(workers, listeners, self, router, stop).await
     }
 
     async fn judge(
@@ -263,6 +263,32 @@ impl MutualTls {
         self.shaking.fetch_add(1, Relaxed);
         Shaking(&self.shaking)
     }
+}
+
+/// Serves all faces of one listener, as [`MutualTls::serve`] does one.
+pub(crate) async fn serve_shared(
+    workers: &Workers,
+    faces: Shared,
+    listeners: Vec<TcpListener>,
+    router: Router,
+    stop: impl Future<Output = ()>,
+) -> Drained {
+    let mut parts = JoinSet::new();
+    for face in faces.faces() {
+        face.mtls.start(&mut parts);
+    }
+    if !faces.is_one() {
+        parts.spawn(faces.clone().tell_hidden());
+    }
+    let stop = async {
+        tokio::select! {
+            () = stop => {}
+            // It has panicked. A server that no longer follows the certificate is better restarted than left to expire.
+            ended = parts.join_next() => error!("a part has failed: {ended:?}"),
+        }
+    };
+    // They go on while connections are drained, and end with this.
+    serve::serve(workers, listeners, &faces, router, stop).await
 }
 
 struct Shaking<'a>(&'a AtomicUsize);

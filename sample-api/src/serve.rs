@@ -19,8 +19,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tracing::error;
 
 use crate::connection::connection;
-use crate::metrics::Reason;
-use crate::mtls::MutualTls;
+use crate::metrics::{Metrics, Reason};
+use crate::shared::Shared;
 use crate::workers::Workers;
 
 /// Of the drain, how long idle HTTP/1.1 connections are left open.
@@ -67,12 +67,13 @@ pub struct Drained {
 pub(crate) async fn serve(
     workers: &Workers,
     listeners: Vec<TcpListener>,
-    mtls: &Arc<MutualTls>,
+    faces: &Shared,
     router: Router,
     stop: impl Future<Output = ()>,
 ) -> Drained {
     let mut stop = pin!(stop);
-    let room = Arc::new(Semaphore::new(mtls.settings().max_connections));
+    // Before a client has said whom it means, its connection is nobody's: the room is the listener's.
+    let room = Arc::new(Semaphore::new(faces.first().settings().max_connections));
     let mut connections = JoinSet::new();
     let mut turn = 0;
     loop {
@@ -86,9 +87,9 @@ pub(crate) async fn serve(
             () = &mut stop => break,
             (accepted, permit) = next => match accepted {
                 Ok((tcp, address)) => {
-                    let (mtls, router) = (mtls.clone(), router.clone());
+                    let (faces, router) = (faces.clone(), router.clone());
                     workers.spawn(&mut connections, tcp, move |tcp| async move {
-                        connection(tcp, address, mtls, router).await;
+                        connection(tcp, address, faces, router).await;
                         drop(permit);
                     });
                 }
@@ -99,13 +100,13 @@ pub(crate) async fn serve(
     }
     // The kernel has finished these connections and would reset them with the listener.
     while let Some(Ok((tcp, address))) = accept(&listeners, &mut turn).now_or_never() {
-        let (mtls, router) = (mtls.clone(), router.clone());
+        let (faces, router) = (faces.clone(), router.clone());
         workers.spawn(&mut connections, tcp, move |tcp| {
-            connection(tcp, address, mtls, router)
+            connection(tcp, address, faces, router)
         });
     }
     drop(listeners);
-    drained(connections, mtls).await
+    drained(connections, faces).await
 }
 
 /// The next connection of any listener; each is the first to be asked in its turn.
@@ -126,18 +127,16 @@ async fn accept(
     .await
 }
 
-async fn drained(mut connections: JoinSet<()>, mtls: &MutualTls) -> Drained {
-    let drain = mtls.settings().drain;
+async fn drained(mut connections: JoinSet<()>, faces: &Shared) -> Drained {
+    let drain = faces.first().settings().drain;
     let deadline = Instant::now() + drain;
     // Those that have ended already are not open, though nobody has fetched their result.
     while let Some(ended) = connections.try_join_next() {
         log_end(ended);
     }
     let open = connections.len();
-    for _ in 0..open {
-        mtls.metrics().drained(Reason::Stop);
-    }
-    mtls.enter_phase(Phase::LastResponses);
+    count(faces, open, Metrics::drained);
+    enter_phase(faces, Phase::LastResponses);
     let all_ended = async |connections: &mut JoinSet<()>, until| {
         timeout_at(until, async {
             while let Some(ended) = connections.join_next().await {
@@ -149,15 +148,33 @@ async fn drained(mut connections: JoinSet<()>, mtls: &MutualTls) -> Drained {
     };
     let first = (Instant::now() + LAST_RESPONSES).min(Instant::now() + drain / 2);
     if !all_ended(&mut connections, first).await {
-        mtls.enter_phase(Phase::Closing);
+        enter_phase(faces, Phase::Closing);
         all_ended(&mut connections, deadline).await;
     }
     let forced = connections.len();
-    for _ in 0..forced {
-        mtls.metrics().forced(Reason::Stop);
-    }
+    count(faces, forced, Metrics::forced);
     connections.shutdown().await;
     Drained { open, forced }
+}
+
+fn enter_phase(faces: &Shared, phase: Phase) {
+    for face in faces.faces() {
+        face.mtls.enter_phase(phase);
+    }
+}
+
+/// Counts so many connections, each where it is; those that have not said whom they mean are the first face's.
+fn count(faces: &Shared, mut all: usize, add: fn(&Metrics, Reason)) {
+    for face in faces.faces().iter().rev() {
+        let own = match std::ptr::eq(&face.mtls, faces.first()) {
+            true => all,
+            false => face.mtls.registry().count().0.min(all),
+        };
+        all -= own;
+        for _ in 0..own {
+            add(face.mtls.metrics(), Reason::Stop);
+        }
+    }
 }
 
 async fn refused_by_kernel(error: io::Error) {

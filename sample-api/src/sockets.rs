@@ -44,6 +44,11 @@ impl Passed {
         Ok(Self(all))
     }
 
+    /// Sockets that came by another way, each with its name.
+    pub fn of(sockets: Vec<(String, Blocking)>) -> Self {
+        Self(sockets)
+    }
+
     /// The listeners called `name`: those of socket units, whatever their address, or else one at `address`, kept by
     /// systemd since the last start if it was.
     ///
@@ -76,9 +81,26 @@ impl Passed {
         Ok(vec![listener])
     }
 
+    /// Whether a socket unit has one of that name.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(given, _)| given == name)
+    }
+
+    /// Lets those go that were kept for a name that has no listener of its own any more. Before others are bound: it may
+    /// be one of their addresses.
+    pub fn let_go(&mut self, name: &str) {
+        let kept = self.remove(|given| given.strip_prefix(KEPT) == Some(name));
+        forget(name, !kept.is_empty());
+    }
+
     /// Says which sockets nobody asked for, and closes them.
     pub fn close(self) {
         for (name, _) in self.0 {
+            // Else systemd would hold it open, and clients would wait there for nobody.
+            forget(
+                name.strip_prefix(KEPT).unwrap_or_default(),
+                name.starts_with(KEPT),
+            );
             warn!(
                 name,
                 "a socket of that name was passed to us, and is none of ours: closed"

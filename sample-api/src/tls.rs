@@ -18,6 +18,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::crl::Found;
 use crate::leaf::{Leaf, rfc3339};
+use crate::names::Names;
 use crate::trust::{Material, Rules, Trust, TrustError, Verifier};
 
 /// HTTP/2 first. What was agreed on decides how [`crate::connection`] reads the connection.
@@ -42,6 +43,8 @@ pub struct Served {
     pub generation: u64,
     /// Serial and validity of its leaf.
     pub leaf: Leaf,
+    /// The DNS names that it is for.
+    pub names: Names,
     /// What clients are verified against. The same one as before, unless it changed.
     pub trust: Arc<Trust>,
     /// What the handshakes use: our chain and key, and the trust.
@@ -80,7 +83,7 @@ pub fn build(
     now: SystemTime,
 ) -> Result<Served, BuildError> {
     let chain = certificates("fullchain.pem", &snapshot.fullchain_pem)?;
-    let leaf = check_chain(&chain)?;
+    let (leaf, names) = check_chain(&chain)?;
     if !leaf.is_valid_at(now) {
         return Err(BuildError::NotValid {
             from: rfc3339(leaf.not_before),
@@ -121,6 +124,7 @@ pub fn build(
     Ok(Served {
         generation: snapshot.generation,
         leaf,
+        names,
         trust,
         config: Arc::new(config),
         fullchain_pem: snapshot.fullchain_pem,
@@ -211,7 +215,7 @@ fn certificates(
     Ok(all)
 }
 
-fn check_chain(chain: &[CertificateDer<'_>]) -> Result<Leaf, BuildError> {
+fn check_chain(chain: &[CertificateDer<'_>]) -> Result<(Leaf, Names), BuildError> {
     let mut parsed = Vec::with_capacity(chain.len());
     for (index, der) in chain.iter().enumerate() {
         let (_, certificate) =
@@ -231,5 +235,5 @@ fn check_chain(chain: &[CertificateDer<'_>]) -> Result<Leaf, BuildError> {
             return Err(BuildError::Chain { number: index + 1 });
         }
     }
-    Ok(Leaf::of(&parsed[0]))
+    Ok((Leaf::of(&parsed[0]), Names::of(&parsed[0])))
 }

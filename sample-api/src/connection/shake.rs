@@ -3,12 +3,13 @@
 use std::io;
 use std::time::Duration;
 
+use rustls::server::Acceptor;
 use rustls::{AlertDescription, CertificateError, Error};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use tokio_rustls::{LazyConfigAcceptor, StartHandshake, TlsAcceptor};
 
 use crate::metrics::Handshake;
 use crate::tickets;
@@ -26,11 +27,47 @@ const PLAIN_LINGERS: Duration = Duration::from_secs(1);
 /// Boxed: it is more than a kilobyte, and is handed on several times.
 pub(super) type Shaken = (Box<TlsStream<TcpStream>>, tickets::Handshake);
 
+/// A client from which as much was read as was needed to choose its face.
+pub(super) enum Arrived {
+    /// Nothing.
+    Silent(TcpStream),
+    /// Its first message.
+    Hello(Box<StartHandshake<TcpStream>>),
+}
+
 /// Shakes hands, or says how that failed.
 pub(super) async fn shake(
-    mut tcp: TcpStream,
+    arrived: Arrived,
     served: &Served,
 ) -> Result<Shaken, (Handshake, io::Error)> {
+    let config = served.config.clone();
+    let (tls, handshake) = match arrived {
+        Arrived::Silent(tcp) => {
+            let tcp = spoken_to(tcp).await?;
+            tickets::Handshake::run(TlsAcceptor::from(config).accept(tcp)).await
+        }
+        // In a future of its own: the ticket is looked at when the configuration is handed over.
+        Arrived::Hello(hello) => {
+            tickets::Handshake::run(async { hello.into_stream(config).await }).await
+        }
+    };
+    tls.map(|tls| (Box::new(tls), handshake))
+        .map_err(|error| (refusal(&error), error))
+}
+
+/// Reads a client's first message, which names the server that it means.
+pub(super) async fn hello(
+    tcp: TcpStream,
+) -> Result<Box<StartHandshake<TcpStream>>, (Handshake, io::Error)> {
+    let tcp = spoken_to(tcp).await?;
+    let hello = LazyConfigAcceptor::new(Acceptor::default(), tcp).await;
+    hello
+        .map(Box::new)
+        .map_err(|error| (refusal(&error), error))
+}
+
+/// A client that has begun to speak, and not plain HTTP.
+async fn spoken_to(mut tcp: TcpStream) -> Result<TcpStream, (Handshake, io::Error)> {
     // Without it the first response waits 40 ms for an acknowledgement that the client delays.
     let _ = tcp.set_nodelay(true);
     let abandoned = |error| (Handshake::Abandoned, error);
@@ -46,10 +83,7 @@ pub(super) async fn shake(
         };
         return Err((Handshake::PlainHttp, error));
     }
-    let acceptor = TlsAcceptor::from(served.config.clone());
-    let (tls, handshake) = tickets::Handshake::run(acceptor.accept(tcp)).await;
-    tls.map(|tls| (Box::new(tls), handshake))
-        .map_err(|error| (refusal(&error), error))
+    Ok(tcp)
 }
 
 /// Reads what is there before closing: a reset would take the answer away.

@@ -16,7 +16,7 @@ use rustls::{
     SupportedProtocolVersion,
 };
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -117,9 +117,18 @@ impl Client {
         address: SocketAddr,
         config: Arc<ClientConfig>,
     ) -> io::Result<Self> {
+        Self::connect_to(address, config, "localhost").await
+    }
+
+    /// To a server of that name.
+    pub(crate) async fn connect_to(
+        address: SocketAddr,
+        config: Arc<ClientConfig>,
+        name: &str,
+    ) -> io::Result<Self> {
         let http2 = config.alpn_protocols[0] == b"h2";
         let tcp = TcpStream::connect(address).await?;
-        let name = "localhost".try_into().unwrap();
+        let name = ServerName::try_from(name.to_owned()).unwrap();
         let tls = TlsConnector::from(config).connect(name, tcp).await?;
         let session = tls.get_ref().1;
         let leaf = session.peer_certificates().unwrap()[0].clone();
@@ -221,6 +230,31 @@ impl Client {
                     .await?
             }
             Sender::Two(sender) => {
+                sender
+                    .send_request(request.body(Empty::new()).unwrap())
+                    .await?
+            }
+        };
+        whole(response).await
+    }
+
+    /// Asks a host.
+    pub(crate) async fn ask_host(
+        &mut self,
+        host: &str,
+        path: &str,
+    ) -> hyper::Result<(Response<()>, String)> {
+        self.ready().await?;
+        let response = match &mut self.sender {
+            Sender::One(sender) => {
+                {
+                    let request = Request::get(path).header("host", host);
+                    sender.send_request(request.body(Empty::new()).unwrap())
+                }
+                .await?
+            }
+            Sender::Two(sender) => {
+                let request = Request::get(format!("https://{host}{path}"));
                 sender
                     .send_request(request.body(Empty::new()).unwrap())
                     .await?

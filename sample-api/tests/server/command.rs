@@ -9,13 +9,13 @@ use std::time::Instant;
 
 use crate::site::{DEADLINE, Pair, Site};
 
-struct Program<'a> {
+pub(crate) struct Program<'a> {
     site: &'a Site,
     config: PathBuf,
 }
 
 impl<'a> Program<'a> {
-    fn new(site: &'a Site, more: &str) -> Self {
+    pub(crate) fn new(site: &'a Site, more: &str) -> Self {
         let config = site.path().join("config.toml");
         let text = format!(
             "listen = \"127.0.0.1:0\"\nhealth = \"127.0.0.1:0\"\ncertificate = {:?}\nadmin = {:?}\n{more}",
@@ -26,7 +26,7 @@ impl<'a> Program<'a> {
         Self { site, config }
     }
 
-    fn command(&self, name: &str) -> Command {
+    pub(crate) fn command(&self, name: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_renewd-sample-api"));
         command.arg(name).arg("--config").arg(&self.config);
         command
@@ -209,11 +209,11 @@ fn a_broken_configuration_is_refused_by_file_and_line() {
 }
 
 /// What the program says where nobody reads the journal.
-struct Said(PathBuf);
+pub(crate) struct Said(pub(crate) PathBuf);
 
 impl Said {
     /// The first line with that in it.
-    fn line(&self, part: &str) -> String {
+    pub(crate) fn line(&self, part: &str) -> String {
         let deadline = Instant::now() + DEADLINE;
         loop {
             let text = fs::read_to_string(&self.0).unwrap_or_default();
@@ -303,7 +303,7 @@ fn each_request_leaves_a_line_with_who_asked_what_was_decided_and_its_trace() {
     );
 }
 
-struct Ended(Child);
+pub(crate) struct Ended(pub(crate) Child);
 
 impl Drop for Ended {
     fn drop(&mut self) {

@@ -14,4 +14,5 @@ mod reload;
 mod shown;
 mod sidecar;
 mod site;
+mod sni;
 mod tickets;

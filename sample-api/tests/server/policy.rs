@@ -135,7 +135,7 @@ async fn a_role_may_name_the_anchor_and_a_resumed_client_keeps_its_own() {
         settings.drain = Duration::from_millis(500);
     })
     .await;
-    for (authority, expected) in [(&site.authority, 403), (&other, 200)] {
+    for (authority, expected) in [(&*site.authority, 403), (&other, 200)] {
         let pair = authority.client(&[WEB]);
         let settings = crate::client::settings(&site.authority, Some(&pair), Http::One);
         for round in 0..3 {

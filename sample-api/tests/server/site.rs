@@ -16,6 +16,7 @@ use renewd_sample_api::app::Server;
 use renewd_sample_api::config::Config;
 use renewd_sample_api::keys::Keys;
 use renewd_sample_api::serve::Drained;
+use renewd_sample_api::sockets::Passed;
 use renewd_sample_api::tls::Served;
 use renewd_sample_api::{MutualTls, Settings};
 use tokio::sync::oneshot;
@@ -145,6 +146,11 @@ impl Authority {
         self.server_until(SystemTime::now() + Duration::from_secs(3600))
     }
 
+    pub(crate) fn server_for(&self, names: &[&str]) -> Pair {
+        let not_after = SystemTime::now() + Duration::from_secs(3600);
+        self.sign(names, ExtendedKeyUsagePurpose::ServerAuth, not_after)
+    }
+
     pub(crate) fn server_until(&self, not_after: SystemTime) -> Pair {
         self.sign(
             &["localhost"],
@@ -188,10 +194,21 @@ impl Authority {
     }
 }
 
+/// An address that no other test has, with a port.
+pub(crate) fn own_address() -> std::net::SocketAddr {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let last = u8::try_from(NEXT.fetch_add(1, Relaxed)).unwrap();
+    // All of 127 is this host.
+    let own = std::net::Ipv4Addr::new(127, high, low, last);
+    let free = std::net::TcpListener::bind((own, 0)).unwrap();
+    free.local_addr().unwrap()
+}
+
 /// A certificate's directory as the daemon lays it out.
 pub(crate) struct Site {
     root: tempfile::TempDir,
-    pub(crate) authority: Authority,
+    pub(crate) authority: Arc<Authority>,
 }
 
 impl Site {
@@ -203,9 +220,14 @@ impl Site {
     }
 
     pub(crate) fn empty() -> Self {
+        Self::of(Arc::new(Authority::new()))
+    }
+
+    /// Another certificate of the same CA, with nothing published yet.
+    pub(crate) fn of(authority: Arc<Authority>) -> Self {
         let site = Self {
             root: tempfile::tempdir().unwrap(),
-            authority: Authority::new(),
+            authority,
         };
         fs::create_dir(site.directory()).unwrap();
         site
@@ -299,7 +321,12 @@ impl Running {
     pub(crate) async fn start_from(site: &Site, set: impl FnOnce(&mut Config)) -> Self {
         let mut config = site.config(DEADLINE);
         set(&mut config);
-        let server = Server::bind(config).await.unwrap();
+        Self::start_passed(config, Passed::default()).await
+    }
+
+    /// With sockets that somebody else has bound.
+    pub(crate) async fn start_passed(config: Config, passed: Passed) -> Self {
+        let server = Server::bind_with(config, passed).await.unwrap();
         let (stop, stopped) = oneshot::channel();
         Self {
             address: server.listen_address().unwrap(),
