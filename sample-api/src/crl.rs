@@ -10,6 +10,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use renewd_store::reader::MAX_LISTS;
 use rustls_pki_types::CertificateRevocationListDer;
 use rustls_pki_types::pem::{self, PemObject};
 use webpki::{CertRevocationList, OwnedCertRevocationList};
@@ -20,11 +21,8 @@ use crate::leaf::{rfc3339, time};
 /// The file of a published generation that holds its lists, if it has any.
 pub const PUBLISHED: &str = "crl.pem";
 
-/// A list of a million serials takes about 40 MiB; beyond this it is no list but an accident.
-const MAX_FILE: u64 = 64 * 1024 * 1024;
-
 /// One list as it was read: where from, and its DER.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Found {
     /// The file.
     pub path: PathBuf,
@@ -32,25 +30,27 @@ pub struct Found {
     pub der: Vec<u8>,
 }
 
-/// Reads the lists of a published generation and those of the setting `crl`, a file or a directory.
-///
-/// A generation's directory never changes, so reading `.N/crl.pem` by the number that the snapshot was
-/// read under gives the list of that same generation.
+/// The same list in another file, such as that of the next generation, is the same list.
+impl PartialEq for Found {
+    fn eq(&self, other: &Self) -> bool {
+        self.der == other.der
+    }
+}
+
+impl Eq for Found {}
+
+/// The lists of a published generation, with their file's name for messages, and those of the setting `crl`, a file or a directory.
 ///
 /// # Errors
 ///
 /// When something is there that cannot be read or holds no list. A generation without a list is no error.
 pub fn find(
-    directory: &Path,
-    generation: u64,
+    published: Option<(&Path, &[u8])>,
     setting: Option<&Path>,
 ) -> Result<Vec<Found>, CrlError> {
     let mut all = Vec::new();
-    let published = directory.join(format!(".{generation}")).join(PUBLISHED);
-    match read(&published) {
-        Ok(bytes) => lists(&published, &bytes, &mut all)?,
-        Err(source) if source.kind() == io::ErrorKind::NotFound => {}
-        Err(source) => return Err(unreadable(&published)(source)),
+    if let Some((path, bytes)) = published {
+        lists(path, bytes, &mut all)?;
     }
     let Some(setting) = setting else {
         return Ok(all);
@@ -89,9 +89,9 @@ fn files(directory: &Path) -> Result<Vec<PathBuf>, CrlError> {
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     fs::File::open(path)?
-        .take(MAX_FILE + 1)
+        .take(MAX_LISTS + 1)
         .read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_FILE {
+    if bytes.len() as u64 > MAX_LISTS {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
     Ok(bytes)

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use renewd_store::reader::{self, ReadError};
 use tokio::sync::{Mutex, watch};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::crl::{self, CrlError};
 use crate::explain;
@@ -175,7 +175,10 @@ fn load(
 ) -> Result<Loaded, LoadError> {
     let snapshot = reader::read(&source.directory).map_err(LoadError::Read)?;
     let generation = snapshot.generation;
-    let lists = crl::find(&source.directory, generation, source.crl.as_deref())
+    let file = format!(".{generation}/{}", crl::PUBLISHED);
+    let file = source.directory.join(file);
+    let published = snapshot.crl_pem.as_deref().map(|pem| (&*file, pem));
+    let lists = crl::find(published, source.crl.as_deref())
         .map_err(|source| LoadError::Lists { generation, source })?;
     if let Some(served) = served
         .as_ref()
@@ -194,6 +197,14 @@ fn log_served(event: &str, served: &Served) {
         serial = served.leaf.serial,
         not_after = rfc3339(served.leaf.not_after),
         lists = served.trust.lists(),
+        stapled = matches!(served.staple, Ok(Some(_))),
         "{event}"
     );
+    if let Err(error) = &served.staple {
+        warn!(
+            generation = served.generation,
+            "no OCSP response is sent, as that of the generation is of no use (ocsp.der): {}",
+            explain(error)
+        );
+    }
 }

@@ -20,7 +20,7 @@
 //!
 //! | part | modules |
 //! |---|---|
-//! | reload | [`keys`], [`rules`], [`tls`], [`crl`], [`watch`] |
+//! | reload | [`keys`], [`rules`], [`tls`], [`crl`], [`staple`], [`watch`] |
 //! | trust | [`trust`], [`tickets`], [`identity`], [`policy`], [`access`], [`caller`], [`trace`] |
 //! | connections | [`serve`], [`workers`], [`shared`], [`names`], [`connection`], [`registry`], [`metrics`] |
 //! | our own server | [`app`], [`config`], [`faces`], [`admin`], [`sockets`], [`routes`], [`proxy`] |
@@ -55,6 +55,7 @@ pub mod serve;
 pub mod settings;
 mod shared;
 pub mod sockets;
+pub mod staple;
 pub mod tickets;
 pub mod tls;
 pub mod trace;

@@ -10,7 +10,7 @@ use renewd_store::reader::Snapshot;
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{self, kx_group};
-use rustls::server::NoServerSessionStorage;
+use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -19,6 +19,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use crate::crl::Found;
 use crate::leaf::{Leaf, rfc3339};
 use crate::names::Names;
+use crate::staple::{self, StapleError, Stapled};
 use crate::trust::{Material, Rules, Trust, TrustError, Verifier};
 
 /// HTTP/2 first. What was agreed on decides how [`crate::connection`] reads the connection.
@@ -49,12 +50,21 @@ pub struct Served {
     pub trust: Arc<Trust>,
     /// What the handshakes use: our chain and key, and the trust.
     pub config: Arc<ServerConfig>,
+    /// Until when an OCSP response is sent, if the generation has one; or why it is not sent.
+    pub staple: Result<Option<SystemTime>, StapleError>,
     fullchain_pem: Vec<u8>,
     ca_pem: Vec<u8>,
     lists: Vec<Found>,
+    ocsp_der: Option<Vec<u8>>,
 }
 
 impl Served {
+    /// Until when an OCSP response is sent, if one is sent at that time.
+    pub fn stapled_until(&self, now: SystemTime) -> Option<SystemTime> {
+        let until = self.staple.as_ref().ok().copied().flatten();
+        until.filter(|until| now <= *until)
+    }
+
     /// Whether a snapshot with these lists is what is served already.
     ///
     /// The number alone would do were it not for a store that was made anew and counts from one again.
@@ -63,6 +73,7 @@ impl Served {
             && self.fullchain_pem == snapshot.fullchain_pem
             && self.ca_pem == snapshot.ca_pem
             && self.lists == lists
+            && self.ocsp_der.as_ref() == snapshot.ocsp_der.as_ref().ok().and_then(Option::as_ref)
     }
 }
 
@@ -92,6 +103,11 @@ pub fn build(
     }
     let provider = Arc::new(provider());
     let anchors = certificates("ca.pem", &snapshot.ca_pem)?;
+    let (staple, ocsp_der) = match snapshot.ocsp_der {
+        Ok(Some(der)) => (staple(&der, &chain, &anchors, now).map(Some), Some(der)),
+        Ok(None) => (Ok(None), None),
+        Err(error) => (Err(StapleError::Unreadable(error)), None),
+    };
     let material = Material::new(anchors, &chain, lists.clone(), choices.rules);
     let trust = match before.filter(|before| before.trust.is(&material)) {
         Some(before) => before.trust.clone(),
@@ -103,6 +119,10 @@ pub fn build(
     };
     let key = PrivateKeyDer::from_pem_slice(snapshot.key_pem.bytes()).map_err(BuildError::Key)?;
     let pair = CertifiedKey::from_der(chain, key, &provider).map_err(BuildError::Pair)?;
+    let pair: Arc<dyn ResolvesServerCert> = match (&staple, &ocsp_der) {
+        (Ok(Some(until)), Some(der)) => Arc::new(Stapled::new(pair, der.clone(), *until)),
+        _ => Arc::new(SingleCertAndKey::from(pair)),
+    };
     let versions: &[_] = match choices.tls12 {
         true => &[&rustls::version::TLS13, &rustls::version::TLS12],
         false => &[&rustls::version::TLS13],
@@ -111,7 +131,7 @@ pub fn build(
         .with_protocol_versions(versions)
         .map_err(BuildError::Tls)?
         .with_client_cert_verifier(Arc::new(Verifier(trust.clone())))
-        .with_cert_resolver(Arc::new(SingleCertAndKey::from(pair)));
+        .with_cert_resolver(pair);
     config.alpn_protocols = ALPN.map(<[u8]>::to_vec).into();
     config.send_tls13_tickets = TICKETS;
     config.ticketer = trust.tickets();
@@ -127,9 +147,11 @@ pub fn build(
         names,
         trust,
         config: Arc::new(config),
+        staple,
         fullchain_pem: snapshot.fullchain_pem,
         ca_pem: snapshot.ca_pem,
         lists,
+        ocsp_der,
     })
 }
 
@@ -213,6 +235,23 @@ fn certificates(
         return Err(BuildError::Empty { file });
     }
     Ok(all)
+}
+
+fn staple(
+    der: &[u8],
+    chain: &[CertificateDer<'_>],
+    anchors: &[CertificateDer<'_>],
+    now: SystemTime,
+) -> Result<SystemTime, StapleError> {
+    staple::check(der, &parsed(chain), &parsed(anchors), now)
+}
+
+/// What this parser does not read issued nothing that it reads.
+fn parsed<'a>(all: &'a [CertificateDer<'_>]) -> Vec<X509Certificate<'a>> {
+    let parsed = all
+        .iter()
+        .filter_map(|der| X509Certificate::from_der(der).ok());
+    parsed.map(|(_, certificate)| certificate).collect()
 }
 
 fn check_chain(chain: &[CertificateDer<'_>]) -> Result<(Leaf, Names), BuildError> {

@@ -41,7 +41,8 @@ pub struct Ownership {
 /// The files of a generation that hold a key.
 const PRIVATE: [&str; 2] = ["key.pem", "combined.pem"];
 
-/// The fixed links of a certificate's directory.
+/// The fixed links of a certificate's directory, which are the files that every generation has. `crl.pem` and `ocsp.der` are
+/// read by [`crate::reader`] where there are any; a link to them would mostly lead nowhere.
 const LINKS: [&str; 6] = [
     "key.pem",
     "cert.pem",

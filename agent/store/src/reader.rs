@@ -24,13 +24,16 @@ use std::path::{Path, PathBuf};
 /// No file of a generation is larger: a key and a long chain need a few KiB, a system trust bundle half a MiB.
 pub const MAX_FILE: u64 = 1024 * 1024;
 
+/// But for revocation lists: a million serials take about 40 MiB.
+pub const MAX_LISTS: u64 = 64 * 1024 * 1024;
+
 /// How often a generation may vanish under the reader before it gives up.
 ///
 /// The writer keeps a generation for at least ten minutes after it stopped being current, so one
 /// repetition is already rare; an endless chase would be a fault elsewhere.
 const ATTEMPTS: usize = 16;
 
-/// Key, chain and trust bundle of one generation, as PEM.
+/// Key, chain and trust bundle of one generation, as PEM, and what else it has.
 pub struct Snapshot {
     /// The number in the directory's name, `.7` being generation 7.
     pub generation: u64,
@@ -40,6 +43,18 @@ pub struct Snapshot {
     pub fullchain_pem: Vec<u8>,
     /// The CA certificates that peers are verified against.
     pub ca_pem: Vec<u8>,
+    /// `crl.pem`, the revocation lists of these CAs. None where the generation has none, which nobody takes for a moment at
+    /// which it was just being removed.
+    pub crl_pem: Option<Vec<u8>>,
+    /// `ocsp.der`, what the issuer says of the leaf. A generation is not worth less for one that cannot be read.
+    pub ocsp_der: Result<Option<Vec<u8>>, ReadError>,
+}
+
+impl Snapshot {
+    /// Whether it has everything that a generation can have.
+    fn is_complete(&self) -> bool {
+        self.crl_pem.is_some() && !matches!(self.ocsp_der, Ok(None))
+    }
 }
 
 impl fmt::Debug for Snapshot {
@@ -89,7 +104,15 @@ pub fn read(directory: impl AsRef<Path>) -> Result<Snapshot, ReadError> {
     let mut target = directory.current()?;
     for _ in 0..ATTEMPTS {
         match directory.generation(&target) {
-            Ok(snapshot) => return Ok(snapshot),
+            Ok(snapshot) if snapshot.is_complete() => return Ok(snapshot),
+            Ok(snapshot) => {
+                // Only generations that are not current are removed: while this one is, what is missing was never there.
+                let now = directory.current()?;
+                if now == target {
+                    return Ok(snapshot);
+                }
+                target = now;
+            }
             Err(error) if error.is_not_found() => {
                 // Either the swap came between readlink and open, or the link points nowhere.
                 let now = directory.current()?;
@@ -143,10 +166,12 @@ pub enum ReadError {
         /// The file.
         path: PathBuf,
     },
-    /// A file is larger than [`MAX_FILE`].
+    /// A file is larger than [`MAX_FILE`] or [`MAX_LISTS`].
     TooLarge {
         /// The file.
         path: PathBuf,
+        /// How many bytes it may have.
+        most: u64,
     },
     /// A file changed its length while it was read. Generations are immutable: somebody else wrote here.
     Changed {
@@ -188,8 +213,8 @@ impl fmt::Display for ReadError {
                 target.display()
             ),
             Self::NotAFile { path } => write!(f, "{} is not a regular file", path.display()),
-            Self::TooLarge { path } => {
-                write!(f, "{} is larger than {MAX_FILE} bytes", path.display())
+            Self::TooLarge { path, most } => {
+                write!(f, "{} is larger than {most} bytes", path.display())
             }
             Self::Changed { path } => write!(f, "{} changed while it was read", path.display()),
             Self::Restless { path } => {
@@ -274,13 +299,23 @@ impl Directory {
         };
         Ok(Snapshot {
             generation,
-            key_pem: Secret(held.file("key.pem")?),
-            fullchain_pem: held.file("fullchain.pem")?,
-            ca_pem: held.file("ca.pem")?,
+            key_pem: Secret(held.file("key.pem", MAX_FILE)?),
+            fullchain_pem: held.file("fullchain.pem", MAX_FILE)?,
+            ca_pem: held.file("ca.pem", MAX_FILE)?,
+            crl_pem: held.file_if_any("crl.pem", MAX_LISTS)?,
+            ocsp_der: held.file_if_any("ocsp.der", MAX_FILE),
         })
     }
 
-    fn file(&self, name: &str) -> Result<Vec<u8>, ReadError> {
+    fn file_if_any(&self, name: &str, most: u64) -> Result<Option<Vec<u8>>, ReadError> {
+        match self.file(name, most) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn file(&self, name: &str, most: u64) -> Result<Vec<u8>, ReadError> {
         let path = self.path.join(name);
         let unreadable = |source| ReadError::Unreadable {
             path: path.clone(),
@@ -294,8 +329,8 @@ impl Directory {
         }
         let mut file = File::open(self.at(name)).map_err(unreadable)?;
         let length = file.metadata().map_err(unreadable)?.len();
-        if length > MAX_FILE {
-            return Err(ReadError::TooLarge { path });
+        if length > most {
+            return Err(ReadError::TooLarge { path, most });
         }
         exactly(&mut file, length as usize).map_err(|source| match source.kind() {
             io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => {

@@ -16,6 +16,8 @@ pub struct Gauges {
     pub not_after: f64,
     /// The earliest end of a revocation list, if there are lists.
     pub lists_until: Option<f64>,
+    /// Likewise of the OCSP response, if one is sent.
+    pub staple_until: Option<f64>,
     /// Whether new clients can be served.
     pub ready: bool,
     /// Whether a policy decides; without one, whoever has an identity may do everything.
@@ -88,6 +90,13 @@ impl Text {
             self.gauge(
                 "sample_api_crl_next_update_seconds",
                 "The earliest end of a revocation list, since 1970",
+                until,
+            );
+        }
+        if let Some(until) = now.staple_until {
+            self.gauge(
+                "sample_api_ocsp_next_update_seconds",
+                "The end of the OCSP response that is sent, since 1970",
                 until,
             );
         }

@@ -72,6 +72,7 @@ impl MutualTls {
             serial: served.leaf.serial.clone(),
             not_after: seconds(served.leaf.not_after),
             lists_until: served.trust.lists_until().map(seconds),
+            staple_until: served.stapled_until(SystemTime::now()).map(seconds),
             ready: self.ready(SystemTime::now()).is_ok(),
             policy: !self.rules.policy().is_open(),
             refused: self.keys.refusal().await.is_some() || self.rules.refusal().await.is_some(),

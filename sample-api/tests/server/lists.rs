@@ -1,9 +1,14 @@
 //! Revocation lists: where they are found, and what is refused.
 
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
+use renewd_sample_api::keys::{Keys, LoadError, Source};
 use renewd_sample_api::metrics::{Handshake, Part, Reload};
+use renewd_sample_api::tls::Choices;
+use renewd_store::reader::ReadError;
+use rustls::HandshakeKind;
 use rustls_pki_types::CertificateRevocationListDer;
 use rustls_pki_types::pem::PemObject;
 
@@ -207,4 +212,62 @@ async fn with_a_list_that_has_ended_nobody_new_gets_in_and_readiness_says_so() {
     assert!(!resumed);
     // Nothing new is known of those who are in.
     assert_eq!(open.ask("/").await.unwrap().0.status(), 200);
+}
+
+/// Generations that come and go faster than any writer of ours makes them.
+#[test]
+fn no_generation_is_ever_taken_up_without_its_lists() {
+    let site = Site::empty();
+    let (pair, lists) = (site.authority.server(), site.authority.lists(&[]));
+    site.publish_lists(1, &pair, &lists);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut generation = 1;
+            while !done.load(Relaxed) {
+                site.publish_lists(generation + 1, &pair, &lists);
+                let old = site.directory().join(format!(".{generation}"));
+                fs::remove_dir_all(old).unwrap();
+                generation += 1;
+            }
+        });
+        let (mut whole, mut without) = (0, 0);
+        for _ in 0..1_500 {
+            let source = Source {
+                directory: site.directory(),
+                crl: None,
+                choices: Choices::default(),
+            };
+            // Whoever loses every race has read nothing, and says so.
+            match Keys::open(source) {
+                Ok(keys) if keys.served().trust.lists() == 2 => whole += 1,
+                Ok(_) => without += 1,
+                Err(LoadError::Read(ReadError::Restless { .. })) => {}
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+        done.store(true, Relaxed);
+        assert!(without == 0 && whole > 300, "{without} {whole}");
+    });
+}
+
+#[tokio::test]
+async fn the_same_lists_in_another_generation_are_the_same_trust() {
+    let site = Site::empty();
+    let lists = site.authority.lists(&[]);
+    site.publish_lists(1, &site.authority.server(), &lists);
+    let running = Running::start(&site).await;
+    let client = site.authority.client(&[WEB]);
+    let config = crate::client::settings(&site.authority, Some(&client), Http::One);
+    for (generation, kind) in [(1, HandshakeKind::Full), (2, HandshakeKind::Resumed)] {
+        if generation > 1 {
+            site.publish_lists(generation, &site.authority.server(), &lists);
+        }
+        running.serves(generation).await;
+        let mut client = Client::connect(running.address, config.clone())
+            .await
+            .unwrap();
+        client.ask("/").await.unwrap();
+        assert_eq!(client.kind, kind, "{generation}");
+    }
 }

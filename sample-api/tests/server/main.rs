@@ -15,4 +15,5 @@ mod shown;
 mod sidecar;
 mod site;
 mod sni;
+mod staple;
 mod tickets;

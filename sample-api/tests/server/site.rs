@@ -73,6 +73,15 @@ impl Authority {
         self.issuer.pem()
     }
 
+    /// The CA that signs leaves, with its key.
+    pub(crate) fn issuing(&self) -> Pair {
+        Pair {
+            key: self.intermediate.key().serialize_pem(),
+            chain: self.intermediate.pem(),
+            serial: 0,
+        }
+    }
+
     /// Lists of both CAs, of now until an hour from now, that name these clients.
     pub(crate) fn lists(&self, revoked: &[&Pair]) -> String {
         let now = SystemTime::now();
@@ -254,6 +263,14 @@ impl Site {
         self.write(generation, pair, bundle);
         let directory = self.directory().join(format!(".{generation}"));
         fs::write(directory.join("crl.pem"), lists).unwrap();
+        self.point(generation);
+    }
+
+    /// A generation with an OCSP response.
+    pub(crate) fn publish_stapled(&self, generation: u64, pair: &Pair, response: &[u8]) {
+        self.write(generation, pair, &self.authority.bundle());
+        let directory = self.directory().join(format!(".{generation}"));
+        fs::write(directory.join("ocsp.der"), response).unwrap();
         self.point(generation);
     }
 

@@ -100,6 +100,69 @@ impl Drop for Stop<'_> {
 }
 
 #[test]
+fn a_generation_may_have_lists_and_a_staple_of_its_own() {
+    let published = Published::new();
+    let directory = published.publish(7);
+    let snapshot = read(published.path()).unwrap();
+    assert!(snapshot.crl_pem.is_none() && matches!(snapshot.ocsp_der, Ok(None)));
+    fs::write(directory.join("crl.pem"), vec![b'x'; MAX_FILE as usize + 1]).unwrap();
+    fs::write(directory.join("ocsp.der"), "7").unwrap();
+    let snapshot = read(published.path()).unwrap();
+    assert_eq!(snapshot.crl_pem.unwrap().len(), MAX_FILE as usize + 1);
+    assert_eq!(snapshot.ocsp_der.unwrap().unwrap(), b"7");
+}
+
+#[test]
+fn lists_that_cannot_be_read_are_refused_and_a_staple_is_not_worth_that() {
+    let published = Published::new();
+    let directory = published.publish(7);
+    symlink("../.6/ocsp.der", directory.join("ocsp.der")).unwrap();
+    let snapshot = read(published.path()).unwrap();
+    let error = snapshot.ocsp_der.unwrap_err();
+    assert!(matches!(&error, ReadError::NotAFile { path } if path.ends_with(".7/ocsp.der")));
+    fs::create_dir(directory.join("crl.pem")).unwrap();
+    let error = read(published.path()).unwrap_err();
+    assert!(matches!(&error, ReadError::NotAFile { path } if path.ends_with(".7/crl.pem")));
+}
+
+#[test]
+fn a_generation_that_is_being_removed_is_never_read_without_its_lists() {
+    let published = Published::new();
+    let generation = |n: u64| {
+        let directory = published.generation(n);
+        fs::write(directory.join("crl.pem"), n.to_string()).unwrap();
+        published.point(&format!(".{n}"));
+    };
+    generation(1);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let _stop = Stop(&done);
+        scope.spawn(|| {
+            let mut n = 1;
+            while !done.load(Ordering::Relaxed) {
+                generation(n + 1);
+                fs::remove_dir_all(published.path().join(format!(".{n}"))).unwrap();
+                n += 1;
+            }
+        });
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let mut whole = 0;
+        while whole < 2_000 && Instant::now() < deadline {
+            match read(published.path()) {
+                Ok(snapshot) => {
+                    let n = snapshot.generation.to_string().into_bytes();
+                    assert_eq!(snapshot.crl_pem, Some(n));
+                    whole += 1;
+                }
+                Err(ReadError::Restless { .. }) => {}
+                Err(error) => panic!("{error}: {:?}", std::error::Error::source(&error)),
+            }
+        }
+        assert!(whole >= 2_000, "{whole}");
+    });
+}
+
+#[test]
 fn a_missing_directory_is_named() {
     let error = read("/nonexistent/certs/api").unwrap_err();
     assert_eq!(error.to_string(), "cannot read /nonexistent/certs/api");
@@ -210,7 +273,9 @@ fn a_file_of_the_largest_size_is_read_and_one_byte_more_is_refused() {
     );
     fs::write(&chain, vec![b'x'; MAX_FILE as usize + 1]).unwrap();
     let error = read(published.path()).unwrap_err();
-    assert!(matches!(&error, ReadError::TooLarge { path } if path.ends_with(".3/fullchain.pem")));
+    assert!(
+        matches!(&error, ReadError::TooLarge { path, .. } if path.ends_with(".3/fullchain.pem"))
+    );
 }
 
 #[test]
