@@ -12,7 +12,6 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use http_body_util::Limited;
 use hyper::body::{Body, Incoming};
 use tokio::time::Instant;
 use tower::Service;
@@ -24,6 +23,7 @@ use crate::problem::Problem;
 use crate::registry::{Admission, Role, Seat};
 use crate::serve::Phase;
 use crate::shared::Shared;
+use crate::stall::{Arriving, Flow, Late};
 use crate::trace::{Maker, Trace};
 
 /// The target of audit lines, for `RUST_LOG`.
@@ -48,6 +48,8 @@ pub(crate) struct Access {
     pub(crate) busy: AtomicBool,
     /// A response has said `Connection: close`.
     pub(crate) told_close: AtomicBool,
+    /// Of the responses over HTTP/2.
+    pub(crate) flow: Flow,
     /// Those of the listener, where there are several.
     pub(crate) faces: Option<Shared>,
 }
@@ -89,11 +91,14 @@ impl Access {
                     let caller = Caller::new(self.clone(), role.clone(), trace.clone());
                     request.extensions_mut().insert(caller);
                     let most = usize::try_from(most).unwrap_or(usize::MAX);
+                    let late = Late::of(request.body(), &self.mtls);
+                    let request = request.map(|body| Arriving::new(body, most, late.clone()));
                     // A router is always ready.
-                    let answer = (self.router.clone())
-                        .call(request.map(|body| Limited::new(body, most)))
-                        .await;
-                    answer.unwrap_or_else(|never| match never {})
+                    let answer = self.router.clone().call(request).await;
+                    match late.is_some_and(|late| late.is()) {
+                        true => too_late(),
+                        false => answer.unwrap_or_else(|never| match never {}),
+                    }
                 };
                 (Some(role), response)
             }
@@ -112,7 +117,8 @@ impl Access {
             self.audit(role.as_ref(), &method, &path, (code, took, &trace));
         }
         // Asked when the answer is there: what happened meanwhile counts.
-        if !self.http2 && self.closes() {
+        let late = code == StatusCode::REQUEST_TIMEOUT.as_u16();
+        if !self.http2 && (late || self.closes()) {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
             self.told_close.store(true, Relaxed);
@@ -158,6 +164,11 @@ impl Access {
             }
         }
     }
+}
+
+fn too_late() -> Response {
+    let detail = "the rest of the request's body did not come in time";
+    Problem::new(StatusCode::REQUEST_TIMEOUT, detail).into_response()
 }
 
 fn elsewhere() -> Response {

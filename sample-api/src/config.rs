@@ -100,6 +100,7 @@ struct Raw {
     max_age: Option<Period>,
     handshake: Option<Period>,
     next_request: Option<Period>,
+    stall: Option<Period>,
     max_connections: Option<Spanned<usize>>,
     max_connections_per_identity: Option<Spanned<usize>>,
     max_streams: Option<u32>,
@@ -185,6 +186,7 @@ impl Raw {
         mtls.next_request = self
             .next_request
             .map_or(mtls.next_request, |Period(period)| period);
+        mtls.stall = self.stall.map_or(mtls.stall, |Period(period)| period);
         mtls.max_connections = self
             .max_connections
             .as_ref()

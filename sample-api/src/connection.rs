@@ -26,7 +26,7 @@ use tokio_rustls::server::TlsStream;
 use tracing::{debug, info, warn};
 
 use crate::access::{Access, Work};
-use crate::answer::{Answer, Busy};
+use crate::answer::{Answer, Way};
 use crate::counted::{Counted, Seen};
 use crate::explain;
 use crate::identity::Peer;
@@ -34,6 +34,7 @@ use crate::metrics::{Handshake, Reason};
 use crate::mtls::MutualTls;
 use crate::registry::Seated;
 use crate::shared::Shared as Faces;
+use crate::stall::Flow;
 use crate::tickets;
 use crate::tls::Served;
 use crate::trace::Maker;
@@ -44,7 +45,7 @@ mod shake;
 
 use end::End;
 use rest::{Look, Rest};
-use shake::{Arrived, hello, shake};
+use shake::{TOO_LONG, arrive, shake};
 
 /// An idle HTTP/2 connection is asked whether anybody is there, and closed if nobody answers.
 const PING_EVERY: Duration = Duration::from_secs(30);
@@ -54,9 +55,6 @@ const PING_ANSWERED: Duration = Duration::from_secs(20);
 const GOODBYE: Duration = Duration::from_secs(1);
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
-
-/// Why a handshake ended that had not come to its end in time.
-const TOO_LONG: &str = "it took too long";
 
 /// Serves a connection until it ends.
 pub(crate) async fn connection(tcp: TcpStream, address: SocketAddr, faces: Faces, router: Router) {
@@ -108,32 +106,12 @@ pub(crate) async fn connection(tcp: TcpStream, address: SocketAddr, faces: Faces
         asked: AtomicU64::new(0),
         busy: AtomicBool::new(false),
         told_close: AtomicBool::new(false),
+        flow: Flow::default(),
         faces: (!faces.is_one()).then_some(faces),
     });
     drop(served);
     if let Err(error) = requests(tls, access).await {
         debug!(client = %address, "connection ended: {}", explain(&*error));
-    }
-}
-
-/// Whom the client means. Where there is only one, nothing of it is read for that.
-async fn arrive(
-    tcp: TcpStream,
-    faces: &Faces,
-    deadline: Instant,
-) -> (&Arc<MutualTls>, Result<Arrived, (Handshake, String)>) {
-    let first = faces.first();
-    if faces.is_one() {
-        return (first, Ok(Arrived::Silent(tcp)));
-    }
-    let _shaking = first.shaking();
-    match timeout_at(deadline, Box::pin(hello(tcp))).await {
-        Ok(Ok(hello)) => {
-            let meant = faces.choose(hello.client_hello().server_name());
-            (meant, Ok(Arrived::Hello(hello)))
-        }
-        Ok(Err((how, error))) => (first, Err((how, error.to_string()))),
-        Err(_) => (first, Err((Handshake::Timeout, TOO_LONG.to_owned()))),
     }
 }
 
@@ -207,7 +185,7 @@ async fn requests(mut tls: Box<TlsStream<TcpStream>>, access: Arc<Access>) -> Re
     let mut end = End::new(access.http2, settings.drain);
     let mut rest = Rest::new(settings.next_request, Instant::now());
     loop {
-        let (stream, seen) = Counted::new(tls, access.mtls.clone());
+        let (stream, seen) = Counted::new(tls, access.clone());
         let spoken = Box::pin(speak(stream, &seen, &access, &mut end, &mut rest)).await?;
         let (Spoken::Idle, Some(stream)) = (spoken, seen.take()) else {
             return Ok(());
@@ -233,9 +211,9 @@ async fn speak(
     let answers = service_fn(|request| {
         let access = access.clone();
         async move {
-            let busy = (!http2).then(|| Busy::with(&access));
+            let way = Way::of(&access);
             let response = access.answer(request).await;
-            Ok::<_, Infallible>(response.map(|body| Answer::new(body, busy)))
+            Ok::<_, Infallible>(response.map(|body| Answer::new(body, way)))
         }
     });
     let mut connection =

@@ -1,7 +1,7 @@
 //! A connection's stream, in the hands of HTTP.
 //!
-//! Owns: the count of bytes, and the way back: a connection that has nothing to do is taken out of HTTP, and its stream
-//! comes back from here.
+//! Owns: the count of bytes, how long is waited for the client, and the way back: a connection that has nothing to do is
+//! taken out of HTTP, and its stream comes back from here.
 
 use std::io;
 use std::pin::Pin;
@@ -11,14 +11,25 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::mtls::MutualTls;
+use crate::access::Access;
+use crate::metrics::Stall;
+use crate::stall::Clock;
+
+/// What every HTTP/2 client begins with (RFC 9113, section 3.4). Only after it hyper asks whether anybody is there.
+const PREFACE: u8 = 24;
 
 /// Counts what goes through it. Gives the stream back when it is dropped.
 pub(crate) struct Counted<S> {
     /// None only while it is dropped.
     stream: Option<Box<S>>,
-    mtls: Arc<MutualTls>,
+    access: Arc<Access>,
     seen: Arc<Seen<S>>,
+    /// Until the client takes what is sent.
+    writes: Clock,
+    /// Over HTTP/2, until the preface is there; then until a response goes on.
+    reads: Clock,
+    /// How much of the preface has not come yet.
+    preface: u8,
 }
 
 /// What is known of the stream from outside.
@@ -49,7 +60,7 @@ impl<S> Seen<S> {
 }
 
 impl<S> Counted<S> {
-    pub(crate) fn new(stream: Box<S>, mtls: Arc<MutualTls>) -> (Self, Arc<Seen<S>>) {
+    pub(crate) fn new(stream: Box<S>, access: Arc<Access>) -> (Self, Arc<Seen<S>>) {
         let seen = Arc::new(Seen {
             whole: AtomicBool::new(true),
             flushed: AtomicBool::new(true),
@@ -57,8 +68,11 @@ impl<S> Counted<S> {
         });
         let counted = Self {
             stream: Some(stream),
-            mtls,
+            preface: if access.http2 { PREFACE } else { 0 },
+            access,
             seen: seen.clone(),
+            writes: Clock::default(),
+            reads: Clock::default(),
         };
         (counted, seen)
     }
@@ -82,12 +96,49 @@ impl<S: Unpin> Counted<S> {
             .ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
-    fn sent(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn written(
+        &mut self,
+        written: Poll<io::Result<usize>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(length)) = &written {
-            self.mtls.metrics().sent(*length);
+            self.access.mtls.metrics().sent(*length);
             self.seen.flushed.store(false, Relaxed);
         }
-        written
+        self.taken(written, cx)
+    }
+
+    fn taken<T>(&mut self, done: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if done.is_ready() {
+            self.writes.stop();
+        } else if self.writes.is_over(self.access.mtls.settings().stall, cx) {
+            return self.hung_up_on(Stall::Response);
+        }
+        done
+    }
+
+    /// Nothing more has come. Whether there is something that the client should have done by now.
+    fn silent(&mut self, cx: &mut Context<'_>) -> Option<Stall> {
+        if !self.access.http2 {
+            return None;
+        }
+        let limit = self.access.mtls.settings().stall;
+        let (stalled, what) = match self.preface {
+            0 => {
+                let flow = &self.access.flow;
+                (flow.is_stalled(&mut self.reads, limit, cx), Stall::Response)
+            }
+            _ => (self.reads.is_over(limit, cx), Stall::Request),
+        };
+        stalled.then_some(what)
+    }
+
+    fn hung_up_on<T>(&mut self, what: Stall) -> Poll<io::Result<T>> {
+        self.access.mtls.metrics().stalled(what);
+        Poll::Ready(Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "the client stalled",
+        )))
     }
 }
 
@@ -101,8 +152,20 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
         let read = self.stream()?.poll_read(cx, buffer);
         let new = &buffer.filled()[before..];
         if !new.is_empty() {
-            self.mtls.metrics().received(new.len());
+            self.access.mtls.metrics().received(new.len());
             self.seen.whole.store(new.ends_with(b"\r\n\r\n"), Relaxed);
+            if self.preface > 0 {
+                let length = u8::try_from(new.len()).unwrap_or(u8::MAX);
+                self.preface = self.preface.saturating_sub(length);
+                if self.preface == 0 {
+                    self.reads = Clock::default();
+                }
+            }
+        }
+        if read.is_pending()
+            && let Some(what) = self.silent(cx)
+        {
+            return self.hung_up_on(what);
         }
         read
     }
@@ -115,7 +178,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = self.stream()?.poll_write(cx, bytes);
-        self.sent(written)
+        self.written(written, cx)
     }
 
     fn poll_write_vectored(
@@ -124,7 +187,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = self.stream()?.poll_write_vectored(cx, bytes);
-        self.sent(written)
+        self.written(written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -138,10 +201,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
         if let Poll::Ready(Ok(())) = &flushed {
             self.seen.flushed.store(true, Relaxed);
         }
-        flushed
+        self.taken(flushed, cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream()?.poll_shutdown(cx)
+        let closed = self.stream()?.poll_shutdown(cx);
+        self.taken(closed, cx)
     }
 }

@@ -22,7 +22,7 @@
 //! |---|---|
 //! | reload | [`keys`], [`rules`], [`tls`], [`crl`], [`staple`], [`watch`] |
 //! | trust | [`trust`], [`tickets`], [`identity`], [`policy`], [`access`], [`caller`], [`trace`] |
-//! | connections | [`serve`], [`workers`], [`shared`], [`names`], [`connection`], [`registry`], [`metrics`] |
+//! | connections | [`serve`], [`workers`], [`shared`], [`names`], [`connection`], [`stall`], [`registry`], [`metrics`] |
 //! | our own server | [`app`], [`config`], [`faces`], [`admin`], [`sockets`], [`routes`], [`proxy`] |
 
 pub mod access;
@@ -55,6 +55,7 @@ pub mod serve;
 pub mod settings;
 mod shared;
 pub mod sockets;
+mod stall;
 pub mod staple;
 pub mod tickets;
 pub mod tls;

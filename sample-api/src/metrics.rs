@@ -91,6 +91,16 @@ label! {
 }
 
 label! {
+    /// What a client did not go on with.
+    Stall {
+        /// Sending a request.
+        Request = "request",
+        /// Taking a response.
+        Response = "response",
+    }
+}
+
+label! {
     /// What a reload is of.
     Part {
         /// Certificate, key, bundle and revocation lists.
@@ -171,6 +181,7 @@ pub struct Metrics {
     drained: Counters<{ Reason::ALL.len() }>,
     forced: Counters<{ Reason::ALL.len() }>,
     idle_closed: AtomicU64,
+    stalled: Counters<{ Stall::ALL.len() }>,
     trust_changes: AtomicU64,
     hot: Hot,
 }
@@ -227,6 +238,16 @@ impl Metrics {
     /// How many were.
     pub fn idle_closes(&self) -> u64 {
         self.idle_closed.load(Relaxed)
+    }
+
+    /// A client did not go on, and was not waited for any longer.
+    pub fn stalled(&self, what: Stall) {
+        self.stalled.add(what as usize);
+    }
+
+    /// How many did not.
+    pub fn stalls(&self, what: Stall) -> u64 {
+        self.stalled.of(what as usize)
     }
 
     /// A request of that role was answered.

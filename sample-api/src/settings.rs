@@ -29,6 +29,8 @@ pub struct Settings {
     pub handshake: Duration,
     /// How long an HTTP/1.1 connection may take to send the head of its next request, idle time included. Default 75 s.
     pub next_request: Duration,
+    /// How long a client may send nothing of a request's body, or take nothing of a response. Default 60 s.
+    pub stall: Duration,
     /// Connections at once; those beyond wait in the kernel's queue. Default 20,000.
     pub max_connections: usize,
     /// Connections of one identity at once. Default: any number.
@@ -54,6 +56,7 @@ impl Settings {
             max_age: None,
             handshake: Duration::from_secs(10),
             next_request: Duration::from_secs(75),
+            stall: Duration::from_secs(60),
             max_connections: 20_000,
             max_per_identity: None,
             max_streams: 200,

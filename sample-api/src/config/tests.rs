@@ -27,6 +27,7 @@ max_head = 8192
 max_body = 1024
 redirect = \"127.0.0.1:9080\"
 upstream = \"http://127.0.0.1:3000\"
+stall = \"40s\"
 ";
 
 fn refusal(text: &str) -> String {
@@ -66,6 +67,7 @@ fn every_key_is_read() {
         max_age: Some(Duration::from_secs(3600)),
         handshake: Duration::from_secs(3),
         next_request: Duration::from_secs(20),
+        stall: Duration::from_secs(40),
         max_connections: 100,
         max_per_identity: Some(10),
         max_streams: 50,

@@ -1,17 +1,20 @@
 //! The handshake, and what becomes of clients that cannot do one.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::server::Acceptor;
 use rustls::{AlertDescription, CertificateError, Error};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{LazyConfigAcceptor, StartHandshake, TlsAcceptor};
 
 use crate::metrics::Handshake;
+use crate::mtls::MutualTls;
+use crate::shared::Shared as Faces;
 use crate::tickets;
 use crate::tls::Served;
 
@@ -24,6 +27,9 @@ const PLAIN: &str = r#"{"title":"Bad Request","status":400,"detail":"this port s
 /// How long a client that was told so may take to close.
 const PLAIN_LINGERS: Duration = Duration::from_secs(1);
 
+/// Why a handshake ended that had not come to its end in time.
+pub(super) const TOO_LONG: &str = "it took too long";
+
 /// Boxed: it is more than a kilobyte, and is handed on several times.
 pub(super) type Shaken = (Box<TlsStream<TcpStream>>, tickets::Handshake);
 
@@ -33,6 +39,27 @@ pub(super) enum Arrived {
     Silent(TcpStream),
     /// Its first message.
     Hello(Box<StartHandshake<TcpStream>>),
+}
+
+/// Whom the client means. Where there is only one, nothing of it is read for that.
+pub(super) async fn arrive(
+    tcp: TcpStream,
+    faces: &Faces,
+    deadline: Instant,
+) -> (&Arc<MutualTls>, Result<Arrived, (Handshake, String)>) {
+    let first = faces.first();
+    if faces.is_one() {
+        return (first, Ok(Arrived::Silent(tcp)));
+    }
+    let _shaking = first.shaking();
+    match timeout_at(deadline, Box::pin(hello(tcp))).await {
+        Ok(Ok(hello)) => {
+            let meant = faces.choose(hello.client_hello().server_name());
+            (meant, Ok(Arrived::Hello(hello)))
+        }
+        Ok(Err((how, error))) => (first, Err((how, error.to_string()))),
+        Err(_) => (first, Err((Handshake::Timeout, TOO_LONG.to_owned()))),
+    }
 }
 
 /// Shakes hands, or says how that failed.
@@ -56,9 +83,7 @@ pub(super) async fn shake(
 }
 
 /// Reads a client's first message, which names the server that it means.
-pub(super) async fn hello(
-    tcp: TcpStream,
-) -> Result<Box<StartHandshake<TcpStream>>, (Handshake, io::Error)> {
+async fn hello(tcp: TcpStream) -> Result<Box<StartHandshake<TcpStream>>, (Handshake, io::Error)> {
     let tcp = spoken_to(tcp).await?;
     let hello = LazyConfigAcceptor::new(Acceptor::default(), tcp).await;
     hello

@@ -3,7 +3,7 @@
 use std::fmt::{Display, Write};
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::{BOUNDS, Counters, Handshake, Histogram, Metrics, Part, Reason, Reload};
+use super::{BOUNDS, Counters, Handshake, Histogram, Metrics, Part, Reason, Reload, Stall};
 
 /// What is asked of the server at the moment of the scrape.
 #[derive(Debug, Clone)]
@@ -159,6 +159,17 @@ impl Text {
             "reason",
             &metrics.forced,
             reasons(),
+        );
+        self.family(
+            "sample_api_stalled",
+            "counter",
+            "Clients that were not waited for any longer, by what they did not go on with",
+        );
+        self.counters(
+            "sample_api_stalled_total",
+            "what",
+            &metrics.stalled,
+            Stall::ALL.iter().map(|one| one.word()),
         );
         self.counter(
             "sample_api_idle_closed",

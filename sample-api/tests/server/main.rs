@@ -15,5 +15,6 @@ mod shown;
 mod sidecar;
 mod site;
 mod sni;
+mod stall;
 mod staple;
 mod tickets;

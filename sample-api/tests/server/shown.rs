@@ -104,7 +104,10 @@ async fn the_metrics_are_openmetrics_and_say_what_happened() {
 #[tokio::test]
 async fn every_metric_is_documented_and_no_other() {
     let site = Site::empty();
-    site.publish_lists(1, &site.authority.server(), &site.authority.lists(&[]));
+    let server = site.authority.server();
+    site.publish_lists(1, &server, &site.authority.lists(&[]));
+    let response = crate::staple::good(&site.authority, &server);
+    fs::write(site.directory().join(".1/ocsp.der"), response).unwrap();
     let running = Running::start_from(&site, |config| {
         config.upstream = Some("http://127.0.0.1:1".parse().unwrap());
     })

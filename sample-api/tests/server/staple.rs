@@ -60,7 +60,7 @@ fn response(
 const GOOD: &str = "V\t350101000000Z\t";
 const REVOKED: &str = "R\t350101000000Z\t250101000000Z";
 
-fn good(authority: &Authority, pair: &Pair) -> Vec<u8> {
+pub(crate) fn good(authority: &Authority, pair: &Pair) -> Vec<u8> {
     response(authority, pair, &authority.issuing(), GOOD, &DAY)
 }
 
