@@ -197,9 +197,14 @@ fn every_message_id_of_the_code_is_documented_and_no_other() {
             .map(str::to_owned)
             .collect()
     };
-    let code = ids(&read("agent/src/journal/kind.rs"), '"');
-    assert!(code.len() >= 25);
-    assert_eq!(ids(&read("docs/journal.md"), '`'), code);
+    for (source, document) in [
+        ("agent/src/journal/kind.rs", "docs/journal.md"),
+        ("sample-api/src/events.rs", "docs/sample-api-journal.md"),
+    ] {
+        let code = ids(&read(source), '"');
+        assert!(code.len() >= 25);
+        assert_eq!(ids(&read(document), '`'), code, "{document}");
+    }
 }
 
 #[test]

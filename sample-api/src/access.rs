@@ -18,6 +18,7 @@ use tower::Service;
 use tracing::{info, warn};
 
 use crate::caller::Caller;
+use crate::events;
 use crate::mtls::MutualTls;
 use crate::problem::Problem;
 use crate::registry::{Admission, Role, Seat};
@@ -154,13 +155,14 @@ impl Access {
         let identity = identity.map_or("", |identity| identity.name.as_str());
         let latency_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let trace = trace.id();
+        const MESSAGE_ID: &str = events::REQUEST.id;
         // The query stays out: it may hold what is not for logs.
         match role.map(Role::name) {
             None => {
-                warn!(target: AUDIT, identity, serial = peer.serial, decision = "denied", code, latency_us, %trace, "{method} {path}");
+                warn!(target: AUDIT, MESSAGE_ID, identity, serial = peer.serial, decision = "denied", code, latency_us, %trace, "{method} {path}");
             }
             Some(role) => {
-                info!(target: AUDIT, identity, serial = peer.serial, decision = "allowed", role, code, latency_us, %trace, "{method} {path}");
+                info!(target: AUDIT, MESSAGE_ID, identity, serial = peer.serial, decision = "allowed", role, code, latency_us, %trace, "{method} {path}");
             }
         }
     }

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::{sleep, timeout};
-use tracing::{error, warn};
 
+use crate::events::tell;
 use crate::faces::Faces;
 
 /// A request is one short word; whoever sends more, or nothing for this long, is hung up on.
@@ -87,12 +87,12 @@ pub async fn run(listener: UnixListener, faces: Faces) {
                 let faces = faces.clone();
                 tokio::spawn(async move {
                     if let Err(error) = converse(stream, &faces).await {
-                        warn!("an administrator's request failed: {error}");
+                        tell!(ADMIN_FAILED, "an administrator's request failed: {error}");
                     }
                 });
             }
             Err(error) => {
-                error!("cannot accept on the admin socket: {error}");
+                tell!(CANNOT_ACCEPT, "cannot accept on the admin socket: {error}");
                 sleep(Duration::from_millis(50)).await;
             }
         }

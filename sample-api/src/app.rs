@@ -12,9 +12,9 @@ use axum::Router;
 use sd_notify::NotifyState;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinSet;
-use tracing::{error, info};
 
 use crate::config::{Config, MAIN};
+use crate::events::tell;
 use crate::faces::{Faces, Listener};
 use crate::mtls::{MutualTls, OpenError};
 use crate::serve::Drained;
@@ -156,14 +156,14 @@ impl Server {
                 plain.spawn(async move { axum::serve(listener, router).await });
             }
         }
-        info!(?listen, ?health, "ready");
+        tell!(READY, ?listen, ?health, "ready");
         tell_status(&self.faces.status().await);
         let _ = sd_notify::notify(&[NotifyState::Ready]);
 
         let stop = async {
             tokio::select! {
-                () = stop => info!("told to stop"),
-                ended = &mut administration => error!("the admin socket has failed: {ended:?}"),
+                () = stop => tell!(STOPPING, "told to stop"),
+                ended = &mut administration => tell!(PART_FAILED, "the admin socket has failed: {ended:?}"),
             }
             let _ = sd_notify::notify(&[NotifyState::Stopping]);
             tell_status("finishing open connections");
@@ -173,7 +173,12 @@ impl Server {
             .serve(&self.workers, self.listeners, self.router, stop)
             .await;
         administration.abort();
-        info!(open = drained.open, forced = drained.forced, "stopped");
+        tell!(
+            STOPPED,
+            open = drained.open,
+            forced = drained.forced,
+            "stopped"
+        );
         drained
     }
 }

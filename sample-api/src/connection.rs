@@ -23,11 +23,12 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_rustls::server::TlsStream;
-use tracing::{debug, info, warn};
+use tracing::debug;
 
 use crate::access::{Access, Work};
 use crate::answer::{Answer, Way};
 use crate::counted::{Counted, Seen};
+use crate::events::tell;
 use crate::explain;
 use crate::identity::Peer;
 use crate::metrics::{Handshake, Reason};
@@ -91,7 +92,7 @@ pub(crate) async fn connection(tcp: TcpStream, address: SocketAddr, faces: Faces
             debug!(client = %address, identity = identity.name, serial = seat.peer().serial, "connected")
         }
         Err(error) => {
-            warn!(client = %address, serial = seat.peer().serial, "no identity: {error}")
+            tell!(NO_IDENTITY, client = %address, serial = seat.peer().serial, "no identity: {error}")
         }
     }
     let access = Arc::new(Access {
@@ -118,7 +119,9 @@ pub(crate) async fn connection(tcp: TcpStream, address: SocketAddr, faces: Faces
 fn refuse(address: SocketAddr, how: Handshake, reason: &str) {
     match how {
         Handshake::Abandoned => debug!(client = %address, "handshake not finished: {reason}"),
-        how => info!(client = %address, result = how.word(), "handshake refused: {reason}"),
+        how => {
+            tell!(HANDSHAKE_REFUSED, client = %address, result = how.word(), "handshake refused: {reason}")
+        }
     }
 }
 
@@ -248,7 +251,7 @@ async fn speak(
             Some(()) = OptionFuture::from(alarm.map(sleep_until)) => {
                 if let (true, Some(reason)) = (end.is_over(), seat.leaving()) {
                     mtls.metrics().forced(reason);
-                    info!(serial = seat.peer().serial, reason = reason.word(), "connection cut at its deadline");
+                    tell!(CONNECTION_CUT, serial = seat.peer().serial, reason = reason.word(), "connection cut at its deadline");
                     return Ok(Spoken::Over);
                 }
                 if look.is_some() {

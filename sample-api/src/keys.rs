@@ -10,12 +10,27 @@ use std::time::SystemTime;
 
 use renewd_store::reader::{self, ReadError};
 use tokio::sync::{Mutex, watch};
-use tracing::{error, info, warn};
 
 use crate::crl::{self, CrlError};
+use crate::events::tell;
 use crate::explain;
 use crate::leaf::rfc3339;
 use crate::tls::{self, BuildError, Choices, Served};
+
+/// Which generation it is, by the event's name.
+macro_rules! tell_served {
+    ($event:ident, $text:literal, $served:expr) => {
+        tell!(
+            $event,
+            generation = $served.generation,
+            serial = $served.leaf.serial,
+            not_after = rfc3339($served.leaf.not_after),
+            lists = $served.trust.lists(),
+            stapled = matches!($served.staple, Ok(Some(_))),
+            $text
+        )
+    };
+}
 
 /// Where generations come from, and how they are to be served.
 #[derive(Debug, Clone)]
@@ -66,7 +81,8 @@ impl Keys {
         let served = match load(&source, None, SystemTime::now())? {
             Loaded::New(served) | Loaded::Same(served) => served,
         };
-        log_served("serving", &served);
+        tell_served!(SERVING, "serving", served);
+        tell_staple(&served);
         Ok(Self {
             source,
             served: watch::channel(served).0,
@@ -102,12 +118,14 @@ impl Keys {
             Ok(Loaded::New(served)) => {
                 self.served.send_replace(served.clone());
                 *last_refusal = None;
-                log_served("new generation in use", &served);
+                tell_served!(SWAPPED, "new generation in use", served);
+                tell_staple(&served);
                 Ok(Reloaded::Swapped(served))
             }
             Ok(Loaded::Same(served)) => {
                 if last_refusal.take().is_some() {
-                    info!(
+                    tell!(
+                        REFUSAL_ENDED,
                         generation = served.generation,
                         "the refused generation was withdrawn"
                     );
@@ -117,7 +135,8 @@ impl Keys {
             Err(refusal) => {
                 let reason = explain(&refusal);
                 if last_refusal.as_ref() != Some(&reason) {
-                    error!(
+                    tell!(
+                        RELOAD_REFUSED,
                         generation = before.generation,
                         "reload refused, the old generation stays in use: {reason}"
                     );
@@ -191,17 +210,10 @@ fn load(
         .map_err(|source| LoadError::Build { generation, source })
 }
 
-fn log_served(event: &str, served: &Served) {
-    info!(
-        generation = served.generation,
-        serial = served.leaf.serial,
-        not_after = rfc3339(served.leaf.not_after),
-        lists = served.trust.lists(),
-        stapled = matches!(served.staple, Ok(Some(_))),
-        "{event}"
-    );
+fn tell_staple(served: &Served) {
     if let Err(error) = &served.staple {
-        warn!(
+        tell!(
+            STAPLE_REFUSED,
             generation = served.generation,
             "no OCSP response is sent, as that of the generation is of no use (ocsp.der): {}",
             explain(error)

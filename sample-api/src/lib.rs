@@ -23,6 +23,7 @@
 //! | reload | [`keys`], [`rules`], [`tls`], [`crl`], [`staple`], [`watch`] |
 //! | trust | [`trust`], [`tickets`], [`identity`], [`policy`], [`access`], [`caller`], [`trace`] |
 //! | connections | [`serve`], [`workers`], [`shared`], [`names`], [`connection`], [`stall`], [`registry`], [`metrics`] |
+//! | what is said | [`events`], [`log`] |
 //! | our own server | [`app`], [`config`], [`faces`], [`admin`], [`sockets`], [`routes`], [`proxy`] |
 
 pub mod access;
@@ -35,6 +36,7 @@ pub mod config;
 mod connection;
 mod counted;
 pub mod crl;
+mod events;
 pub mod faces;
 pub mod file;
 pub mod fingerprint;

@@ -2,12 +2,17 @@
 //!
 //! Owns: that choice. Never does: log a key. Neighbour: every `tracing` macro.
 
+use std::fmt::{self, Debug};
 use std::os::unix::fs::MetadataExt;
 
+use tracing::field::Field;
 use tracing_journald::{Priority, PriorityMappings};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::events::tell;
 
 /// Starts logging, once per process. `RUST_LOG` narrows or widens what is logged; `info` by default.
 pub fn init() {
@@ -16,6 +21,7 @@ pub fn init() {
     let plain = journal.is_none().then(|| {
         tracing_subscriber::fmt::layer()
             .with_writer(std::io::stderr)
+            .fmt_fields(debug_fn(plain_field))
             .with_target(false)
             .with_ansi(false)
     });
@@ -24,6 +30,20 @@ pub fn init() {
         .with(journal)
         .with(plain)
         .init();
+}
+
+/// Says that the server cannot start.
+pub fn cannot_start(reason: &str) {
+    tell!(CANNOT_START, "cannot start: {reason}");
+}
+
+/// The text, then what else there is. What an event is called is for the journal: the text says it.
+fn plain_field(line: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> fmt::Result {
+    match field.name() {
+        "message" => write!(line, "{value:?}"),
+        "MESSAGE_ID" => Ok(()),
+        name => write!(line, " {name}={value:?}"),
+    }
 }
 
 /// The journal, when standard error is connected to it.

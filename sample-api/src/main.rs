@@ -35,7 +35,9 @@ fn serve(path: &Path) -> ExitCode {
     let passed = match Passed::take() {
         Ok(passed) => passed,
         Err(error) => {
-            tracing::error!("cannot start: a socket that was passed to us cannot be used: {error}");
+            log::cannot_start(&format!(
+                "a socket that was passed to us cannot be used: {error}"
+            ));
             return ExitCode::FAILURE;
         }
     };
@@ -65,7 +67,7 @@ fn serve(path: &Path) -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
-            tracing::error!("cannot start: {reason}");
+            log::cannot_start(&reason);
             ExitCode::FAILURE
         }
     }

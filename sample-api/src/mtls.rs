@@ -15,8 +15,8 @@ use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tracing::error;
 
+use crate::events::tell;
 use crate::faces::Face;
 use crate::keys::{Keys, Reloaded, Source};
 use crate::metrics::{Metrics, Part, Reload};
@@ -120,6 +120,11 @@ impl MutualTls {
                 Ok(Reloaded::Swapped(served)) => {
                     if !Arc::ptr_eq(&served.trust, &before.trust) {
                         self.metrics.trust_changed();
+                        tell!(
+                            TRUST_CHANGED,
+                            generation = served.generation,
+                            "the trust has changed: open connections are judged again"
+                        );
                     }
                     Reload::Swapped
                 }
@@ -209,7 +214,7 @@ impl MutualTls {
                 mtls.registry.judge_all(&trust, &policy, &mtls.metrics);
             });
             if let Err(panic) = judged.await {
-                error!("connections were not judged: {panic}");
+                tell!(PART_FAILED, "connections were not judged: {panic}");
                 return;
             }
         }
@@ -284,7 +289,7 @@ pub(crate) async fn serve_shared(
         tokio::select! {
             () = stop => {}
             // It has panicked. A server that no longer follows the certificate is better restarted than left to expire.
-            ended = parts.join_next() => error!("a part has failed: {ended:?}"),
+            ended = parts.join_next() => tell!(PART_FAILED, "a part has failed: {ended:?}"),
         }
     };
     // They go on while connections are drained, and end with this.

@@ -20,9 +20,9 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::copy_bidirectional;
-use tracing::warn;
 
 use crate::caller::Caller;
+use crate::events::tell;
 use crate::explain;
 use crate::fingerprint::Fingerprint;
 use crate::identity::{Identity, Kind};
@@ -119,7 +119,11 @@ async fn pass(
         Err(error) => {
             health.failed.fetch_add(1, Relaxed);
             health.down.store(true, Relaxed);
-            warn!("the application did not answer: {}", explain(&error));
+            tell!(
+                UPSTREAM_FAILED,
+                "the application did not answer: {}",
+                explain(&error)
+            );
             let detail = match error.is_connect() {
                 true => "the application behind this server cannot be reached",
                 false => "the application behind this server broke off",

@@ -11,8 +11,8 @@ use std::sync::atomic::{
 };
 
 use tokio::sync::{Mutex, watch};
-use tracing::{error, info, warn};
 
+use crate::events::tell;
 use crate::explain;
 use crate::file::FileError;
 use crate::policy::Policy;
@@ -38,7 +38,10 @@ impl Rules {
         let policy = match &file {
             Some(file) => Policy::load(file)?,
             None => {
-                warn!("no `policy` is set: every client with an identity may do everything");
+                tell!(
+                    POLICY_OPEN,
+                    "no `policy` is set: every client with an identity may do everything"
+                );
                 Policy::open()
             }
         };
@@ -84,7 +87,7 @@ impl Rules {
                 let told = last_refusal.take().is_some();
                 if policy == *self.policy() {
                     if told {
-                        info!("the refused policy was withdrawn");
+                        tell!(POLICY_REFUSAL_ENDED, "the refused policy was withdrawn");
                     }
                     return Ok(false);
                 }
@@ -98,7 +101,10 @@ impl Rules {
             Err(refusal) => {
                 let reason = explain(&refusal);
                 if last_refusal.as_ref() != Some(&reason) {
-                    error!("policy refused, the old one stays in force: {reason}");
+                    tell!(
+                        POLICY_REFUSED,
+                        "policy refused, the old one stays in force: {reason}"
+                    );
                     *last_refusal = Some(reason);
                 }
                 Err(refusal)
@@ -119,8 +125,11 @@ fn address(policy: &Arc<Policy>) -> usize {
 fn log_policy(event: &str, policy: &Policy) {
     let roles = policy.names().collect::<Vec<_>>().join(", ");
     if roles.is_empty() {
-        warn!("{event}: it has no roles, so everything is denied");
+        tell!(
+            POLICY_EMPTY,
+            "{event}: it has no roles, so everything is denied"
+        );
     } else {
-        info!(roles, "{event}");
+        tell!(POLICY_IN_FORCE, roles, "{event}");
     }
 }

@@ -16,9 +16,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
-use tracing::error;
 
 use crate::connection::connection;
+use crate::events::tell;
 use crate::metrics::{Metrics, Reason};
 use crate::shared::Shared;
 use crate::workers::Workers;
@@ -181,13 +181,13 @@ async fn refused_by_kernel(error: io::Error) {
     // A client that gave up while it waited is its own business; anything else is ours, and a loop
     // that goes round without a pause would only make it worse.
     if error.kind() != io::ErrorKind::ConnectionAborted {
-        error!("cannot accept: {error}");
+        tell!(CANNOT_ACCEPT, "cannot accept: {error}");
         sleep(ACCEPT_AGAIN).await;
     }
 }
 
 fn log_end(ended: Result<(), tokio::task::JoinError>) {
     if let Err(panic) = ended {
-        error!("a connection ended in a panic: {panic}");
+        tell!(CONNECTION_FAILED, "a connection ended in a panic: {panic}");
     }
 }

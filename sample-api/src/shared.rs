@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use axum::http::{HeaderMap, Uri, header};
 use futures_util::future::select_all;
-use tracing::{info, warn};
 
+use crate::events::tell;
 use crate::faces::Face;
 use crate::mtls::MutualTls;
 use crate::names::Fit;
@@ -85,13 +85,15 @@ impl Shared {
                 .filter(|place| self.hidden(*place))
                 .collect();
             for place in hidden.difference(&told) {
-                warn!(
+                tell!(
+                    FACE_HIDDEN,
                     face = self.0[*place].name,
                     "no server name leads to this face: its certificate has no DNS name that is not one of a face listed before it"
                 );
             }
             for place in told.difference(&hidden) {
-                info!(
+                tell!(
+                    FACE_REACHED,
                     face = self.0[*place].name,
                     "a server name leads to this face again"
                 );

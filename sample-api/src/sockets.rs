@@ -14,7 +14,8 @@ use std::os::fd::AsFd;
 use listenfd::ListenFd;
 use sd_notify::NotifyState;
 use tokio::net::TcpListener;
-use tracing::{info, warn};
+
+use crate::events::tell;
 
 /// Before the name of a socket that we bound ourselves and asked to be kept. One of a socket unit has the name alone.
 const KEPT: &str = "kept-";
@@ -73,7 +74,7 @@ impl Passed {
         // Closed before the new one is bound: it may differ in the address alone.
         drop(stale);
         if let Some(kept) = same.into_iter().next() {
-            info!(name, %address, "socket taken over");
+            tell!(SOCKET_TAKEN_OVER, name, %address, "socket taken over");
             return Ok(vec![ready(kept)?]);
         }
         let listener = TcpListener::bind(address).await?;
@@ -101,7 +102,8 @@ impl Passed {
                 name.strip_prefix(KEPT).unwrap_or_default(),
                 name.starts_with(KEPT),
             );
-            warn!(
+            tell!(
+                SOCKET_UNKNOWN,
                 name,
                 "a socket of that name was passed to us, and is none of ours: closed"
             );

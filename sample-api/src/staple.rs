@@ -11,9 +11,9 @@ use std::time::SystemTime;
 use renewd_store::reader::ReadError;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use tracing::warn;
 use x509_parser::prelude::X509Certificate;
 
+use crate::events::tell;
 use crate::leaf::rfc3339;
 
 mod response;
@@ -95,7 +95,11 @@ impl Stapled {
         }
         if !self.ended.swap(true, Relaxed) {
             let until = rfc3339(self.until);
-            warn!(until, "the OCSP response has ended and is no longer sent");
+            tell!(
+                STAPLE_ENDED,
+                until,
+                "the OCSP response has ended and is no longer sent"
+            );
         }
         &self.without
     }

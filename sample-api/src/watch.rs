@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use inotify::{EventMask, EventStream, Inotify, WatchDescriptor, WatchMask};
-use tracing::{info, warn};
 
+use crate::events::tell;
 use crate::settings::Settings;
 
 /// Between two tries to watch a directory that went away. There is nothing to wait on then.
@@ -104,9 +104,12 @@ impl Watch {
                 Seen::Change => drop(reload().await),
                 Seen::Other => {}
                 Seen::Lost => {
-                    warn!("a watched directory is gone; looking for it every second");
+                    tell!(
+                        WATCH_LOST,
+                        "a watched directory is gone; looking for it every second"
+                    );
                     self = Self::again(self.places).await;
-                    info!("watching again");
+                    tell!(WATCH_AGAIN, "watching again");
                     drop(reload().await);
                 }
             }

@@ -15,7 +15,8 @@ use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
-use tracing::warn;
+
+use crate::events::tell;
 
 /// Threads for connections; they end with this.
 #[derive(Debug, Default)]
@@ -68,7 +69,10 @@ impl Workers {
             // A socket belongs to the runtime that it was made in.
             match tcp.into_std().and_then(TcpStream::from_std) {
                 Ok(tcp) => Box::pin(work(tcp)).await,
-                Err(error) => warn!("a connection was lost on its way to a worker: {error}"),
+                Err(error) => tell!(
+                    CONNECTION_LOST,
+                    "a connection was lost on its way to a worker: {error}"
+                ),
             }
             drop(open);
         };

@@ -1,4 +1,4 @@
-//! The message catalogue of journald, made from `docs/journal.md`.
+//! The message catalogues of journald, made from `docs/journal.md` and `docs/sample-api-journal.md`.
 //!
 //! Each event's section there has a line with the `MESSAGE_ID` and the fields, a subject in italics, and what happened;
 //! then `Next:`, `Do:` and `More:`. A word in capitals stands for a field, which journald puts in its place.
@@ -20,14 +20,39 @@ const PARTS: [&str; 3] = ["Next:", "Do:", "More:"];
 /// The width of a terminal, without what journalctl puts before each line.
 const WIDTH: usize = 76;
 
+/// One program's catalogue.
+pub(crate) struct Catalogue {
+    /// As the program is called, and the catalogue and its package.
+    pub(crate) program: &'static str,
+    /// In `docs/`.
+    pub(crate) document: &'static str,
+    /// Where an entry says that there is more.
+    pub(crate) page: &'static str,
+}
+
+/// All of them.
+pub(crate) const CATALOGUES: [Catalogue; 2] = [
+    Catalogue {
+        program: "renewd",
+        document: "journal.md",
+        page: "renewd.journal(7)",
+    },
+    Catalogue {
+        program: "renewd-sample-api",
+        document: "sample-api-journal.md",
+        page: "renewd-sample-api(8)",
+    },
+];
+
 /// The catalogue. Panics where a section is not what it must be, naming it.
-pub(crate) fn catalogue(document: &str) -> String {
-    let mut catalogue =
-        "# What journalctl -x says of the events of renewd. Made from docs/journal.md.\n"
-            .to_owned();
+pub(crate) fn catalogue(of: &Catalogue, document: &str) -> String {
+    let mut catalogue = format!(
+        "# What journalctl -x says of the events of {}. Made from docs/{}.\n",
+        of.program, of.document
+    );
     for (name, blocks) in events(&parse(document)) {
         catalogue.push('\n');
-        catalogue.push_str(&entry(&name, blocks));
+        catalogue.push_str(&entry(of, &name, blocks));
     }
     catalogue
 }
@@ -49,7 +74,7 @@ pub(crate) fn events(blocks: &[Block]) -> Vec<(String, &[Block])> {
         .collect()
 }
 
-fn entry(name: &str, blocks: &[Block]) -> String {
+fn entry(of: &Catalogue, name: &str, blocks: &[Block]) -> String {
     let paragraphs: Vec<&[Inline]> = blocks
         .iter()
         .map(|block| match block {
@@ -79,7 +104,10 @@ fn entry(name: &str, blocks: &[Block]) -> String {
     let fill = |text: &[Inline]| filled(name, &readable(text), &about);
 
     let mut entry = format!("-- {id}\nSubject: {}\n", fill(subject));
-    entry.push_str("Defined-By: renewd\nDocumentation: man:renewd.journal(7)\n");
+    entry.push_str(&format!(
+        "Defined-By: {}\nDocumentation: man:{}\n",
+        of.program, of.page
+    ));
     for paragraph in happened.iter().chain([next, todo, more]) {
         entry.push('\n');
         entry.push_str(&wrapped(&fill(paragraph)));

@@ -1,4 +1,4 @@
-//! Writes what is read about the programs: man pages, the journal's message catalogue, and completions.
+//! Writes what is read about the programs: man pages, the journal's message catalogues, and completions.
 //!
 //! Owns the way from `docs/*.md` and the parsers to those files, so that no text is written twice. `packaging/build` runs it:
 //! `renewd-manual DOCS OUT` puts below `OUT/PACKAGE/` what the package installs below `/usr`. The same input gives the same
@@ -21,6 +21,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use catalogue::{CATALOGUES, catalogue};
 use pages::PAGES;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -63,11 +64,10 @@ fn files(documents: &Path) -> Vec<(PathBuf, String)> {
         let path = format!("{}/share/man/man{section}/{name}.{section}", page.package);
         files.push((path.into(), page.text(VERSION, &read)));
     }
-    let catalogue = catalogue::catalogue(&read("journal.md"));
-    files.push((
-        "renewd/lib/systemd/catalog/renewd.catalog".into(),
-        catalogue,
-    ));
+    for of in &CATALOGUES {
+        let path = format!("{0}/lib/systemd/catalog/{0}.catalog", of.program);
+        files.push((path.into(), catalogue(of, &read(of.document))));
+    }
     for script in completions::scripts() {
         let path = format!("{}/share/{}", script.package, script.path);
         files.push((path.into(), script.text));

@@ -132,11 +132,14 @@ fn text_that_roff_would_take_for_a_request_is_printed() {
 
 #[test]
 fn every_event_of_the_document_is_in_the_catalogue_with_its_fields() {
-    let text = document("journal.md");
-    let events = text.lines().filter(|line| line.starts_with("### ")).count();
+    for of in &CATALOGUES {
+        let text = document(of.document);
+        let events = text.lines().filter(|line| line.starts_with("### ")).count();
+        let catalogue = file(&format!("{}.catalog", of.program));
+        let entries = catalogue.lines().filter(|line| line.starts_with("-- "));
+        assert_eq!(entries.count(), events, "{}", of.program);
+    }
     let catalogue = file("renewd.catalog");
-    let entries = catalogue.lines().filter(|line| line.starts_with("-- "));
-    assert_eq!(entries.count(), events);
     let proven = catalogue
         .split("\n-- ade1725629c54f4f900b8a2b07298d56\n")
         .nth(1)
@@ -158,7 +161,7 @@ const EVENT: &str = "# J\n\n### E\n\n`0123456789abcdef0123456789abcdef` \u{b7} f
 
 #[test]
 fn a_section_becomes_an_entry() {
-    let catalogue = catalogue::catalogue(EVENT);
+    let catalogue = catalogue(&CATALOGUES[0], EVENT);
     let entry = "\n-- 0123456789abcdef0123456789abcdef\nSubject: About @RENEWD_CERT@\n\
         Defined-By: renewd\nDocumentation: man:renewd.journal(7)\n\nIt was.\n\nNext: a.\n\nDo: b.\n\n\
         More: renewd(8)\n";
@@ -168,13 +171,13 @@ fn a_section_becomes_an_entry() {
 #[test]
 #[should_panic(expected = "UNIT stands for RENEWD_UNIT, which it lacks")]
 fn an_entry_with_a_field_that_the_event_lacks_is_refused() {
-    catalogue::catalogue(&EVENT.replace("It was.", "UNIT was."));
+    catalogue(&CATALOGUES[0], &EVENT.replace("It was.", "UNIT was."));
 }
 
 #[test]
 #[should_panic(expected = "a paragraph that begins with **Do:**")]
 fn an_entry_without_what_to_do_is_refused() {
-    catalogue::catalogue(&EVENT.replace("**Do:**", "Perhaps"));
+    catalogue(&CATALOGUES[0], &EVENT.replace("**Do:**", "Perhaps"));
 }
 
 #[test]
