@@ -44,6 +44,7 @@ targets! {
     chain: 8_000,
     list: 5_000,
     list_file: 10_000,
+    staple: 10_000,
     ticket: 5_000,
     trace: 100_000,
     forward: 20_000,

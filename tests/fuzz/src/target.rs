@@ -13,6 +13,7 @@ pub(crate) mod pattern;
 pub(crate) mod policy;
 pub(crate) mod record;
 pub(crate) mod redirect;
+pub(crate) mod staple;
 pub(crate) mod ticket;
 pub(crate) mod trace;
 

@@ -70,7 +70,7 @@ macro_rules! each {
     };
 }
 
-each! { config policy pattern identity chain list list_file ticket trace forward redirect generation accept record daemon }
+each! { config policy pattern identity chain list list_file staple ticket trace forward redirect generation accept record daemon }
 
 #[test]
 fn every_finding_belongs_to_a_target() {
