@@ -1,11 +1,11 @@
 //! Mutual TLS for an axum server: keys and trust that change while it runs, and only clients that a policy knows.
 
 use axum::{Router, routing::get};
-use renewd_sample_api::{Identity, MutualTls, Settings};
+use renewd_sample_api::{Caller, MutualTls, Settings};
 use tokio::net::TcpListener;
 
-async fn hello(caller: Identity) -> String {
-    format!("hello, {}\n", caller.name)
+async fn hello(caller: Caller) -> String {
+    format!("hello, {}\n", caller.name())
 }
 
 #[tokio::main]

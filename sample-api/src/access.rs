@@ -93,7 +93,10 @@ impl Access {
                     request.extensions_mut().insert(caller);
                     let most = usize::try_from(most).unwrap_or(usize::MAX);
                     let late = Late::of(request.body(), &self.mtls);
-                    let request = request.map(|body| Arriving::new(body, most, late.clone()));
+                    let request = request.map(|body| match body.is_end_stream() {
+                        true => axum::body::Body::empty(),
+                        false => axum::body::Body::new(Arriving::new(body, most, late.clone())),
+                    });
                     // A router is always ready.
                     let answer = self.router.clone().call(request).await;
                     match late.is_some_and(|late| late.is()) {

@@ -37,9 +37,14 @@ impl Caller {
         }
     }
 
-    /// Its one name. None only for those that [`crate::access`] keeps away from every handler.
+    /// Its identity. None only for those that [`crate::access`] keeps away from every handler.
     fn known(&self) -> Option<&Identity> {
         self.peer().identity.as_ref().ok()
+    }
+
+    /// Its one name.
+    pub fn name(&self) -> &str {
+        self.known().map_or("", |identity| &identity.name)
     }
 
     /// Its certificate.

@@ -293,10 +293,15 @@ async fn idle(
             Some(_) => end.next().min(rest.deadline()),
             None => rest.deadline(),
         };
-        tokio::select! {
-            _ = tls.get_ref().0.readable() => return Some(tls),
-            () = seat.rung() => {}
-            () = sleep_until(alarm) => {}
+        seat.resting.store(true, Relaxed);
+        let readable = tokio::select! {
+            _ = tls.get_ref().0.readable() => true,
+            () = seat.rung() => false,
+            () = sleep_until(alarm) => false,
+        };
+        seat.resting.store(false, Relaxed);
+        if readable {
+            return Some(tls);
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
@@ -17,6 +17,8 @@ use crate::stall::Clock;
 
 /// What every HTTP/2 client begins with (RFC 9113, section 3.4). Only after it hyper asks whether anybody is there.
 const PREFACE: u8 = 24;
+
+const END_OF_HEAD: u32 = u32::from_be_bytes(*b"\r\n\r\n");
 
 /// Counts what goes through it. Gives the stream back when it is dropped.
 pub(crate) struct Counted<S> {
@@ -34,11 +36,11 @@ pub(crate) struct Counted<S> {
 
 /// What is known of the stream from outside.
 pub(crate) struct Seen<S> {
-    /// The last that was read ends as the head of a request does, or nothing was.
+    /// The last four bytes that were read. Before the first they are those that a head ends with.
     ///
     /// HTTP/1.1 may have read more than the request that it answers. What it has left of a head would not end so, since
     /// then that head would be whole, and would have been answered.
-    whole: AtomicBool,
+    tail: AtomicU32,
     /// Nothing that was written is still on its way to the kernel.
     flushed: AtomicBool,
     back: Mutex<Option<Box<S>>>,
@@ -47,7 +49,7 @@ pub(crate) struct Seen<S> {
 impl<S> Seen<S> {
     /// Whether nothing would be lost if HTTP began anew, now that it has answered all that it knows of.
     pub(crate) fn at_rest(&self) -> bool {
-        self.whole.load(Relaxed) && self.flushed.load(Relaxed)
+        self.tail.load(Relaxed) == END_OF_HEAD && self.flushed.load(Relaxed)
     }
 
     /// The stream, once HTTP has let go of it.
@@ -62,7 +64,7 @@ impl<S> Seen<S> {
 impl<S> Counted<S> {
     pub(crate) fn new(stream: Box<S>, access: Arc<Access>) -> (Self, Arc<Seen<S>>) {
         let seen = Arc::new(Seen {
-            whole: AtomicBool::new(true),
+            tail: AtomicU32::new(END_OF_HEAD),
             flushed: AtomicBool::new(true),
             back: Mutex::new(None),
         });
@@ -153,7 +155,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
         let new = &buffer.filled()[before..];
         if !new.is_empty() {
             self.access.mtls.metrics().received(new.len());
-            self.seen.whole.store(new.ends_with(b"\r\n\r\n"), Relaxed);
+            let last = &new[new.len().saturating_sub(4)..];
+            let tail = last
+                .iter()
+                .fold(self.seen.tail.load(Relaxed), |tail, byte| {
+                    tail << 8 | u32::from(*byte)
+                });
+            self.seen.tail.store(tail, Relaxed);
             if self.preface > 0 {
                 let length = u8::try_from(new.len()).unwrap_or(u8::MAX);
                 self.preface = self.preface.saturating_sub(length);

@@ -9,6 +9,7 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
@@ -162,6 +163,15 @@ impl Registry {
                 seat.leave(Reason::Age, metrics);
             }
         }
+    }
+
+    /// Of the open ones, those over HTTP/1.1 that have had nothing to do for a while.
+    pub fn resting(&self) -> usize {
+        let list = self.list();
+        list.seats
+            .values()
+            .filter(|seat| seat.resting.load(Relaxed))
+            .count()
     }
 
     /// How many there are, and how many of them were told to end.

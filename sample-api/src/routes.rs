@@ -96,8 +96,8 @@ pub fn redirect(port: u16) -> Router {
     })
 }
 
-async fn hello(identity: Identity) -> String {
-    format!("hello, {}\n", identity.name)
+async fn hello(caller: Caller) -> String {
+    ["hello, ", caller.name(), "\n"].concat()
 }
 
 #[derive(Serialize)]

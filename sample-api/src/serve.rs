@@ -72,6 +72,8 @@ pub(crate) async fn serve(
     stop: impl Future<Output = ()>,
 ) -> Drained {
     let mut stop = pin!(stop);
+    // Once for all: otherwise each request makes its handler into a service anew.
+    let router: Router = router.with_state(());
     // Before a client has said whom it means, its connection is nobody's: the room is the listener's.
     let room = Arc::new(Semaphore::new(faces.first().settings().max_connections));
     let mut connections = JoinSet::new();

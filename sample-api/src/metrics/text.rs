@@ -28,6 +28,8 @@ pub struct Gauges {
     pub open: usize,
     /// Connections that were told to end.
     pub draining: usize,
+    /// Of the open ones, those over HTTP/1.1 that have had nothing to do for a while.
+    pub resting: usize,
     /// Connections whose handshake is under way.
     pub handshaking: usize,
     /// Of the application behind us, if there is one: requests that it answered, those that it did not, and whether it
@@ -137,6 +139,11 @@ impl Text {
         ] {
             self.sample("sample_api_connections", &[("state", state)], count);
         }
+        self.gauge(
+            "sample_api_resting_connections",
+            "Of the open ones, those over HTTP/1.1 that have nothing to do",
+            now.resting,
+        );
         let reasons = || Reason::ALL.iter().map(|one| one.word());
         self.family(
             "sample_api_drained",

@@ -59,6 +59,11 @@ impl MutualTls {
         }
     }
 
+    /// How many open connections over HTTP/1.1 have had nothing to do for a while.
+    pub fn resting(&self) -> usize {
+        self.registry.resting()
+    }
+
     /// What only shows at the moment of asking.
     pub async fn gauges(&self) -> Gauges {
         let served = self.keys.served();
@@ -78,6 +83,7 @@ impl MutualTls {
             refused: self.keys.refusal().await.is_some() || self.rules.refusal().await.is_some(),
             open: open - draining,
             draining,
+            resting: self.resting(),
             handshaking: self.shaking.load(Relaxed),
             upstream: None,
         }

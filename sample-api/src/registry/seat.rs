@@ -38,6 +38,8 @@ pub struct Seat {
     standing: Mutex<Standing>,
     /// One more than the place of the reason in [`Reason::ALL`], or 0.
     leave: AtomicU8,
+    /// HTTP has let go of it until something comes.
+    pub(crate) resting: AtomicBool,
     /// There may be something new to whoever serves it.
     rung: AtomicBool,
     bell: AtomicWaker,
@@ -128,6 +130,7 @@ impl Seat {
                 granted: Granted::new(policy, &client.peer, anchor),
             }),
             leave: AtomicU8::new(0),
+            resting: AtomicBool::new(false),
             rung: AtomicBool::new(false),
             bell: AtomicWaker::new(),
             client,

@@ -11,6 +11,7 @@ mod lists;
 mod live;
 mod policy;
 mod reload;
+mod rest;
 mod shown;
 mod sidecar;
 mod site;

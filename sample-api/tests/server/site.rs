@@ -18,7 +18,7 @@ use renewd_sample_api::keys::Keys;
 use renewd_sample_api::serve::Drained;
 use renewd_sample_api::sockets::Passed;
 use renewd_sample_api::tls::Served;
-use renewd_sample_api::{MutualTls, Settings};
+use renewd_sample_api::{MutualTls, Settings, Workers};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -336,14 +336,27 @@ impl Running {
 
     /// With a configuration of the test's own.
     pub(crate) async fn start_from(site: &Site, set: impl FnOnce(&mut Config)) -> Self {
+        Self::start_on(site, Workers::here(), set).await
+    }
+
+    /// With connections on these workers.
+    pub(crate) async fn start_on(
+        site: &Site,
+        workers: Workers,
+        set: impl FnOnce(&mut Config),
+    ) -> Self {
         let mut config = site.config(DEADLINE);
         set(&mut config);
-        Self::start_passed(config, Passed::default()).await
+        Self::start_all(config, Passed::default(), workers).await
     }
 
     /// With sockets that somebody else has bound.
     pub(crate) async fn start_passed(config: Config, passed: Passed) -> Self {
-        let server = Server::bind_with(config, passed).await.unwrap();
+        Self::start_all(config, passed, Workers::here()).await
+    }
+
+    async fn start_all(config: Config, passed: Passed, workers: Workers) -> Self {
+        let server = Server::bind_with(config, passed).await.unwrap().on(workers);
         let (stop, stopped) = oneshot::channel();
         Self {
             address: server.listen_address().unwrap(),
