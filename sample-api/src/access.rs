@@ -4,19 +4,24 @@
 //! Never does: answer itself. Neighbours: [`crate::connection`] brings requests, [`crate::registry`] decides,
 //! [`crate::caller`] is what the application learns.
 
+use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::routing::future::RouteFuture;
 use hyper::body::{Body, Incoming};
 use tokio::time::Instant;
 use tower::Service;
 use tracing::{info, warn};
 
+use crate::answer::{Answer, Way};
 use crate::caller::Caller;
 use crate::events;
 use crate::mtls::MutualTls;
@@ -60,74 +65,70 @@ pub(crate) type Work = futures_util::future::BoxFuture<'static, ()>;
 
 impl Access {
     /// Answers one request. Whatever stands between it and the router stands here, for every route and the fallback.
-    pub(crate) async fn answer(self: Arc<Self>, mut request: Request<Incoming>) -> Response {
+    ///
+    /// All that comes before the router is done at once: what is kept for later is copied several times on its way into
+    /// a task.
+    pub(crate) fn answer(self: Arc<Self>, mut request: Request<Incoming>) -> Answering {
         let begun = Instant::now();
         let number = self.asked.fetch_add(1, Relaxed);
         if number == 0 {
             self.seat.ring();
         }
         let trace = Trace::of(request.headers_mut(), &self.traces, number);
-        let peer = self.seat.peer();
         let audited = (self.mtls.settings().audit)
             .then(|| (request.method().clone(), request.uri().path().to_owned()));
-        let admission = match &peer.identity {
-            Ok(_) => self.seat.admit(
-                self.mtls.rules(),
-                self.mtls.metrics(),
-                request.method().as_str(),
-                request.uri().path(),
-            ),
-            Err(_) => Admission::Denied(""),
-        };
         let most = self.mtls.settings().max_body;
-        let misdirected = (self.faces.as_ref())
-            .is_some_and(|faces| faces.misdirected(&self.mtls, request.uri(), request.headers()));
-        let (role, mut response) = match (admission, &peer.identity) {
-            _ if misdirected => (None, elsewhere()),
-            (Admission::Allowed(role), Ok(_)) => {
-                let response = if request.body().size_hint().lower() > most {
-                    let detail = format!("a body may have at most {most} bytes");
-                    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail).into_response()
-                } else {
-                    let caller = Caller::new(self.clone(), role.clone(), trace.clone());
-                    request.extensions_mut().insert(caller);
-                    let most = usize::try_from(most).unwrap_or(usize::MAX);
-                    let late = Late::of(request.body(), &self.mtls);
-                    let request = request.map(|body| match body.is_end_stream() {
-                        true => axum::body::Body::empty(),
-                        false => axum::body::Body::new(Arriving::new(body, most, late.clone())),
-                    });
-                    // A router is always ready.
-                    let answer = self.router.clone().call(request).await;
-                    match late.is_some_and(|late| late.is()) {
-                        true => too_late(),
-                        false => answer.unwrap_or_else(|never| match never {}),
-                    }
-                };
-                (Some(role), response)
+        let (role, coming) = match self.decide(&request) {
+            Err(refusal) => (None, Coming::There(Some(refusal))),
+            Ok(role) if request.body().size_hint().lower() > most => {
+                let detail = format!("a body may have at most {most} bytes");
+                let refusal = Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail);
+                (Some(role), Coming::There(Some(refusal.into_response())))
             }
-            (Admission::Barred(reason), _) => {
+            Ok(role) => {
+                let caller = Caller::new(self.clone(), role.clone(), trace.clone());
+                request.extensions_mut().insert(caller);
+                let most = usize::try_from(most).unwrap_or(usize::MAX);
+                let late = Late::of(request.body(), &self.mtls);
+                let request = request.map(|body| match body.is_end_stream() {
+                    true => axum::body::Body::empty(),
+                    false => axum::body::Body::new(Arriving::new(body, most, late.clone())),
+                });
+                // A router is always ready.
+                let routed = self.router.clone().call(request);
+                (Some(role), Coming::Routed(routed, late))
+            }
+        };
+        Answering {
+            way: Some(Way::of(&self)),
+            access: self,
+            begun,
+            trace,
+            audited,
+            role,
+            coming,
+        }
+    }
+
+    fn decide(&self, request: &Request<Incoming>) -> Result<Role, Response> {
+        if let Some(faces) = &self.faces
+            && faces.misdirected(&self.mtls, request.uri(), request.headers())
+        {
+            return Err(elsewhere());
+        }
+        if let Err(error) = &self.seat.peer().identity {
+            return Err(forbidden(error.to_string()));
+        }
+        let (method, path) = (request.method().as_str(), request.uri().path());
+        match (self.seat).admit(self.mtls.rules(), self.mtls.metrics(), method, path) {
+            Admission::Allowed(role) => Ok(role),
+            Admission::Barred(reason) => {
                 let reason = reason.word();
                 let detail = format!("the client certificate is no longer accepted: {reason}");
-                (None, forbidden(detail))
+                Err(forbidden(detail))
             }
-            (Admission::Denied(detail), Ok(_)) => (None, forbidden(detail)),
-            (_, Err(error)) => (None, forbidden(error.to_string())),
-        };
-        let (code, took) = (response.status().as_u16(), begun.elapsed());
-        let counted = role.as_ref().map_or("none", Role::name);
-        self.mtls.metrics().request(counted, code, took);
-        if let Some((method, path)) = audited {
-            self.audit(role.as_ref(), &method, &path, (code, took, &trace));
+            Admission::Denied(detail) => Err(forbidden(detail)),
         }
-        // Asked when the answer is there: what happened meanwhile counts.
-        let late = code == StatusCode::REQUEST_TIMEOUT.as_u16();
-        if !self.http2 && (late || self.closes()) {
-            let close = HeaderValue::from_static("close");
-            response.headers_mut().insert(header::CONNECTION, close);
-            self.told_close.store(true, Relaxed);
-        }
-        response
     }
 
     /// Whether there should be no more requests after this one.
@@ -168,6 +169,71 @@ impl Access {
                 info!(target: AUDIT, MESSAGE_ID, identity, serial = peer.serial, decision = "allowed", role, code, latency_us, %trace, "{method} {path}");
             }
         }
+    }
+}
+
+/// A request on its way to its answer.
+pub(crate) struct Answering {
+    access: Arc<Access>,
+    begun: Instant,
+    trace: Trace,
+    /// Method and path, where there is to be a line of it.
+    audited: Option<(Method, String)>,
+    role: Option<Role>,
+    coming: Coming,
+    /// None when it is answered.
+    way: Option<Way>,
+}
+
+enum Coming {
+    /// None when it is answered.
+    There(Option<Response>),
+    Routed(RouteFuture<Infallible>, Option<Arc<Late>>),
+}
+
+impl Future for Answering {
+    type Output = Result<Response<Answer>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let response = match &mut self.coming {
+            Coming::There(response) => response.take(),
+            Coming::Routed(routed, late) => {
+                let answer = ready!(Pin::new(routed).poll(cx));
+                match late.as_ref().is_some_and(|late| late.is()) {
+                    true => Some(too_late()),
+                    false => answer.ok(),
+                }
+            }
+        };
+        match (response, self.way.take()) {
+            (Some(response), Some(way)) => {
+                let response = self.recorded(response);
+                Poll::Ready(Ok(response.map(|body| Answer::new(body, way))))
+            }
+            _ => panic!("asked for an answer that was given"),
+        }
+    }
+}
+
+impl Answering {
+    /// The answer is there: it is counted, and perhaps the last one.
+    fn recorded(&self, mut response: Response) -> Response {
+        let access = &self.access;
+        let (code, took) = (response.status().as_u16(), self.begun.elapsed());
+        let counted = self.role.as_ref().map_or("none", Role::name);
+        access.mtls.metrics().request(counted, code, took);
+        if let Some((method, path)) = &self.audited {
+            let role = self.role.as_ref();
+            access.audit(role, method, path, (code, took, &self.trace));
+        }
+        // Asked when the answer is there: what happened meanwhile counts.
+        let late = code == StatusCode::REQUEST_TIMEOUT.as_u16();
+        if !access.http2 && (late || access.closes()) {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+            access.told_close.store(true, Relaxed);
+        }
+        response
     }
 }
 

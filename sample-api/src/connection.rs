@@ -5,7 +5,6 @@
 //! Never does: decide that it must end. Neighbours: [`crate::serve`] accepts and stops, [`crate::registry`] rings,
 //! [`crate::access`] answers.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -26,7 +25,6 @@ use tokio_rustls::server::TlsStream;
 use tracing::debug;
 
 use crate::access::{Access, Work};
-use crate::answer::{Answer, Way};
 use crate::counted::{Counted, Seen};
 use crate::events::tell;
 use crate::explain;
@@ -211,14 +209,7 @@ async fn speak(
 ) -> Result<Spoken, Error> {
     let (mtls, seat, http2) = (&access.mtls, &access.seat, access.http2);
     let builder = builder(http2, mtls);
-    let answers = service_fn(|request| {
-        let access = access.clone();
-        async move {
-            let way = Way::of(&access);
-            let response = access.answer(request).await;
-            Ok::<_, Infallible>(response.map(|body| Answer::new(body, way)))
-        }
-    });
+    let answers = service_fn(|request| access.clone().answer(request));
     let mut connection =
         pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), answers));
     let mut tunnelled: Option<Work> = None;
