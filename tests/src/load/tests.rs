@@ -19,7 +19,9 @@ fn plan(server: &Server) -> Plan {
         connections: 10,
         streams: 2,
         rate: 500,
+        stream_seconds: 1,
         handshake_every: Duration::from_millis(10),
+        ends: Ends::AreLosses,
     }
 }
 
