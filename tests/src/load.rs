@@ -7,6 +7,7 @@
 //! rotation is under way and judges what it reports.
 
 mod busy;
+mod crowd;
 mod fresh;
 mod identity;
 mod report;
@@ -23,6 +24,7 @@ use hyper::Uri;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+pub use crowd::Crowd;
 pub use identity::{Files, IdentityError};
 pub use report::{FreshLeaf, Leaf, Report};
 pub use tally::Tally;
@@ -79,6 +81,25 @@ pub enum LoadError {
     /// The files make no client.
     #[error("the client has no identity to present")]
     Identity(#[from] IdentityError),
+    /// A connection of many was not answered.
+    #[error("with {open} of {count} connections open, the next one failed: {fault}")]
+    Crowd {
+        /// Connections that had been answered.
+        open: usize,
+        /// Connections asked for.
+        count: usize,
+        /// What went wrong.
+        fault: String,
+    },
+    /// This process may not have so many connections.
+    #[error("this process cannot have {wanted} open files")]
+    Descriptors {
+        /// Files needed.
+        wanted: u64,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
     /// Not every connection was answered in time.
     #[error("after {after:?} only {ready} of {connections} connections had been answered{faults}")]
     NotReady {

@@ -9,13 +9,14 @@ use std::sync::mpsc::{self, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use hyper::Uri;
 use nix::sched::{CloneFlags, setns};
 use tokio::sync::oneshot;
 
 use super::sample_api::ADDRESS;
 use crate::agent::{PROOF, published};
 use crate::failure::{Failure, Result, expect};
-use crate::load::{Ends, Files, Load, Plan, Report, Tally};
+use crate::load::{Crowd, Ends, Files, Load, LoadError, Plan, Report, Tally};
 use crate::machine::Machine;
 
 /// A load under way. Dropped without [`Callers::stop`], it ends by itself.
@@ -28,9 +29,7 @@ pub(super) struct Callers {
 /// Twenty connections that ask, four of them for slow answers, and new ones beside them.
 pub(super) fn plan(files: Files) -> Plan {
     Plan {
-        url: format!("https://{ADDRESS}/")
-            .parse()
-            .expect("a constant URL"),
+        url: url(),
         files,
         connections: 20,
         streams: 4,
@@ -81,7 +80,63 @@ impl Callers {
     }
 }
 
-fn joined(thread: JoinHandle<Result<Report>>) -> Result<Report> {
+/// Very many connections that are only kept.
+pub(super) struct Kept {
+    ask: oneshot::Sender<()>,
+    thread: JoinHandle<Result<usize>>,
+}
+
+impl Kept {
+    /// Opens them, and asks on each once.
+    pub(super) fn start(machine: &Machine, files: Files, count: usize) -> Result<Self> {
+        let network = machine.network()?;
+        let (ready, is_ready) = mpsc::channel();
+        let (ask, asked) = oneshot::channel();
+        let thread = thread::spawn(move || keep(&network, files, count, &ready, asked));
+        match is_ready.recv() {
+            Ok(()) => Ok(Self { ask, thread }),
+            Err(_) => Err(joined(thread).err().unwrap_or_else(unexplained)),
+        }
+    }
+
+    /// Asks on each once more, and returns how many were still open and answered.
+    pub(super) fn ask_all(self) -> Result<usize> {
+        self.ask.send(()).ok();
+        joined(self.thread)
+    }
+}
+
+fn keep(
+    network: &File,
+    files: Files,
+    count: usize,
+    ready: &Sender<()>,
+    asked: oneshot::Receiver<()>,
+) -> Result<usize> {
+    setns(network, CloneFlags::CLONE_NEWNET)
+        .map_err(|errno| Failure::io("enter", "the machine's network")(errno.into()))?;
+    // Its threads are started from this one, and so in the same network.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    runtime
+        .map_err(Failure::io("make", "a runtime"))?
+        .block_on(async {
+            let mut crowd = Crowd::gather(&url(), files, count).await.map_err(failed)?;
+            ready.send(()).ok();
+            asked.await.ok();
+            Ok(crowd.ask_all().await)
+        })
+}
+
+fn url() -> Uri {
+    format!("https://{ADDRESS}/")
+        .parse()
+        .expect("a constant URL")
+}
+
+fn joined<T>(thread: JoinHandle<Result<T>>) -> Result<T> {
     thread.join().unwrap_or_else(|_| Err(unexplained()))
 }
 
@@ -112,20 +167,23 @@ fn call(
 ) -> Result<Report> {
     setns(network, CloneFlags::CLONE_NEWNET)
         .map_err(|errno| Failure::io("enter", "the machine's network")(errno.into()))?;
-    let failed = |error: &dyn std::error::Error| Failure::Expectation {
-        expected: "callers".to_owned(),
-        found: error.to_string(),
-    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     runtime
         .map_err(Failure::io("make", "a runtime"))?
         .block_on(async {
-            let load = Load::start(plan).map_err(|error| failed(&error))?;
-            load.ready(PROOF).await.map_err(|error| failed(&error))?;
+            let load = Load::start(plan).map_err(failed)?;
+            load.ready(PROOF).await.map_err(failed)?;
             ready.send(load.tally()).ok();
             stopped.await.ok();
             Ok(load.stop().await)
         })
+}
+
+fn failed(error: LoadError) -> Failure {
+    Failure::Expectation {
+        expected: "callers that are answered".to_owned(),
+        found: error.to_string(),
+    }
 }
