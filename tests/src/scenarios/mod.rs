@@ -20,6 +20,7 @@ mod manners;
 mod manual;
 mod nginx;
 mod packages;
+mod peers;
 mod plain;
 mod refusals;
 mod revert;
@@ -49,6 +50,7 @@ pub fn all() -> Vec<Scenario> {
         credentials::ALL,
         load::ALL,
         trust::ALL,
+        peers::ALL,
         verdict::ALL,
         damage::ALL,
         disks::ALL,
