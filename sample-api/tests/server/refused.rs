@@ -1,0 +1,55 @@
+//! Who is not let in.
+
+use std::time::{Duration, SystemTime};
+
+use rcgen::ExtendedKeyUsagePurpose::ClientAuth;
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, SanType};
+use renewd_sample_api::metrics::Handshake;
+
+use crate::client::{Client, Http, unresumed};
+use crate::site::{Pair, Running, Site, WEB};
+
+/// A certificate that is signed with its own key, for a client. `ca root` is what the authority is called.
+fn self_signed(common_name: &str, ca: bool) -> Pair {
+    let mut params = CertificateParams::default();
+    params
+        .distinguished_name
+        .push(DnType::CommonName, common_name);
+    params.subject_alt_names = vec![SanType::URI(WEB.try_into().unwrap())];
+    params.extended_key_usages = vec![ClientAuth];
+    params.not_before = (SystemTime::now() - Duration::from_secs(60)).into();
+    params.not_after = (SystemTime::now() + Duration::from_secs(60)).into();
+    if ca {
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    }
+    let key = KeyPair::generate().unwrap();
+    Pair {
+        serial: 0,
+        chain: params.self_signed(&key).unwrap().pem(),
+        key: key.serialize_pem(),
+    }
+}
+
+#[tokio::test]
+async fn nobody_vouches_for_itself() {
+    let site = Site::new();
+    let running = Running::start(&site).await;
+    for (common_name, ca, how) in [
+        ("me", false, Handshake::Untrusted),
+        ("me", true, Handshake::WrongUsage),
+        ("ca root", false, Handshake::Untrusted),
+    ] {
+        let before = running.mtls.metrics().handshakes(how);
+        let pair = self_signed(common_name, ca);
+        let config = unresumed(&site.authority, Some(&pair), Http::One);
+        if let Ok(mut client) = Client::connect(running.address, config).await {
+            assert!(client.ask("/").await.is_err(), "{common_name}, {ca}");
+        }
+        running
+            .until(how.word(), |mtls| {
+                mtls.metrics().handshakes(how) == before + 1
+            })
+            .await;
+    }
+    assert_eq!(running.mtls.metrics().handshakes(Handshake::Full), 0);
+}
