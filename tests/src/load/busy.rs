@@ -112,23 +112,26 @@ impl Connection {
                         session.close().await;
                         return Used::Up;
                     }
-                    fault = session.ended() => return self.lost(&fault),
+                    end = session.ended() => return self.told(end),
                     began = reached(due) => began,
                 },
             };
             let epoch = self.tally.epoch();
             if let Err(fault) = self.ask(&mut session, &path, within).await {
+                let end = timeout(FAREWELL, session.ended()).await;
+                let in_good_order = match &end {
+                    Ok(Ok(())) => true,
+                    Ok(Err(end)) => end.unserved,
+                    Err(_) => false,
+                };
                 // Once only: a server that leaves the same request unserved twice has lost it.
-                if may_end && fault.unserved && !again {
+                if may_end && fault.unserved && in_good_order && !again {
                     self.tally.ended();
                     self.tally.asked_again();
                     return Used::Closed(Some(began));
                 }
                 self.tally.failed(&fault.text);
-                return match timeout(FAREWELL, session.ended()).await {
-                    Ok(fault) => self.lost(&fault),
-                    Err(_) => Used::Up,
-                };
+                return end.map_or(Used::Up, |end| self.told(end));
             }
             match self.task {
                 Task::Ask(every) => {
@@ -144,12 +147,15 @@ impl Connection {
     }
 
     /// The server has ended the connection, with nothing under way.
-    fn lost(&self, fault: &Fault) -> Used {
-        if self.ends == Ends::InGoodOrder && fault.unserved {
-            self.tally.ended();
-            return Used::Closed(None);
+    fn told(&self, end: Result<(), Fault>) -> Used {
+        match end {
+            Ok(()) if self.ends == Ends::InGoodOrder => {
+                self.tally.ended();
+                return Used::Closed(None);
+            }
+            Ok(()) => self.tally.dropped(self.slot, "closed by the server"),
+            Err(fault) => self.tally.dropped(self.slot, &fault.text),
         }
-        self.tally.dropped(self.slot, &fault.text);
         Used::Up
     }
 

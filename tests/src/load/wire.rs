@@ -67,7 +67,7 @@ impl Origin {
 pub(super) struct Fault {
     /// In one line.
     pub(super) text: String,
-    /// The connection ended in good order before a byte of the answer: whoever may ask twice may ask again.
+    /// It may be that the connection ended in good order before a byte of the answer: whoever may ask twice may ask again.
     pub(super) unserved: bool,
 }
 
@@ -111,15 +111,19 @@ fn is_unserved(error: &hyper::Error) -> bool {
         return (error.is_go_away() && error.is_remote() && nothing_wrong)
             || error.reason() == Some(h2::Reason::REFUSED_STREAM);
     }
-    // Closed by the server while we wrote.
+    error.is_canceled() || error.is_closed() || error.is_incomplete_message() || has_crossed(error)
+}
+
+/// Whether what we wrote met a connection that the server had closed.
+fn has_crossed(error: &hyper::Error) -> bool {
+    let source = std::error::Error::source(error);
     let crossed = source.and_then(|source| source.downcast_ref::<std::io::Error>());
-    let crossed = crossed.is_some_and(|error| {
+    crossed.is_some_and(|error| {
         matches!(
             error.kind(),
             ErrorKind::BrokenPipe | ErrorKind::ConnectionReset
         )
-    });
-    error.is_canceled() || error.is_closed() || error.is_incomplete_message() || crossed
+    })
 }
 
 /// An open connection, and the leaf that the server showed on it.
@@ -229,16 +233,15 @@ impl Session {
         Ok(())
     }
 
-    /// Returns when the connection has ended, and how; pending while it lives. `unserved` says that it was closed in good
-    /// order.
-    pub(super) async fn ended(&mut self) -> Fault {
+    /// Returns when the server has closed the connection in good order, or it has ended otherwise; pending while it lives.
+    pub(super) async fn ended(&mut self) -> Result<(), Fault> {
         match (&mut self.driver).await {
-            Ok(Ok(())) => Fault {
-                text: "closed by the server".to_owned(),
-                unserved: true,
-            },
-            Ok(Err(error)) => Fault::at("cut", &error),
-            Err(error) => Fault::at("cut", &error),
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(Fault {
+                unserved: has_crossed(&error),
+                ..Fault::at("cut", &error)
+            }),
+            Err(error) => Err(Fault::at("cut", &error)),
         }
     }
 
