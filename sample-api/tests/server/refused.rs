@@ -1,13 +1,38 @@
-//! Who is not let in.
+//! Who is not let in: that it hears why, and that nobody vouches for itself.
 
 use std::time::{Duration, SystemTime};
 
 use rcgen::ExtendedKeyUsagePurpose::ClientAuth;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, SanType};
 use renewd_sample_api::metrics::Handshake;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 use crate::client::{Client, Http, unresumed};
 use crate::site::{Pair, Running, Site, WEB};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_refused_hears_why_in_the_middle_of_its_request() {
+    let site = Site::new();
+    let running = Running::start(&site).await;
+    let connector = TlsConnector::from(unresumed(&site.authority, None, Http::Two));
+    for _ in 0..20 {
+        let tcp = TcpStream::connect(running.address).await.unwrap();
+        let name = "localhost".try_into().unwrap();
+        let mut tls = connector.connect(name, tcp).await.unwrap();
+        // To the client the handshake is over, so it speaks.
+        for _ in 0..16 {
+            tls.write_all(&[0; 1000]).await.expect("heard to the end");
+            tokio::task::yield_now().await;
+        }
+        let refusal = tls.read(&mut [0; 100]).await.expect_err("refused");
+        assert!(
+            refusal.to_string().contains("CertificateRequired"),
+            "{refusal}"
+        );
+    }
+}
 
 /// A certificate that is signed with its own key, for a client. `ca root` is what the authority is called.
 fn self_signed(common_name: &str, ca: bool) -> Pair {
