@@ -83,6 +83,18 @@ fn restarts(trial: &mut Trial) -> Result<()> {
     trial.shell(&format!("PACKAGES={IN_MACHINE}\n{NEWER}"))?;
     sample_api::serve(trial)?;
     let plan = callers::plan(callers::files_of(trial, "client"));
+    // Each of these asks every other second: most are closed while they have nothing to ask, and some of HTTP/1.1 may be
+    // in the very moment in which they ask.
+    let idle = Callers::start(
+        trial,
+        Plan {
+            connections: 20,
+            streams: 0,
+            rate: 10,
+            ends: Ends::InGoodOrder,
+            ..plan.clone()
+        },
+    )?;
     let kept = plan.connections as u64;
     let callers = Callers::start(
         trial,
@@ -130,6 +142,12 @@ fn restarts(trial: &mut Trial) -> Result<()> {
         "renewd-sample-api",
     ])?;
     expect(version.ends_with("+newer"), "the newer version", version)?;
+    let report = idle.stop()?;
+    expect(
+        report.failed_requests == 0 && report.requests > 40,
+        "idle callers: no failed request",
+        format_args!("{report:?}"),
+    )?;
     let report = callers.stop()?;
     expect_unharmed("the callers", &report)?;
     // Else nothing was tried.

@@ -131,7 +131,8 @@ fn clients(trial: &mut Trial) -> Result<()> {
         trial.renew(&["api", "client"])?.success()?;
         trial.await_proof("api", SAMPLE_API, "served")?;
     }
-    Ok(())
+    let health = "http://127.0.0.1:8081/healthz";
+    trial.run(&["curl", "--silent", "--fail", health]).map(drop)
 }
 
 const SCAN: Scenario = Scenario {

@@ -1,11 +1,11 @@
-//! The sample API as its package installs it: mutual TLS with certificates of renewd, and the refusal of a bad pair.
+//! The sample API as its package installs it, with certificates of renewd or of a scenario's own: how it is brought up, and
+//! the refusal of a bad pair.
 
 use super::authority::{by_openssl, serve_published};
-use crate::agent::published;
 use crate::failure::{Result, expect, expect_equal};
 use crate::scenario::{Disk, Scenario, Trial};
 
-pub(super) const ALL: &[Scenario] = &[MUTUAL, REFUSES];
+pub(super) const ALL: &[Scenario] = &[REFUSES];
 
 /// The unit.
 pub(super) const SAMPLE_API: &str = "renewd-sample-api.service";
@@ -27,54 +27,6 @@ pub(super) fn serve(trial: &Trial) -> Result<()> {
     trial.systemctl(&["start", SAMPLE_API])?;
     trial.expect_unit(SAMPLE_API, "active")?;
     trial.await_proof("api", SAMPLE_API, "served").map(drop)
-}
-
-const MUTUAL: Scenario = Scenario {
-    name: "the_sample_api_knows_its_callers_by_certificates_of_renewd",
-    disk: Disk::Installed,
-    fault: "the client presents nothing",
-    red: "the caller's identity",
-    run: mutual,
-};
-
-fn mutual(trial: &mut Trial) -> Result<()> {
-    serve(trial)?;
-    let (trust, identity) = (
-        published("client", "ca.pem"),
-        published("client", "combined.pem"),
-    );
-    let curl = [
-        "curl",
-        "--silent",
-        "--show-error",
-        "--cacert",
-        &trust,
-        "https://127.0.0.1:8443/whoami",
-    ];
-    let presented = ["--cert", &identity];
-    let known = trial.attempt(&[&curl[..], trial.choose(&presented, &[])].concat())?;
-    expect(
-        known.stdout.contains("spiffe://example.internal/client"),
-        "the caller's identity",
-        known.output(),
-    )?;
-    let anonymous = trial.attempt(&curl)?;
-    expect(
-        !anonymous.succeeded(),
-        "a caller without a certificate refused",
-        anonymous.output(),
-    )?;
-    let health = trial.run(&[
-        "curl",
-        "--silent",
-        "--fail",
-        "http://127.0.0.1:8081/healthz",
-    ])?;
-    expect(
-        !health.is_empty(),
-        "an answer of the health listener",
-        "nothing",
-    )
 }
 
 const REFUSES: Scenario = Scenario {
