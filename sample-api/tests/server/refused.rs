@@ -1,5 +1,6 @@
-//! Who is not let in: that it hears why, and that nobody vouches for itself.
+//! Who is not let in, or not any more: that it hears why, that nobody vouches for itself, and that nobody slips through.
 
+use std::fs;
 use std::time::{Duration, SystemTime};
 
 use rcgen::ExtendedKeyUsagePurpose::ClientAuth;
@@ -7,10 +8,11 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, SanType}
 use renewd_sample_api::metrics::Handshake;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use crate::client::{Client, Http, unresumed};
-use crate::site::{Pair, Running, Site, WEB};
+use crate::site::{DEADLINE, Pair, Running, Site, WEB};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_refused_hears_why_in_the_middle_of_its_request() {
@@ -77,4 +79,41 @@ async fn nobody_vouches_for_itself() {
             .await;
     }
     assert_eq!(running.mtls.metrics().handshakes(Handshake::Full), 0);
+}
+
+#[tokio::test]
+async fn who_asks_while_the_policy_changes_is_sent_away_too() {
+    let site = Site::new();
+    let file = site.path().join("policy.toml");
+    let only = |caller| {
+        format!(
+            "[[role]]\nname = \"all\"\ncallers = [\"{caller}\"]\nmethods = [\"*\"]\npaths = [\"/**\"]\n"
+        )
+    };
+    fs::write(&file, only(WEB)).unwrap();
+    let running = Running::start_as(&site, |settings| settings.policy = Some(file.clone())).await;
+    let pair = site.authority.client(&[WEB]);
+    let config = unresumed(&site.authority, Some(&pair), Http::One);
+    let mut clients = Vec::new();
+    for _ in 0..100 {
+        clients.push(Client::raw(running.address, config.clone()).await);
+    }
+    running
+        .until("all are in", |mtls| {
+            mtls.metrics().handshakes(Handshake::Full) == 100
+        })
+        .await;
+    for client in &mut clients {
+        let request = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
+        client.write_all(request).await.unwrap();
+        client.flush().await.unwrap();
+    }
+    // Nothing that waits comes in between, so the requests are judged while the connections are.
+    fs::write(&file, only("spiffe://example.internal/ops")).unwrap();
+    running.mtls.rules().reload().await.unwrap();
+    for mut client in clients {
+        let mut answer = Vec::new();
+        let ended = timeout(DEADLINE, client.read_to_end(&mut answer)).await;
+        assert!(ended.is_ok(), "{}", String::from_utf8_lossy(&answer));
+    }
 }
