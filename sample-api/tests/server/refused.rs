@@ -117,3 +117,36 @@ async fn who_asks_while_the_policy_changes_is_sent_away_too() {
         assert!(ended.is_ok(), "{}", String::from_utf8_lossy(&answer));
     }
 }
+
+/// A connection over HTTP/1.1 on which nothing is ever said after the handshake.
+async fn silent(site: &Site, running: &Running) -> tokio_rustls::client::TlsStream<TcpStream> {
+    let pair = site.authority.client(&[WEB]);
+    let config = unresumed(&site.authority, Some(&pair), Http::One);
+    Client::raw(running.address, config).await
+}
+
+#[tokio::test]
+async fn who_has_shaken_hands_and_says_nothing_is_hung_up_on() {
+    let site = Site::new();
+    let running = Running::start_as(&site, |settings| {
+        settings.next_request = Duration::from_millis(300);
+    })
+    .await;
+    let mut tls = silent(&site, &running).await;
+    let end = timeout(DEADLINE, tls.read_to_end(&mut Vec::new())).await;
+    assert!(end.is_ok());
+}
+
+#[tokio::test]
+async fn who_never_asked_is_bidden_farewell_when_the_server_stops() {
+    let site = Site::new();
+    let running = Running::start(&site).await;
+    let mut tls = silent(&site, &running).await;
+    running
+        .until("in", |mtls| mtls.metrics().handshakes(Handshake::Full) == 1)
+        .await;
+    let drained = running.stop();
+    // An end without the farewell of TLS is an error.
+    tls.read_to_end(&mut Vec::new()).await.unwrap();
+    drained.await.unwrap();
+}

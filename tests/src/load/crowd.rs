@@ -11,7 +11,6 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::busy::late;
 use super::identity::Identity;
 use super::wire::{Fault, Origin, Protocol, Session};
 use super::{Files, LoadError};
@@ -19,11 +18,11 @@ use super::{Files, LoadError};
 /// Handshakes under way at once: a server's queue of connections that it has not accepted yet holds more.
 const AT_ONCE: usize = 64;
 /// What one connection or answer may take, with so many others before it.
-const DEADLINE: Duration = Duration::from_secs(8);
+const DEADLINE: Duration = Duration::from_secs(5);
 /// Descriptors that this process needs for other things.
 const OTHERS: u64 = 1024;
 
-/// The open connections; even ones speak HTTP/1.1, odd ones HTTP/2. Dropping it cuts them.
+/// The open connections; every tenth speaks HTTP/2. Dropping it cuts them.
 pub struct Crowd {
     origin: Arc<Origin>,
     sessions: Vec<Session>,
@@ -46,9 +45,9 @@ impl Crowd {
                 take(&mut arriving, &mut sessions, count).await?;
             }
             let (origin, identity) = (origin.clone(), identity.clone());
-            let protocol = match number % 2 {
-                0 => Protocol::Http1,
-                _ => Protocol::Http2,
+            let protocol = match number % 10 {
+                0 => Protocol::Http2,
+                _ => Protocol::Http1,
             };
             arriving.spawn(async move {
                 let mut session = Session::open(&origin, &identity, protocol).await?;
@@ -83,7 +82,10 @@ async fn take(
         Ok(Some(Ok(arrived))) => arrived,
         Ok(Some(Err(panicked))) => Err(Fault::because("a connection", panicked)),
         Ok(None) => return Ok(()),
-        Err(_) => Err(late("one more answer")),
+        Err(_) => Err(Fault::because(
+            "one more answer",
+            format_args!("none within {DEADLINE:?}"),
+        )),
     };
     sessions.push(arrived.map_err(|fault| LoadError::Crowd {
         open: sessions.len(),

@@ -237,6 +237,8 @@ impl Session {
     pub(super) async fn ended(&mut self) -> Result<(), Fault> {
         match (&mut self.driver).await {
             Ok(Ok(())) => Ok(()),
+            // So it calls the proper end of a connection on which nothing was ever asked.
+            Ok(Err(error)) if error.is_incomplete_message() => Ok(()),
             Ok(Err(error)) => Err(Fault {
                 unserved: has_crossed(&error),
                 ..Fault::at("cut", &error)

@@ -142,12 +142,7 @@ fn restarts(trial: &mut Trial) -> Result<()> {
         "renewd-sample-api",
     ])?;
     expect(version.ends_with("+newer"), "the newer version", version)?;
-    let report = idle.stop()?;
-    expect(
-        report.failed_requests == 0 && report.requests > 40,
-        "idle callers: no failed request",
-        format_args!("{report:?}"),
-    )?;
+    expect_unharmed("the idle callers", &idle.stop()?)?;
     let report = callers.stop()?;
     expect_unharmed("the callers", &report)?;
     // Else nothing was tried.
@@ -161,7 +156,7 @@ fn restarts(trial: &mut Trial) -> Result<()> {
 const IDLE: Scenario = Scenario {
     name: "ten_thousand_idle_connections_live_through_a_rotation",
     disk: Disk::Installed,
-    fault: "the unit may open 4096 files",
+    fault: "the unit may open 1024 files",
     red: "the next one failed",
     run: idle,
 };
@@ -169,7 +164,7 @@ const IDLE: Scenario = Scenario {
 const MANY: usize = 10_000;
 
 fn idle(trial: &mut Trial) -> Result<()> {
-    trial.sabotage(|machine| machine.drop_in(SAMPLE_API, "[Service]\nLimitNOFILE=4096\n"))?;
+    trial.sabotage(|machine| machine.drop_in(SAMPLE_API, "[Service]\nLimitNOFILE=1024\n"))?;
     sample_api::serve(trial)?;
     let kept = Kept::start(trial, callers::files_of(trial, "client"), MANY)?;
     let before = trial.published_serial("api")?;
