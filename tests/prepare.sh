@@ -26,14 +26,24 @@ need lintian lintian
 need rpmlint rpmlint
 need rpm rpm
 [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || packages="$packages debian-archive-keyring"
-[ -n "$packages" ] || exit 0
-
-as_root=
-if [ "$(id -u)" != 0 ]; then
-    command -v sudo >/dev/null && sudo -n true 2>/dev/null || { echo "as root: apt-get install$packages" >&2; exit 1; }
-    as_root=sudo
+python3 -c 'import ensurepip, venv' 2>/dev/null || packages="$packages python3-venv"
+if [ -n "$packages" ]; then
+    as_root=
+    if [ "$(id -u)" != 0 ]; then
+        command -v sudo >/dev/null && sudo -n true 2>/dev/null || { echo "as root: apt-get install$packages" >&2; exit 1; }
+        as_root=sudo
+    fi
+    command -v apt-get >/dev/null || { echo "this host has no apt-get; install what Debian calls:$packages" >&2; exit 1; }
+    $as_root apt-get update --quiet
+    # shellcheck disable=SC2086
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends $packages
 fi
-command -v apt-get >/dev/null || { echo "this host has no apt-get; install what Debian calls:$packages" >&2; exit 1; }
-$as_root apt-get update --quiet
-# shellcheck disable=SC2086
-$as_root env DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends $packages
+
+# The scanner, apart from the host's own Python packages. The list beside it says that it is whole.
+scanner=${CARGO_TARGET_DIR:-target}/sslyze
+if ! cmp --quiet tests/sslyze.txt "$scanner/installed.txt"; then
+    rm -rf "$scanner"
+    python3 -m venv "$scanner"
+    "$scanner/bin/pip" install --quiet --disable-pip-version-check --only-binary :all: --no-binary sslyze --no-deps --requirement tests/sslyze.txt
+    cp tests/sslyze.txt "$scanner/installed.txt"
+fi

@@ -44,7 +44,7 @@ mod shake;
 
 use end::End;
 use rest::{Look, Rest};
-use shake::{TOO_LONG, arrive, shake};
+use shake::{Refused, TOO_LONG, arrive, hear_out, shake};
 
 /// An idle HTTP/2 connection is asked whether anybody is there, and closed if nobody answers.
 const PING_EVERY: Duration = Duration::from_secs(30);
@@ -61,9 +61,9 @@ pub(crate) async fn connection(tcp: TcpStream, address: SocketAddr, faces: Faces
     let deadline = begun + faces.first().settings().handshake;
     let (mtls, arrived) = match arrive(tcp, &faces, deadline).await {
         (mtls, Ok(arrived)) => (mtls.clone(), arrived),
-        (mtls, Err((how, reason))) => {
-            mtls.metrics().handshake(how, begun.elapsed());
-            return refuse(address, how, &reason);
+        (mtls, Err(refused)) => {
+            mtls.metrics().handshake(refused.0, begun.elapsed());
+            return Box::pin(refuse(address, refused)).await;
         }
     };
     // Taken once: this connection keeps it, whatever is swapped in later.
@@ -73,16 +73,17 @@ pub(crate) async fn connection(tcp: TcpStream, address: SocketAddr, faces: Faces
     let (how, shaken) = match timeout_at(deadline, Box::pin(shake(arrived, &served))).await {
         Ok(Ok((tls, handshake))) => match seat(&mtls, &served, &tls, handshake) {
             Ok((how, seated)) => (how, Ok((tls, seated))),
-            Err((how, reason)) => (how, Err(reason)),
+            Err((how, reason)) => (how, Err((reason, None))),
         },
-        Ok(Err((how, error))) => (how, Err(error.to_string())),
-        Err(_) => (Handshake::Timeout, Err(TOO_LONG.to_owned())),
+        Ok(Err((how, error, told))) => (how, Err((error.to_string(), told))),
+        Err(_) => (Handshake::Timeout, Err((TOO_LONG.to_owned(), None))),
     };
     drop(shaking);
     mtls.metrics().handshake(how, begun.elapsed());
     let (tls, seated) = match shaken {
         Ok(shaken) => shaken,
-        Err(reason) => return refuse(address, how, &reason),
+        // Boxed, as above.
+        Err((reason, told)) => return Box::pin(refuse(address, (how, reason, told))).await,
     };
     let seat = &seated.seat;
     match &seat.peer().identity {
@@ -114,12 +115,15 @@ pub(crate) async fn connection(tcp: TcpStream, address: SocketAddr, faces: Faces
     }
 }
 
-fn refuse(address: SocketAddr, how: Handshake, reason: &str) {
+async fn refuse(address: SocketAddr, (how, reason, told): Refused<String>) {
     match how {
         Handshake::Abandoned => debug!(client = %address, "handshake not finished: {reason}"),
         how => {
             tell!(HANDSHAKE_REFUSED, client = %address, result = how.word(), "handshake refused: {reason}")
         }
+    }
+    if let Some(tcp) = told {
+        hear_out(tcp).await;
     }
 }
 

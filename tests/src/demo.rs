@@ -23,7 +23,7 @@ pub use sabotage::Sabotage;
 pub use verdict::{Check, Facts, Numbers, Outcome, Rotation, Verdict};
 pub use view::Style;
 
-use crate::load::{Files, Load, Plan};
+use crate::load::{Ends, Files, Load, Plan};
 use control::Control;
 use error::Step;
 use place::Place;
@@ -129,7 +129,9 @@ impl Stage {
             connections: CONNECTIONS,
             streams: STREAMS,
             rate: RATE,
+            stream_seconds: 1,
             handshake_every: HANDSHAKE_EVERY,
+            ends: Ends::AreLosses,
         })?;
         load.ready(SOON).await?;
 

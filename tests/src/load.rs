@@ -2,10 +2,12 @@
 //!
 //! It owns the view from outside: what a server's callers see while a certificate rotates.
 //! It must never be lenient: a connection that it did not close itself is a dropped one, and an
-//! answer that it did not get in full is a failed request. Its neighbour is [`crate::demo`],
-//! which tells it when a rotation is under way and judges what it reports.
+//! answer that it did not get in full is a failed request; what it forgives a server that is
+//! restarted is in [`Ends`], and counted. Its neighbour is [`crate::demo`], which tells it when a
+//! rotation is under way and judges what it reports.
 
 mod busy;
+mod crowd;
 mod fresh;
 mod identity;
 mod report;
@@ -22,6 +24,7 @@ use hyper::Uri;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+pub use crowd::Crowd;
 pub use identity::{Files, IdentityError};
 pub use report::{FreshLeaf, Leaf, Report};
 pub use tally::Tally;
@@ -41,12 +44,27 @@ pub struct Plan {
     pub files: Files,
     /// Kept connections in all; even ones speak HTTP/1.1, odd ones HTTP/2.
     pub connections: usize,
-    /// How many of the kept connections read slow answers (`/stream?seconds=1`) instead.
+    /// How many of the kept connections read slow answers (`/stream`) instead.
     pub streams: usize,
+    /// How long each slow answer takes, in seconds.
+    pub stream_seconds: u64,
     /// Requests per second over all busy connections together; 0 asks as fast as it is answered.
     pub rate: u32,
     /// Time between two fresh handshakes.
     pub handshake_every: Duration,
+    /// What a kept connection's end by the server means.
+    pub ends: Ends,
+}
+
+/// What it means when the server ends a kept connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ends {
+    /// A loss, whatever came before.
+    AreLosses,
+    /// Nothing, if it is in good order: closed as TLS and HTTP say it is done, and no request left behind that the
+    /// server may have begun. A request that met the end is asked once more on a new connection, as browsers and
+    /// libraries do with a GET, and counted as asked again. For a server that is restarted.
+    InGoodOrder,
 }
 
 /// What keeps a load from starting.
@@ -63,6 +81,25 @@ pub enum LoadError {
     /// The files make no client.
     #[error("the client has no identity to present")]
     Identity(#[from] IdentityError),
+    /// A connection of many was not answered.
+    #[error("with {open} of {count} connections open, the next one failed: {fault}")]
+    Crowd {
+        /// Connections that had been answered.
+        open: usize,
+        /// Connections asked for.
+        count: usize,
+        /// What went wrong.
+        fault: String,
+    },
+    /// This process may not have so many connections.
+    #[error("this process cannot have {wanted} open files")]
+    Descriptors {
+        /// Files needed.
+        wanted: u64,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
     /// Not every connection was answered in time.
     #[error("after {after:?} only {ready} of {connections} connections had been answered{faults}")]
     NotReady {
@@ -109,6 +146,7 @@ impl Load {
                     Protocol::Http2
                 },
                 task: busy::task_of(slot, plan),
+                ends: plan.ends,
                 origin: Arc::clone(&origin),
                 identity: Arc::clone(&identity),
                 tally: Arc::clone(&tally),
@@ -129,7 +167,7 @@ impl Load {
         })
     }
 
-    /// Waits until every connection has been answered at least once.
+    /// Waits until every connection has had an answer, or the beginning of a slow one.
     ///
     /// # Errors
     ///

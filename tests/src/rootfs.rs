@@ -36,6 +36,9 @@ const CONTENT: &[&str] = &[
     "libtss2-tcti-swtpm0",
     "libtss2-esys-3.0.2-0",
     "libtss2-rc0",
+    // Clients of the sample API besides curl and openssl; the second one is written in Go.
+    "python3",
+    "prometheus-blackbox-exporter",
     // For the .rpm, and for the AppArmor snippets of the .deb.
     "rpm",
     "apparmor",
@@ -55,7 +58,7 @@ echo renewd-test > "$1/etc/hostname"
 printf '127.0.0.1 localhost\n127.0.1.1 renewd-test\n::1 localhost\n' > "$1/etc/hosts"
 mkdir -p "$1/var/log/journal"
 rm -f "$1/etc/nginx/sites-enabled/default"
-systemctl --quiet --root="$1" disable nginx.service
+systemctl --quiet --root="$1" disable nginx.service prometheus-blackbox-exporter.service
 systemctl --quiet --root="$1" mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer \
     console-getty.service apparmor.service selinux-autorelabel-mark.service
 "#;

@@ -24,14 +24,17 @@ const TLS_HANDSHAKE: u8 = 0x16;
 /// What a client that speaks plain HTTP is told.
 const PLAIN: &str = r#"{"title":"Bad Request","status":400,"detail":"this port speaks HTTPS with client certificates; use an https:// URL"}"#;
 
-/// How long a client that was told so may take to close.
-const PLAIN_LINGERS: Duration = Duration::from_secs(1);
+/// How long a client that was told why it is refused may take to close.
+const LINGERS: Duration = Duration::from_secs(1);
 
 /// Why a handshake ended that had not come to its end in time.
 pub(super) const TOO_LONG: &str = "it took too long";
 
 /// Boxed: it is more than a kilobyte, and is handed on several times.
 pub(super) type Shaken = (Box<TlsStream<TcpStream>>, tickets::Handshake);
+
+/// How a handshake failed and why; with the connection of a client that was told so, for [`hear_out`].
+pub(super) type Refused<E = io::Error> = (Handshake, E, Option<TcpStream>);
 
 /// A client from which as much was read as was needed to choose its face.
 pub(super) enum Arrived {
@@ -46,7 +49,7 @@ pub(super) async fn arrive(
     tcp: TcpStream,
     faces: &Faces,
     deadline: Instant,
-) -> (&Arc<MutualTls>, Result<Arrived, (Handshake, String)>) {
+) -> (&Arc<MutualTls>, Result<Arrived, Refused<String>>) {
     let first = faces.first();
     if faces.is_one() {
         return (first, Ok(Arrived::Silent(tcp)));
@@ -57,61 +60,80 @@ pub(super) async fn arrive(
             let meant = faces.choose(hello.client_hello().server_name());
             (meant, Ok(Arrived::Hello(hello)))
         }
-        Ok(Err((how, error))) => (first, Err((how, error.to_string()))),
-        Err(_) => (first, Err((Handshake::Timeout, TOO_LONG.to_owned()))),
+        Ok(Err((how, error, told))) => (first, Err((how, error.to_string(), told))),
+        Err(_) => (first, Err((Handshake::Timeout, TOO_LONG.to_owned(), None))),
     }
 }
 
 /// Shakes hands, or says how that failed.
-pub(super) async fn shake(
-    arrived: Arrived,
-    served: &Served,
-) -> Result<Shaken, (Handshake, io::Error)> {
+pub(super) async fn shake(arrived: Arrived, served: &Served) -> Result<Shaken, Refused> {
     let config = served.config.clone();
     let (tls, handshake) = match arrived {
         Arrived::Silent(tcp) => {
             let tcp = spoken_to(tcp).await?;
-            tickets::Handshake::run(TlsAcceptor::from(config).accept(tcp)).await
+            let shaking = TlsAcceptor::from(config).accept(tcp).into_fallible();
+            tickets::Handshake::run(shaking).await
         }
         // In a future of its own: the ticket is looked at when the configuration is handed over.
         Arrived::Hello(hello) => {
-            tickets::Handshake::run(async { hello.into_stream(config).await }).await
+            tickets::Handshake::run(async { hello.into_stream(config).into_fallible().await }).await
         }
     };
     tls.map(|tls| (Box::new(tls), handshake))
-        .map_err(|error| (refusal(&error), error))
+        .map_err(|(error, tcp)| match refusal(&error) {
+            Handshake::Abandoned => (Handshake::Abandoned, error, None),
+            // The alert is on its way.
+            how => (how, error, Some(tcp)),
+        })
 }
 
 /// Reads a client's first message, which names the server that it means.
-async fn hello(tcp: TcpStream) -> Result<Box<StartHandshake<TcpStream>>, (Handshake, io::Error)> {
+async fn hello(tcp: TcpStream) -> Result<Box<StartHandshake<TcpStream>>, Refused> {
     let tcp = spoken_to(tcp).await?;
     let hello = LazyConfigAcceptor::new(Acceptor::default(), tcp).await;
     hello
         .map(Box::new)
-        .map_err(|error| (refusal(&error), error))
+        .map_err(|error| (refusal(&error), error, None))
 }
 
 /// A client that has begun to speak, and not plain HTTP.
-async fn spoken_to(mut tcp: TcpStream) -> Result<TcpStream, (Handshake, io::Error)> {
+async fn spoken_to(mut tcp: TcpStream) -> Result<TcpStream, Refused> {
     // Without it the first response waits 40 ms for an acknowledgement that the client delays.
     let _ = tcp.set_nodelay(true);
-    let abandoned = |error| (Handshake::Abandoned, error);
+    let abandoned = |error| (Handshake::Abandoned, error, None);
     let mut first = [0];
     if tcp.peek(&mut first).await.map_err(abandoned)? == 0 {
         return Err(abandoned(io::ErrorKind::UnexpectedEof.into()));
     }
     if first[0] != TLS_HANDSHAKE && first[0].is_ascii_uppercase() {
-        let told = timeout(PLAIN_LINGERS, tell_plain(&mut tcp)).await;
+        let told = timeout(LINGERS, tell_plain(&mut tcp)).await;
         let error = match told {
             Ok(Err(error)) => error,
             Ok(Ok(())) | Err(_) => io::Error::other("plain HTTP"),
         };
-        return Err((Handshake::PlainHttp, error));
+        return Err((Handshake::PlainHttp, error, Some(tcp)));
     }
     Ok(tcp)
 }
 
-/// Reads what is there before closing: a reset would take the answer away.
+/// Lets a client read why it was refused: says that there is nothing more to come, and takes in what the client sends
+/// that has not heard so yet. Were the connection closed at once, the reset would take away what it was told; and to a
+/// client of TLS 1.3 the handshake is over before its certificate is judged, so it is in the middle of its request.
+pub(super) async fn hear_out(mut tcp: TcpStream) {
+    let heard = async {
+        tcp.shutdown().await?;
+        let mut buffer = [0; 4096];
+        for _ in 0..16 {
+            if tcp.read(&mut buffer).await? == 0 {
+                break;
+            }
+        }
+        io::Result::Ok(())
+    };
+    // Who does not close has been told all the same.
+    let _ = timeout(LINGERS, heard).await;
+}
+
 async fn tell_plain(tcp: &mut TcpStream) -> io::Result<()> {
     let mut buffer = [0; 4096];
     let _ = tcp.read(&mut buffer).await?;
@@ -119,14 +141,7 @@ async fn tell_plain(tcp: &mut TcpStream) -> io::Result<()> {
         "HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{PLAIN}",
         PLAIN.len()
     );
-    tcp.write_all(answer.as_bytes()).await?;
-    tcp.shutdown().await?;
-    for _ in 0..16 {
-        if tcp.read(&mut buffer).await? == 0 {
-            break;
-        }
-    }
-    Ok(())
+    tcp.write_all(answer.as_bytes()).await
 }
 
 fn refusal(error: &io::Error) -> Handshake {

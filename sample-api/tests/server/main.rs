@@ -10,6 +10,7 @@ mod limits;
 mod lists;
 mod live;
 mod policy;
+mod refused;
 mod reload;
 mod rest;
 mod shown;

@@ -10,7 +10,7 @@ use super::client::Way;
 use super::pki::Pki;
 use super::server::Server;
 use crate::failure::{Failure, Result};
-use crate::load::{Load, Plan as LoadPlan};
+use crate::load::{Ends, Load, Plan as LoadPlan};
 
 /// Requests per second of each connection.
 const RATE: usize = 10;
@@ -55,7 +55,9 @@ pub(super) async fn run(plan: &Plan, server: &mut Server, pki: &Pki) -> Result<R
         connections: plan.busy,
         streams: 0,
         rate: u32::try_from(plan.busy * RATE).unwrap_or(u32::MAX),
+        stream_seconds: 1,
         handshake_every: FRESH_EVERY,
+        ends: Ends::AreLosses,
     })
     .map_err(|error| refused(&error))?;
     load.ready(DEADLINE)

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use hyper::Uri;
-use renewd_tests::load::{Files, Load, LoadError, Plan, Report};
+use renewd_tests::load::{Ends, Files, Load, LoadError, Plan, Report};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Keep connections busy over mutual TLS, shake hands afresh beside them, and report.
@@ -97,7 +97,9 @@ async fn run(arguments: &Arguments) -> Result<Report, LoadError> {
         connections: arguments.connections,
         streams: arguments.streams.min(arguments.connections),
         rate: arguments.rate,
+        stream_seconds: 1,
         handshake_every: Duration::from_millis(arguments.handshake_every),
+        ends: Ends::AreLosses,
     })?;
     if let Some(directory) = &arguments.published {
         load.watch_published(directory);

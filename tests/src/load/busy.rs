@@ -11,9 +11,9 @@ use tokio::time::timeout;
 use super::identity::Identity;
 use super::tally::Tally;
 use super::wire::{Fault, Origin, Protocol, Session};
-use super::{Plan, Stop};
+use super::{Ends, Plan, Stop};
 
-/// Longer than any answer asked for takes; an answer that is later than this has failed.
+/// An answer that is later than this has failed; a slow one has its own duration besides.
 pub(super) const DEADLINE: Duration = Duration::from_secs(8);
 /// How long a connection may take to close, or to turn out closed after a request failed.
 pub(super) const FAREWELL: Duration = Duration::from_secs(1);
@@ -25,14 +25,14 @@ const RETRY: Duration = Duration::from_millis(100);
 pub(super) enum Task {
     /// Quick requests, one due per interval (zero: at once); latencies are recorded.
     Ask(Duration),
-    /// Slow answers, one after the other.
-    Stream,
+    /// Slow answers of so many seconds, one after the other.
+    Stream(u64),
 }
 
 /// The streams are spread over both protocols, from the last slot backwards.
 pub(super) fn task_of(slot: usize, plan: &Plan) -> Task {
     if slot + plan.streams >= plan.connections {
-        return Task::Stream;
+        return Task::Stream(plan.stream_seconds);
     }
     let busy = u32::try_from(plan.connections - plan.streams).unwrap_or(u32::MAX);
     Task::Ask(if plan.rate == 0 {
@@ -47,19 +47,37 @@ pub(super) struct Connection {
     pub(super) slot: usize,
     pub(super) protocol: Protocol,
     pub(super) task: Task,
+    pub(super) ends: Ends,
     pub(super) origin: Arc<Origin>,
     pub(super) identity: Arc<Identity>,
     pub(super) tally: Arc<Tally>,
     pub(super) stop: Stop,
 }
 
+/// How the use of a connection came to its end.
+enum Used {
+    /// Stopped or lost; what there was to tell has been told.
+    Up,
+    /// Closed by a server that may do so. A request that it left unserved began then, and is to be asked again.
+    Closed(Option<Instant>),
+}
+
 /// Keeps one connection busy until stopped; opens a new one for each that is lost.
 pub(super) async fn keep_busy(mut connection: Connection) {
     let mut stop = connection.stop.clone();
+    let mut owed = None;
     loop {
         match connection.open().await {
-            Ok(session) => connection.use_up(session).await,
-            Err(fault) => connection.tally.failed(&fault.0),
+            Ok(session) => {
+                if let Used::Closed(unserved) = connection.use_up(session, owed.take()).await {
+                    owed = unserved;
+                    continue;
+                }
+            }
+            Err(fault) => {
+                owed = None;
+                connection.tally.failed(&fault.text);
+            }
         }
         // Reached only after a loss or at the stop.
         tokio::select! {
@@ -78,24 +96,42 @@ impl Connection {
             .unwrap_or_else(|_| Err(late("handshake")))
     }
 
-    /// Asks until stopped (then closes) or until the connection or a request is lost.
-    async fn use_up(&mut self, mut session: Session) {
+    /// Asks until stopped (then closes) or until the connection or a request is lost; first of all what another
+    /// connection has left unserved.
+    async fn use_up(&mut self, mut session: Session, mut owed: Option<Instant>) -> Used {
+        let may_end = self.ends == Ends::InGoodOrder;
         let mut due = Instant::now() + self.offset();
+        let (path, within) = self.question();
         loop {
-            let began = tokio::select! {
-                biased;
-                () = self.stop.told() => return session.close().await,
-                fault = session.ended() => return self.tally.dropped(&fault.0),
-                began = reached(due) => began,
+            let again = owed.is_some();
+            let began = match owed.take() {
+                Some(began) => began,
+                None => tokio::select! {
+                    biased;
+                    () = self.stop.told() => {
+                        session.close().await;
+                        return Used::Up;
+                    }
+                    end = session.ended() => return self.told(end),
+                    began = reached(due) => began,
+                },
             };
             let epoch = self.tally.epoch();
-            let answered = timeout(DEADLINE, session.get(&self.origin, self.path())).await;
-            if let Err(fault) = answered.unwrap_or_else(|_| Err(late("answer"))) {
-                self.tally.failed(&fault.0);
-                if let Ok(fault) = timeout(FAREWELL, session.ended()).await {
-                    self.tally.dropped(&fault.0);
+            if let Err(fault) = self.ask(&mut session, &path, within).await {
+                let end = timeout(FAREWELL, session.ended()).await;
+                let in_good_order = match &end {
+                    Ok(Ok(())) => true,
+                    Ok(Err(end)) => end.unserved,
+                    Err(_) => false,
+                };
+                // Once only: a server that leaves the same request unserved twice has lost it.
+                if may_end && fault.unserved && in_good_order && !again {
+                    self.tally.ended();
+                    self.tally.asked_again();
+                    return Used::Closed(Some(began));
                 }
-                return;
+                self.tally.failed(&fault.text);
+                return end.map_or(Used::Up, |end| self.told(end));
             }
             match self.task {
                 Task::Ask(every) => {
@@ -105,9 +141,40 @@ impl Connection {
                         due = Instant::now();
                     }
                 }
-                Task::Stream => self.tally.streamed(self.slot),
+                Task::Stream(_) => self.tally.streamed(self.slot),
             }
         }
+    }
+
+    /// The server has ended the connection, with nothing under way.
+    fn told(&self, end: Result<(), Fault>) -> Used {
+        match end {
+            Ok(()) if self.ends == Ends::InGoodOrder => {
+                self.tally.ended();
+                return Used::Closed(None);
+            }
+            Ok(()) => self.tally.dropped(self.slot, "closed by the server"),
+            Err(fault) => self.tally.dropped(self.slot, &fault.text),
+        }
+        Used::Up
+    }
+
+    /// What is asked for, and how long the answer may take.
+    fn question(&self) -> (String, Duration) {
+        match self.task {
+            Task::Ask(_) => (self.origin.path.clone(), DEADLINE),
+            Task::Stream(seconds) => (
+                format!("/stream?seconds={seconds}"),
+                DEADLINE + Duration::from_secs(seconds),
+            ),
+        }
+    }
+
+    async fn ask(&self, session: &mut Session, path: &str, within: Duration) -> Result<(), Fault> {
+        let answered = session.get(&self.origin, path, || self.tally.begun(self.slot));
+        timeout(within, answered)
+            .await
+            .unwrap_or_else(|_| Err(late("answer")))
     }
 
     /// Spreads the connections over one interval, so that they do not ask in step.
@@ -117,14 +184,7 @@ impl Connection {
                 let connections = u32::try_from(self.tally.connections()).unwrap_or(u32::MAX);
                 every * u32::try_from(self.slot).unwrap_or(0) / connections.max(1)
             }
-            Task::Stream => Duration::ZERO,
-        }
-    }
-
-    fn path(&self) -> &str {
-        match self.task {
-            Task::Ask(_) => &self.origin.path,
-            Task::Stream => "/stream?seconds=1",
+            Task::Stream(_) => Duration::ZERO,
         }
     }
 }
@@ -142,5 +202,5 @@ pub(super) async fn reached(due: Instant) -> Instant {
 }
 
 pub(super) fn late(step: &str) -> Fault {
-    Fault(format!("{step}: none within {DEADLINE:?}"))
+    Fault::because(step, format_args!("none within {DEADLINE:?}"))
 }

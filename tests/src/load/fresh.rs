@@ -37,7 +37,7 @@ pub(super) async fn keep_shaking(mut fresh: Fresh) {
         if let Err(fault) = outcome.unwrap_or_else(|_| Err(late("fresh handshake"))) {
             fresh
                 .tally
-                .failed_handshake(&format!("fresh connection: {}", fault.0));
+                .failed_handshake(&format!("fresh connection: {}", fault.text));
         }
     }
 }
@@ -49,7 +49,7 @@ impl Fresh {
         let began = Instant::now();
         let mut session = Session::open(&self.origin, &self.identity, Protocol::Http1).await?;
         self.tally.saw_leaf(&session.leaf, began);
-        session.get(&self.origin, &self.origin.path).await?;
+        session.get(&self.origin, &self.origin.path, || ()).await?;
         self.tally.answered_fresh();
         session.close().await;
         Ok(())

@@ -47,8 +47,15 @@ pub struct Report {
     pub streams: u64,
     /// Requests and connection attempts that ended without a complete 200.
     pub failed_requests: u64,
-    /// Kept connections that the server ended.
+    /// Kept connections that the server ended, and should not have.
     pub dropped_connections: u64,
+    /// Those of `connections` that were dropped, each once, however often it was opened again and dropped again.
+    pub lost_connections: usize,
+    /// Requests that met the end of a connection before anything was answered, and were asked once more; only where a
+    /// server may end connections in good order.
+    pub requests_asked_again: u64,
+    /// Kept connections that such a server ended in good order.
+    pub ended_connections: u64,
     /// Fresh handshakes that showed a leaf.
     pub handshakes: u64,
     /// Fresh connections that failed, counted in `failed_requests` too.

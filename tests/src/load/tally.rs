@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,13 @@ pub struct Tally {
     /// Odd while a rotation is under way; any change means that one began or ended.
     epoch: AtomicU64,
     per_connection: Vec<AtomicU64>,
+    /// Which kept connections have had the beginning of an answer.
+    begun: Vec<AtomicBool>,
+    /// Which of them were lost at least once.
+    lost: Vec<AtomicBool>,
     requests: AtomicU64,
+    repeated: AtomicU64,
+    ended: AtomicU64,
     failed: AtomicU64,
     dropped: AtomicU64,
     streams: AtomicU64,
@@ -50,7 +56,11 @@ impl Tally {
             started: Instant::now(),
             epoch: AtomicU64::new(0),
             per_connection: (0..connections).map(|_| AtomicU64::new(0)).collect(),
+            begun: flags(connections),
+            lost: flags(connections),
             requests: AtomicU64::new(0),
+            repeated: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             streams: AtomicU64::new(0),
@@ -108,6 +118,9 @@ impl Tally {
             streams: self.streams.load(Ordering::Relaxed),
             failed_requests: self.failed.load(Ordering::Relaxed),
             dropped_connections: self.dropped.load(Ordering::Relaxed),
+            lost_connections: count(&self.lost),
+            requests_asked_again: self.repeated.load(Ordering::Relaxed),
+            ended_connections: self.ended.load(Ordering::Relaxed),
             handshakes: self.handshakes.load(Ordering::Relaxed),
             failed_handshakes: self.failed_handshakes.load(Ordering::Relaxed),
             distinct_leaves_seen: seen.leaves.len(),
@@ -122,12 +135,13 @@ impl Tally {
         self.per_connection.len()
     }
 
-    /// Kept connections that have not been answered yet.
+    /// Kept connections that have not had the beginning of an answer yet.
     pub(super) fn silent(&self) -> usize {
-        self.per_connection
-            .iter()
-            .filter(|n| n.load(Ordering::Relaxed) == 0)
-            .count()
+        self.connections() - count(&self.begun)
+    }
+
+    pub(super) fn begun(&self, slot: usize) {
+        self.begun[slot].store(true, Ordering::Relaxed);
     }
 
     pub(super) fn epoch(&self) -> u64 {
@@ -167,9 +181,20 @@ impl Tally {
         self.failed(fault);
     }
 
-    pub(super) fn dropped(&self, fault: &str) {
+    pub(super) fn dropped(&self, slot: usize, fault: &str) {
+        self.lost[slot].store(true, Ordering::Relaxed);
         self.dropped.fetch_add(1, Ordering::Relaxed);
         self.keep_fault(&format!("dropped connection: {fault}"));
+    }
+
+    /// A kept connection was closed in good order, by a server that may do so.
+    pub(super) fn ended(&self) {
+        self.ended.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A request met such an end, and is asked once more.
+    pub(super) fn asked_again(&self) {
+        self.repeated.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn saw_leaf(&self, der: &[u8], began: Instant) {
@@ -253,6 +278,15 @@ impl Drop for Rotating<'_> {
     fn drop(&mut self) {
         self.0.epoch.fetch_add(1, Ordering::SeqCst);
     }
+}
+
+fn flags(connections: usize) -> Vec<AtomicBool> {
+    (0..connections).map(|_| AtomicBool::new(false)).collect()
+}
+
+fn count(flags: &[AtomicBool]) -> usize {
+    let set = flags.iter().filter(|flag| flag.load(Ordering::Relaxed));
+    set.count()
 }
 
 /// Microseconds, from 1 µs to a minute, to three digits.

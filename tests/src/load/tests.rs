@@ -19,7 +19,9 @@ fn plan(server: &Server) -> Plan {
         connections: 10,
         streams: 2,
         rate: 500,
+        stream_seconds: 1,
         handshake_every: Duration::from_millis(10),
+        ends: Ends::AreLosses,
     }
 }
 
@@ -99,6 +101,79 @@ async fn connections_that_the_server_ends_are_dropped_ones() {
         tally.until(SOON, || tally.requests() > until).await,
         "requests go on"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ends_in_good_order_are_no_losses_where_they_may_be() {
+    let server = Server::start().await;
+    let load = Load::start(&forgiving(&server)).expect("start");
+    load.ready(SOON).await.expect("ready");
+    let tally = load.tally();
+    for _ in 0..5 {
+        let before = tally.report().ended_connections;
+        server.end_connections_in_good_order();
+        let answered = tally.requests();
+        let all =
+            || tally.report().ended_connections >= before + 10 && tally.requests() > answered + 200;
+        assert!(tally.until(SOON, all).await, "{:?}", tally.report());
+    }
+    let report = load.stop().await;
+    assert_eq!(
+        (report.failed_requests, report.dropped_connections),
+        (0, 0),
+        "{report:?}"
+    );
+    assert!(report.requests_asked_again <= report.ended_connections);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cut_is_a_loss_even_where_connections_may_end() {
+    let server = Server::start().await;
+    let load = Load::start(&forgiving(&server)).expect("start");
+    load.ready(SOON).await.expect("ready");
+    server.end_connections();
+    let tally = load.tally();
+    // Some may have been writing at that moment, and cannot tell.
+    let noticed = || tally.report().lost_connections >= 5;
+    assert!(tally.until(SOON, noticed).await, "{:?}", tally.report());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_is_left_unserved_twice_is_lost() {
+    let server = Server::start().await;
+    let load = Load::start(&forgiving(&server)).expect("start");
+    load.ready(SOON).await.expect("ready");
+    server.misbehave(Misbehaviour::Leaves);
+    server.end_connections_in_good_order();
+    let tally = load.tally();
+    let lost = || {
+        let report = tally.report();
+        report.requests_asked_again > 0 && report.failed_requests > 0
+    };
+    assert!(tally.until(SOON, lost).await, "{:?}", tally.report());
+}
+
+fn forgiving(server: &Server) -> Plan {
+    Plan {
+        ends: Ends::InGoodOrder,
+        // This server does not wait for the first request of a connection, as a good one does.
+        handshake_every: Duration::from_secs(3600),
+        ..plan(server)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crowd_is_open_until_the_server_ends_it() {
+    let server = Server::start().await;
+    let url = plan(&server).url;
+    let gathered = Crowd::gather(&url, server.client_files(), 200).await;
+    let mut crowd = gathered
+        .map_err(|error| error.to_string())
+        .expect("a crowd");
+    server.serve_leaf(2);
+    assert_eq!(crowd.ask_all().await, 200);
+    server.end_connections();
+    assert!(crowd.ask_all().await < 200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

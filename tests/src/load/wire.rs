@@ -4,6 +4,7 @@
 //! Its neighbours are [`super::busy`] and [`super::fresh`], which decide what an end means.
 
 use std::fmt::Display;
+use std::io::ErrorKind;
 
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Bytes;
@@ -61,9 +62,14 @@ impl Origin {
     }
 }
 
-/// Why a request was not answered, or not as it should be, in one line.
+/// Why a request was not answered, or not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fault(pub(super) String);
+pub(super) struct Fault {
+    /// In one line.
+    pub(super) text: String,
+    /// It may be that the connection ended in good order before a byte of the answer: whoever may ask twice may ask again.
+    pub(super) unserved: bool,
+}
 
 impl Fault {
     fn at(step: &str, error: &dyn std::error::Error) -> Self {
@@ -74,12 +80,50 @@ impl Fault {
             text.push_str(&inner.to_string());
             source = inner.source();
         }
-        Self(text)
+        Self {
+            text,
+            unserved: false,
+        }
     }
 
-    fn because(step: &str, why: impl Display) -> Self {
-        Self(format!("{step}: {why}"))
+    pub(super) fn because(step: &str, why: impl Display) -> Self {
+        Self {
+            text: format!("{step}: {why}"),
+            unserved: false,
+        }
     }
+
+    /// A request that got no head of an answer.
+    fn unanswered(error: &hyper::Error) -> Self {
+        Self {
+            unserved: is_unserved(error),
+            ..Self::at("request", error)
+        }
+    }
+}
+
+/// Whether the connection ended as HTTP lets it end while this request was on its way (RFC 9112, section 9.5; RFC 9113,
+/// section 6.8), and not by being cut: a TLS connection without its farewell is an `UnexpectedEof`.
+fn is_unserved(error: &hyper::Error) -> bool {
+    let source = std::error::Error::source(error);
+    if let Some(error) = source.and_then(|source| source.downcast_ref::<h2::Error>()) {
+        let nothing_wrong = error.reason() == Some(h2::Reason::NO_ERROR);
+        return (error.is_go_away() && error.is_remote() && nothing_wrong)
+            || error.reason() == Some(h2::Reason::REFUSED_STREAM);
+    }
+    error.is_canceled() || error.is_closed() || error.is_incomplete_message() || has_crossed(error)
+}
+
+/// Whether what we wrote met a connection that the server had closed.
+fn has_crossed(error: &hyper::Error) -> bool {
+    let source = std::error::Error::source(error);
+    let crossed = source.and_then(|source| source.downcast_ref::<std::io::Error>());
+    crossed.is_some_and(|error| {
+        matches!(
+            error.kind(),
+            ErrorKind::BrokenPipe | ErrorKind::ConnectionReset
+        )
+    })
 }
 
 /// An open connection, and the leaf that the server showed on it.
@@ -149,19 +193,25 @@ impl Session {
         })
     }
 
-    /// One request, read to the end of its answer; anything but a complete 200 is a fault.
-    pub(super) async fn get(&mut self, origin: &Origin, path: &str) -> Result<(), Fault> {
+    /// One request, read to the end of its answer; anything but a complete 200 is a fault. Tells of the head when it is
+    /// there.
+    pub(super) async fn get(
+        &mut self,
+        origin: &Origin,
+        path: &str,
+        begun: impl FnOnce(),
+    ) -> Result<(), Fault> {
         let request = Request::get(path);
         let answer = match &mut self.sender {
             Sender::Http1(sender) => {
-                sender.ready().await.map_err(|e| Fault::at("request", &e))?;
+                sender.ready().await.map_err(|e| Fault::unanswered(&e))?;
                 let request = request.header("host", &origin.authority).body(Empty::new());
                 sender
                     .send_request(request.map_err(|e| Fault::at("request", &e))?)
                     .await
             }
             Sender::Http2(sender) => {
-                sender.ready().await.map_err(|e| Fault::at("request", &e))?;
+                sender.ready().await.map_err(|e| Fault::unanswered(&e))?;
                 let url = format!("https://{}{path}", origin.authority);
                 let request = request.uri(url).body(Empty::new());
                 sender
@@ -169,8 +219,11 @@ impl Session {
                     .await
             }
         };
-        let mut answer = answer.map_err(|e| Fault::at("request", &e))?;
+        let mut answer = answer.map_err(|e| Fault::unanswered(&e))?;
         let status = answer.status();
+        if status == StatusCode::OK {
+            begun();
+        }
         while let Some(frame) = answer.frame().await {
             frame.map_err(|e| Fault::at("answer", &e))?;
         }
@@ -180,12 +233,17 @@ impl Session {
         Ok(())
     }
 
-    /// Returns when the connection has ended, and how; pending while it lives.
-    pub(super) async fn ended(&mut self) -> Fault {
+    /// Returns when the server has closed the connection in good order, or it has ended otherwise; pending while it lives.
+    pub(super) async fn ended(&mut self) -> Result<(), Fault> {
         match (&mut self.driver).await {
-            Ok(Ok(())) => Fault("closed by the server".to_owned()),
-            Ok(Err(error)) => Fault::at("cut", &error),
-            Err(error) => Fault::at("cut", &error),
+            Ok(Ok(())) => Ok(()),
+            // So it calls the proper end of a connection on which nothing was ever asked.
+            Ok(Err(error)) if error.is_incomplete_message() => Ok(()),
+            Ok(Err(error)) => Err(Fault {
+                unserved: has_crossed(&error),
+                ..Fault::at("cut", &error)
+            }),
+            Err(error) => Err(Fault::at("cut", &error)),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The ways into a running machine: commands, files, and systemd's view of its units.
 //!
-//! Every one of them runs a program in the machine's namespaces, as root. Nothing here looks at the machine's disk from
-//! outside: what a scenario sees is what a process in there sees.
+//! Every one of them runs a program in the machine's namespaces, as root; [`Machine::from_outside`] in that of its network
+//! only. Nothing here looks at the machine's disk from outside: what a scenario sees is what a process in there sees.
 
 use std::time::Duration;
 
@@ -61,6 +61,15 @@ impl Machine {
             command: argv.join(" "),
             ..finished
         })
+    }
+
+    /// Runs a program of the host, as root, that sees the machine's network and nothing else of it.
+    ///
+    /// # Errors
+    /// When it could not be started.
+    pub fn from_outside(&self, argv: &[&str]) -> Result<Finished> {
+        let network = format!("--net=/proc/{}/ns/net", self.process.init);
+        run(&[&["nsenter", &network, "--"], argv].concat(), &[], COMMAND)
     }
 
     /// Writes a file (mode 0644, directories as needed). The machine sees it change at once, and never half of it.

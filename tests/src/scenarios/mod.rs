@@ -2,6 +2,8 @@
 //!
 //! One file for each subject; each scenario is a `const` with its sabotage twin beside it.
 
+mod authority;
+mod callers;
 mod configuration;
 mod credentials;
 mod damage;
@@ -18,6 +20,7 @@ mod manners;
 mod manual;
 mod nginx;
 mod packages;
+mod peers;
 mod plain;
 mod refusals;
 mod revert;
@@ -25,6 +28,7 @@ mod rotation;
 mod rpm;
 mod sample_api;
 mod supervision;
+mod trust;
 mod verdict;
 
 use crate::scenario::Scenario;
@@ -45,6 +49,8 @@ pub fn all() -> Vec<Scenario> {
         sample_api::ALL,
         credentials::ALL,
         load::ALL,
+        trust::ALL,
+        peers::ALL,
         verdict::ALL,
         damage::ALL,
         disks::ALL,

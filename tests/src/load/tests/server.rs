@@ -1,7 +1,7 @@
 //! A small mutual-TLS server in this process: its leaf can be swapped, and it can misbehave.
 
 use std::convert::Infallible;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
@@ -21,6 +21,7 @@ use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::PrivateKeyDer;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
@@ -32,6 +33,8 @@ use crate::load::Files;
 pub(super) enum Misbehaviour {
     Refuses = 1,
     BreaksOff = 2,
+    /// New connections are closed in good order when they ask.
+    Leaves = 3,
 }
 
 /// Listening until dropped.
@@ -41,7 +44,14 @@ pub(super) struct Server {
     authority: CertifiedIssuer<'static, KeyPair>,
     leaf: Arc<Leaf>,
     misbehaviour: Arc<AtomicU8>,
-    end: watch::Sender<u64>,
+    end: watch::Sender<End>,
+}
+
+/// How the connections that are open end.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Cut,
+    InGoodOrder,
 }
 
 #[derive(Debug)]
@@ -78,7 +88,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("address").port();
         let misbehaviour = Arc::new(AtomicU8::new(0));
-        let (end, ended) = watch::channel(0);
+        let (end, ended) = watch::channel(End::Cut);
         tokio::spawn(accept(
             listener,
             TlsAcceptor::from(Arc::new(config)),
@@ -115,7 +125,12 @@ impl Server {
     }
 
     pub(super) fn end_connections(&self) {
-        self.end.send_modify(|times| *times += 1);
+        self.end.send_replace(End::Cut);
+    }
+
+    /// Each after its answer under way, with the farewells of HTTP and TLS.
+    pub(super) fn end_connections_in_good_order(&self) {
+        self.end.send_replace(End::InGoodOrder);
     }
 
     pub(super) fn misbehave(&self, misbehaviour: Misbehaviour) {
@@ -128,7 +143,7 @@ async fn accept(
     listener: TcpListener,
     acceptor: TlsAcceptor,
     misbehaviour: Arc<AtomicU8>,
-    ended: watch::Receiver<u64>,
+    ended: watch::Receiver<End>,
 ) {
     loop {
         let Ok((tcp, _)) = listener.accept().await else {
@@ -139,14 +154,30 @@ async fn accept(
         let mut ended = ended.clone();
         ended.mark_unchanged();
         tokio::spawn(async move {
-            let Ok(tls) = acceptor.accept(tcp).await else {
+            let Ok(mut tls) = acceptor.accept(tcp).await else {
                 return;
             };
+            if misbehaviour.load(Ordering::SeqCst) == Misbehaviour::Leaves as u8 {
+                let _ = tls.read(&mut [0; 1000]).await;
+                let _ = tls.shutdown().await;
+                return;
+            }
             let service = service_fn(move |request| answer(request, Arc::clone(&misbehaviour)));
             let builder = auto::Builder::new(TokioExecutor::new());
+            // Nothing is guessed from the first bytes: who guesses closes without a farewell meanwhile.
+            let builder = match tls.get_ref().1.alpn_protocol() {
+                Some(b"h2") => builder.http2_only(),
+                _ => builder.http1_only(),
+            };
+            let mut connection = pin!(builder.serve_connection(TokioIo::new(tls), service));
             tokio::select! {
-                _ = builder.serve_connection(TokioIo::new(tls), service) => {}
+                _ = connection.as_mut() => return,
                 _ = ended.changed() => {}
+            }
+            let how = *ended.borrow();
+            if let End::InGoodOrder = how {
+                connection.as_mut().graceful_shutdown();
+                let _ = connection.await;
             }
         });
     }
