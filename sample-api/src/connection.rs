@@ -6,7 +6,6 @@
 //! [`crate::access`] answers.
 
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -14,9 +13,6 @@ use std::time::{Duration, SystemTime};
 use axum::Router;
 use futures_util::FutureExt;
 use futures_util::future::OptionFuture;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
 use rustls::HandshakeKind;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -39,16 +35,14 @@ use crate::tls::Served;
 use crate::trace::Maker;
 
 mod end;
+mod http;
 mod rest;
 mod shake;
 
 use end::End;
+use http::Http;
 use rest::{Look, Rest};
 use shake::{Refused, TOO_LONG, arrive, hear_out, shake};
-
-/// An idle HTTP/2 connection is asked whether anybody is there, and closed if nobody answers.
-const PING_EVERY: Duration = Duration::from_secs(30);
-const PING_ANSWERED: Duration = Duration::from_secs(20);
 
 /// For telling an idle client that the connection ends.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -177,7 +171,7 @@ fn seat<'a>(
 enum Spoken {
     /// It is at its end.
     Over,
-    /// It has nothing to do.
+    /// It has nothing to do, or nothing more.
     Idle,
 }
 
@@ -212,16 +206,16 @@ async fn speak(
     rest: &mut Rest,
 ) -> Result<Spoken, Error> {
     let (mtls, seat, http2) = (&access.mtls, &access.seat, access.http2);
-    let builder = builder(http2, mtls);
-    let answers = service_fn(|request| access.clone().answer(request));
-    let mut connection =
-        pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), answers));
+    let mut connection = Http::new(stream, access);
     let mut tunnelled: Option<Work> = None;
     loop {
         let asked = access.asked.load(Relaxed);
         if end.closes_now(mtls.phase(), seat, asked > 0) && tunnelled.is_none() {
-            // HTTP/2: GOAWAY, which names the requests that were not taken. HTTP/1.1: closed when idle.
-            connection.as_mut().graceful_shutdown();
+            if http2 && seen.is_silent() {
+                // hyper would wait for the first bytes, in order to take leave in HTTP's own way.
+                return Ok(Spoken::Idle);
+            }
+            connection.shut_down();
         }
         let look = (!http2 && tunnelled.is_none() && !end.told).then(|| rest.next());
         let alarm = match end.since {
@@ -230,7 +224,7 @@ async fn speak(
         };
         tokio::select! {
             biased;
-            ended = connection.as_mut(), if tunnelled.is_none() => {
+            ended = &mut connection, if tunnelled.is_none() => {
                 // Nobody but its two ends understands what is said from here on.
                 tunnelled = access.take_tunnel().filter(|_| ended.is_ok());
                 if tunnelled.is_some() {
@@ -239,7 +233,7 @@ async fn speak(
                 if !http2 && end.told && !access.told_close.load(Relaxed) {
                     mtls.metrics().idle_closed();
                 }
-                return ended.map(|()| Spoken::Over);
+                return Ok(ended.map(|()| Spoken::Over)?);
             }
             () = OptionFuture::from(tunnelled.as_mut()).map(drop), if tunnelled.is_some() => return Ok(Spoken::Over),
             () = seat.rung() => {}
@@ -265,8 +259,7 @@ async fn speak(
     }
 }
 
-/// Waits until there is something to read on a connection over HTTP/1.1 that is between two requests; none if it has to
-/// end.
+/// Waits until there is something to read on a connection that is between two requests; none if it has to end.
 async fn idle(
     mut tls: Box<TlsStream<TcpStream>>,
     access: &Access,
@@ -275,11 +268,11 @@ async fn idle(
 ) -> Option<Box<TlsStream<TcpStream>>> {
     let (mtls, seat) = (&access.mtls, &access.seat);
     loop {
-        let told = end.closes_now(mtls.phase(), seat, access.asked.load(Relaxed) > 0);
-        if told && !access.told_close.load(Relaxed) {
+        let now = end.closes_now(mtls.phase(), seat, access.asked.load(Relaxed) > 0);
+        if now && !access.told_close.load(Relaxed) {
             mtls.metrics().idle_closed();
         }
-        if told || rest.is_late(Instant::now()) {
+        if end.told || rest.is_late(Instant::now()) {
             // Of no consequence to anybody but a client that does not read.
             let _ = timeout(GOODBYE, tls.shutdown()).await;
             return None;
@@ -298,29 +291,5 @@ async fn idle(
         if readable {
             return Some(tls);
         }
-    }
-}
-
-fn builder(http2: bool, mtls: &MutualTls) -> auto::Builder<TokioExecutor> {
-    let settings = mtls.settings();
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .max_buf_size(settings.max_head.max(8192))
-        // `Rest` does it, and sets no timer for every request.
-        .header_read_timeout(None);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_header_list_size(u32::try_from(settings.max_head).unwrap_or(u32::MAX))
-        .max_concurrent_streams(settings.max_streams)
-        .keep_alive_interval(PING_EVERY)
-        .keep_alive_timeout(PING_ANSWERED);
-    // ALPN has decided: nothing is guessed from the first bytes.
-    if http2 {
-        builder.http2_only()
-    } else {
-        builder.http1_only()
     }
 }

@@ -41,6 +41,8 @@ pub(crate) struct Seen<S> {
     /// HTTP/1.1 may have read more than the request that it answers. What it has left of a head would not end so, since
     /// then that head would be whole, and would have been answered.
     tail: AtomicU32,
+    /// Something was read.
+    spoken_to: AtomicBool,
     /// Nothing that was written is still on its way to the kernel.
     flushed: AtomicBool,
     back: Mutex<Option<Box<S>>>,
@@ -50,6 +52,11 @@ impl<S> Seen<S> {
     /// Whether nothing would be lost if HTTP began anew, now that it has answered all that it knows of.
     pub(crate) fn at_rest(&self) -> bool {
         self.tail.load(Relaxed) == END_OF_HEAD && self.flushed.load(Relaxed)
+    }
+
+    /// Whether the client has said nothing yet.
+    pub(crate) fn is_silent(&self) -> bool {
+        !self.spoken_to.load(Relaxed) && self.flushed.load(Relaxed)
     }
 
     /// The stream, once HTTP has let go of it.
@@ -65,6 +72,7 @@ impl<S> Counted<S> {
     pub(crate) fn new(stream: Box<S>, access: Arc<Access>) -> (Self, Arc<Seen<S>>) {
         let seen = Arc::new(Seen {
             tail: AtomicU32::new(END_OF_HEAD),
+            spoken_to: AtomicBool::new(false),
             flushed: AtomicBool::new(true),
             back: Mutex::new(None),
         });
@@ -162,6 +170,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
                     tail << 8 | u32::from(*byte)
                 });
             self.seen.tail.store(tail, Relaxed);
+            self.seen.spoken_to.store(true, Relaxed);
             if self.preface > 0 {
                 let length = u8::try_from(new.len()).unwrap_or(u8::MAX);
                 self.preface = self.preface.saturating_sub(length);

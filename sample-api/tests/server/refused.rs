@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use crate::client::{Client, Http, unresumed};
+use crate::client::{BOTH, Client, Http, unresumed};
 use crate::site::{DEADLINE, Pair, Running, Site, WEB};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -118,10 +118,14 @@ async fn who_asks_while_the_policy_changes_is_sent_away_too() {
     }
 }
 
-/// A connection over HTTP/1.1 on which nothing is ever said after the handshake.
-async fn silent(site: &Site, running: &Running) -> tokio_rustls::client::TlsStream<TcpStream> {
+/// A connection on which nothing is ever said after the handshake.
+async fn silent(
+    site: &Site,
+    running: &Running,
+    http: Http,
+) -> tokio_rustls::client::TlsStream<TcpStream> {
     let pair = site.authority.client(&[WEB]);
-    let config = unresumed(&site.authority, Some(&pair), Http::One);
+    let config = unresumed(&site.authority, Some(&pair), http);
     Client::raw(running.address, config).await
 }
 
@@ -130,23 +134,31 @@ async fn who_has_shaken_hands_and_says_nothing_is_hung_up_on() {
     let site = Site::new();
     let running = Running::start_as(&site, |settings| {
         settings.next_request = Duration::from_millis(300);
+        settings.stall = Duration::from_millis(300);
     })
     .await;
-    let mut tls = silent(&site, &running).await;
-    let end = timeout(DEADLINE, tls.read_to_end(&mut Vec::new())).await;
-    assert!(end.is_ok());
+    for http in BOTH {
+        let mut tls = silent(&site, &running, http).await;
+        let end = timeout(DEADLINE, tls.read_to_end(&mut Vec::new())).await;
+        assert!(end.is_ok());
+    }
 }
 
 #[tokio::test]
 async fn who_never_asked_is_bidden_farewell_when_the_server_stops() {
     let site = Site::new();
-    let running = Running::start(&site).await;
-    let mut tls = silent(&site, &running).await;
+    let running = Running::start_with(&site, Duration::from_secs(2)).await;
+    let mut all = Vec::new();
+    for http in BOTH {
+        all.push(silent(&site, &running, http).await);
+    }
     running
-        .until("in", |mtls| mtls.metrics().handshakes(Handshake::Full) == 1)
+        .until("in", |mtls| mtls.metrics().handshakes(Handshake::Full) == 2)
         .await;
     let drained = running.stop();
-    // An end without the farewell of TLS is an error.
-    tls.read_to_end(&mut Vec::new()).await.unwrap();
-    drained.await.unwrap();
+    for mut tls in all {
+        // An end without the farewell of TLS is an error.
+        tls.read_to_end(&mut Vec::new()).await.unwrap();
+    }
+    assert_eq!(drained.await.unwrap().forced, 0);
 }
