@@ -6,8 +6,8 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -45,13 +45,14 @@ pub(crate) struct Access {
     pub(crate) client: std::net::SocketAddr,
     pub(crate) http2: bool,
     pub(crate) traces: Maker,
-    /// Where whoever answers leaves work that goes on with the connection after HTTP has ended on it. It is drained and
-    /// cut like a response.
-    pub(crate) tunnel: Mutex<Option<Work>>,
     /// How many requests there have been.
     pub(crate) asked: AtomicU64,
-    /// There is one now. Of HTTP/1.1 only, where there is one at a time.
-    pub(crate) busy: AtomicBool,
+    /// Over HTTP/1.1: answers that are not whole, and bodies of requests that are still read. One may outlast the other.
+    pub(crate) busy: AtomicUsize,
+    /// Nobody has read a body to its end, so that only HTTP knows how it goes on.
+    pub(crate) unread: AtomicBool,
+    /// It may be another protocol's from now on, and somebody else's task may read it.
+    pub(crate) switched: AtomicBool,
     /// A response has said `Connection: close`.
     pub(crate) told_close: AtomicBool,
     /// Of the responses over HTTP/2.
@@ -59,9 +60,6 @@ pub(crate) struct Access {
     /// Those of the listener, where there are several.
     pub(crate) faces: Option<Shared>,
 }
-
-/// It has no name and no end of its own.
-pub(crate) type Work = futures_util::future::BoxFuture<'static, ()>;
 
 impl Access {
     /// Answers one request. Whatever stands between it and the router stands here, for every route and the fallback.
@@ -73,6 +71,9 @@ impl Access {
         let number = self.asked.fetch_add(1, Relaxed);
         if number == 0 {
             self.seat.ring();
+        }
+        if request.method() == Method::CONNECT || request.headers().contains_key(header::UPGRADE) {
+            self.switched.store(true, Relaxed);
         }
         let trace = Trace::of(request.headers_mut(), &self.traces, number);
         let audited = (self.mtls.settings().audit)
@@ -92,7 +93,7 @@ impl Access {
                 let late = Late::of(request.body(), &self.mtls);
                 let request = request.map(|body| match body.is_end_stream() {
                     true => axum::body::Body::empty(),
-                    false => axum::body::Body::new(Arriving::new(body, most, late.clone())),
+                    false => axum::body::Body::new(Arriving::new(body, most, late.clone(), &self)),
                 });
                 // A router is always ready.
                 let routed = self.router.clone().call(request);
@@ -134,17 +135,6 @@ impl Access {
     /// Whether there should be no more requests after this one.
     fn closes(&self) -> bool {
         self.mtls.phase() != Phase::Serving || self.seat.leaving().is_some()
-    }
-
-    pub(crate) fn tunnel(&self, work: impl Future<Output = ()> + Send + 'static) {
-        *self.tunnel.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::pin(work));
-    }
-
-    pub(crate) fn take_tunnel(&self) -> Option<Work> {
-        self.tunnel
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
     }
 
     fn audit(
@@ -228,7 +218,9 @@ impl Answering {
         }
         // Asked when the answer is there: what happened meanwhile counts.
         let late = code == StatusCode::REQUEST_TIMEOUT.as_u16();
-        if !access.http2 && (late || access.closes()) {
+        // What has changed to another protocol knows nothing of it.
+        let switched = code == StatusCode::SWITCHING_PROTOCOLS.as_u16();
+        if !access.http2 && !switched && (late || access.closes()) {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
             access.told_close.store(true, Relaxed);

@@ -14,6 +14,10 @@ use crate::access::Access;
 /// sent; of this size that is a frame as it would have been made anyway.
 const PART: usize = 16 * 1024;
 
+/// A last part that is larger is handed over without its last byte, which follows by itself: hyper asks for that when there is
+/// room for it, so we know that the rest was taken.
+const SMALL: usize = 1024;
+
 /// A body of which the connection knows whether it goes on.
 pub(crate) struct Answer {
     body: Body,
@@ -42,19 +46,24 @@ impl Way {
     }
 }
 
-/// As long as it lives, the connection has a request.
+/// As long as it lives, the connection is busy with a request.
 pub(crate) struct Busy(Arc<Access>);
 
 impl Busy {
-    fn with(access: &Arc<Access>) -> Self {
-        access.busy.store(true, Relaxed);
+    pub(crate) fn with(access: &Arc<Access>) -> Self {
+        access.busy.fetch_add(1, Relaxed);
         Self(access.clone())
+    }
+
+    /// A body was dropped before its end.
+    pub(crate) fn left_unread(&self) {
+        self.0.unread.store(true, Relaxed);
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.busy.store(false, Relaxed);
+        self.0.busy.fetch_sub(1, Relaxed);
     }
 }
 
@@ -101,6 +110,8 @@ impl hyper::body::Body for Answer {
         };
         if data.len() > PART {
             this.rest = data.split_off(PART);
+        } else if data.len() > SMALL && this.body.is_end_stream() {
+            this.rest = data.split_off(data.len() - 1);
         }
         access.flow.owe();
         this.owed = true;

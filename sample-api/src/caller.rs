@@ -76,11 +76,6 @@ impl Caller {
     pub fn traceparent(&self) -> HeaderValue {
         self.trace.parent()
     }
-
-    /// Leaves work that goes on with the connection after HTTP has ended on it.
-    pub(crate) fn tunnel(&self, work: impl Future<Output = ()> + Send + 'static) {
-        self.access.tunnel(work);
-    }
 }
 
 impl fmt::Debug for Caller {

@@ -6,8 +6,8 @@
 //! [`crate::access`] answers.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
@@ -20,8 +20,8 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_rustls::server::TlsStream;
 use tracing::debug;
 
-use crate::access::{Access, Work};
-use crate::counted::{Counted, Seen};
+use crate::access::Access;
+use crate::counted::{Counted, Lent, Seen};
 use crate::events::tell;
 use crate::explain;
 use crate::identity::Peer;
@@ -96,9 +96,10 @@ pub(crate) async fn connection(tcp: TcpStream, address: SocketAddr, faces: Faces
         client: address,
         http2: tls.get_ref().1.alpn_protocol() == Some(b"h2"),
         traces: Maker::default(),
-        tunnel: Mutex::new(None),
         asked: AtomicU64::new(0),
-        busy: AtomicBool::new(false),
+        busy: AtomicUsize::new(0),
+        unread: AtomicBool::new(false),
+        switched: AtomicBool::new(false),
         told_close: AtomicBool::new(false),
         flow: Flow::default(),
         faces: (!faces.is_one()).then_some(faces),
@@ -169,7 +170,7 @@ fn seat<'a>(
 
 /// Why a connection is out of HTTP's hands.
 enum Spoken {
-    /// It is at its end.
+    /// It is at its end, or is another protocol's.
     Over,
     /// It has nothing to do, or nothing more.
     Idle,
@@ -186,11 +187,16 @@ async fn requests(mut tls: Box<TlsStream<TcpStream>>, access: Arc<Access>) -> Re
     loop {
         let (stream, seen) = Counted::new(tls, access.clone());
         let spoken = Box::pin(speak(stream, &seen, &access, &mut end, &mut rest)).await?;
-        let (Spoken::Idle, Some(stream)) = (spoken, seen.take()) else {
-            return Ok(());
+        let back = match (spoken, seen.take()) {
+            (Spoken::Idle, Some(stream)) => stream,
+            (Spoken::Over, None) => {
+                lent(&seen, &access, &mut end).await;
+                return Ok(());
+            }
+            _ => return Ok(()),
         };
         drop(seen);
-        tls = match idle(stream, &access, &mut end, &mut rest).await {
+        tls = match idle(back, &access, &mut end, &mut rest).await {
             Some(tls) => tls,
             None => return Ok(()),
         };
@@ -207,52 +213,82 @@ async fn speak(
 ) -> Result<Spoken, Error> {
     let (mtls, seat, http2) = (&access.mtls, &access.seat, access.http2);
     let mut connection = Http::new(stream, access);
-    let mut tunnelled: Option<Work> = None;
+    // What there is to read is read before anything else is looked at: a request that is there is answered.
+    let mut begun = false;
+    seat.ring();
     loop {
         let asked = access.asked.load(Relaxed);
-        if end.closes_now(mtls.phase(), seat, asked > 0) && tunnelled.is_none() {
+        if begun && end.closes_now(mtls.phase(), seat, asked > 0) {
             if http2 && seen.is_silent() {
                 // hyper would wait for the first bytes, in order to take leave in HTTP's own way.
                 return Ok(Spoken::Idle);
             }
             connection.shut_down();
         }
-        let look = (!http2 && tunnelled.is_none() && !end.told).then(|| rest.next());
+        begun = true;
+        let look = (!http2 && !end.told).then(|| rest.next());
         let alarm = match end.since {
             Some(_) => Some(look.map_or(end.next(), |look| look.min(end.next()))),
             None => look,
         };
         tokio::select! {
             biased;
-            ended = &mut connection, if tunnelled.is_none() => {
-                // Nobody but its two ends understands what is said from here on.
-                tunnelled = access.take_tunnel().filter(|_| ended.is_ok());
-                if tunnelled.is_some() {
-                    continue;
-                }
+            ended = &mut connection => {
                 if !http2 && end.told && !access.told_close.load(Relaxed) {
                     mtls.metrics().idle_closed();
                 }
                 return Ok(ended.map(|()| Spoken::Over)?);
             }
-            () = OptionFuture::from(tunnelled.as_mut()).map(drop), if tunnelled.is_some() => return Ok(Spoken::Over),
             () = seat.rung() => {}
             Some(()) = OptionFuture::from(alarm.map(sleep_until)) => {
-                if let (true, Some(reason)) = (end.is_over(), seat.leaving()) {
-                    mtls.metrics().forced(reason);
-                    tell!(CONNECTION_CUT, serial = seat.peer().serial, reason = reason.word(), "connection cut at its deadline");
+                if is_cut(access, end) {
                     return Ok(Spoken::Over);
                 }
                 if look.is_some() {
-                    let waiting = !access.busy.load(Relaxed);
+                    let waiting = access.busy.load(Relaxed) == 0;
+                    let at_rest = seen.at_rest() && !access.unread.load(Relaxed);
                     match rest.look(Instant::now(), waiting, access.asked.load(Relaxed)) {
-                        Look::Idle | Look::Late if seen.at_rest() => return Ok(Spoken::Idle),
+                        Look::Idle | Look::Late if at_rest => return Ok(Spoken::Idle),
                         Look::Late => {
                             debug!(serial = seat.peer().serial, "the head of a request took too long");
                             return Ok(Spoken::Over);
                         }
                         _ => {}
                     }
+                }
+            }
+        }
+    }
+}
+
+/// Whether the connection has had its time to end.
+fn is_cut(access: &Access, end: &End) -> bool {
+    let (true, Some(reason)) = (end.is_over(), access.seat.leaving()) else {
+        return false;
+    };
+    access.mtls.metrics().forced(reason);
+    tell!(
+        CONNECTION_CUT,
+        serial = access.seat.peer().serial,
+        reason = reason.word(),
+        "connection cut at its deadline"
+    );
+    true
+}
+
+/// Waits while a connection speaks another protocol (WebSocket), which nobody but its two ends understands. It is drained and
+/// cut like a response.
+async fn lent(seen: &Seen<TlsStream<TcpStream>>, access: &Access, end: &mut End) {
+    let lent = Lent::of(seen);
+    loop {
+        end.closes_now(access.mtls.phase(), &access.seat, true);
+        let deadline = end.since.map(|_| end.next());
+        tokio::select! {
+            () = lent.returned() => return,
+            () = access.seat.rung() => {}
+            Some(()) = OptionFuture::from(deadline.map(sleep_until)) => {
+                if is_cut(access, end) {
+                    return;
                 }
             }
         }
@@ -268,6 +304,10 @@ async fn idle(
 ) -> Option<Box<TlsStream<TcpStream>>> {
     let (mtls, seat) = (&access.mtls, &access.seat);
     loop {
+        // Whoever asks at this moment is answered, and told with it.
+        if tls.get_ref().0.readable().now_or_never().is_some() && !end.told {
+            return Some(tls);
+        }
         let now = end.closes_now(mtls.phase(), seat, access.asked.load(Relaxed) > 0);
         if now && !access.told_close.load(Relaxed) {
             mtls.metrics().idle_closed();
@@ -283,6 +323,7 @@ async fn idle(
         };
         seat.resting.store(true, Relaxed);
         let readable = tokio::select! {
+            biased;
             _ = tls.get_ref().0.readable() => true,
             () = seat.rung() => false,
             () = sleep_until(alarm) => false,

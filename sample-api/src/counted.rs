@@ -5,11 +5,16 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicU32,
+    Ordering::{Relaxed, SeqCst},
+};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
+use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
 
 use crate::access::Access;
 use crate::metrics::Stall;
@@ -38,14 +43,42 @@ pub(crate) struct Counted<S> {
 pub(crate) struct Seen<S> {
     /// The last four bytes that were read. Before the first they are those that a head ends with.
     ///
-    /// HTTP/1.1 may have read more than the request that it answers. What it has left of a head would not end so, since
-    /// then that head would be whole, and would have been answered.
+    /// HTTP/1.1 may have read more than the request that it has answered, and whose body was read. What it has left of a
+    /// head would not end so, since then that head would be whole, and would have been answered.
     tail: AtomicU32,
     /// Something was read.
     spoken_to: AtomicBool,
     /// Nothing that was written is still on its way to the kernel.
     flushed: AtomicBool,
     back: Mutex<Option<Box<S>>>,
+    returned: Notify,
+    /// Nothing more is read or written.
+    cut: AtomicBool,
+    /// Who reads and writes, if that is another task than the connection's own.
+    reader: AtomicWaker,
+    writer: AtomicWaker,
+}
+
+/// A stream that HTTP has given to somebody else, whose connection must end with this.
+pub(crate) struct Lent<'a, S>(&'a Seen<S>);
+
+impl<'a, S> Lent<'a, S> {
+    pub(crate) fn of(seen: &'a Seen<S>) -> Self {
+        Self(seen)
+    }
+
+    /// Done when whoever had it has dropped it.
+    pub(crate) async fn returned(&self) {
+        self.0.returned.notified().await;
+    }
+}
+
+impl<S> Drop for Lent<'_, S> {
+    fn drop(&mut self) {
+        self.0.cut.store(true, SeqCst);
+        self.0.reader.wake();
+        self.0.writer.wake();
+    }
 }
 
 impl<S> Seen<S> {
@@ -75,6 +108,10 @@ impl<S> Counted<S> {
             spoken_to: AtomicBool::new(false),
             flushed: AtomicBool::new(true),
             back: Mutex::new(None),
+            returned: Notify::new(),
+            cut: AtomicBool::new(false),
+            reader: AtomicWaker::new(),
+            writer: AtomicWaker::new(),
         });
         let counted = Self {
             stream: Some(stream),
@@ -95,15 +132,26 @@ impl<S> Drop for Counted<S> {
             .back
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = self.stream.take();
+        self.seen.returned.notify_one();
     }
 }
 
 impl<S: Unpin> Counted<S> {
     fn stream(&mut self) -> io::Result<Pin<&mut S>> {
+        if self.seen.cut.load(SeqCst) {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
         let stream = self.stream.as_deref_mut();
         stream
             .map(Pin::new)
             .ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    /// Before something that may have to wait: somebody else than the connection's own task is woken when it is cut.
+    fn may_be_cut(&self, waker: &AtomicWaker, cx: &Context<'_>) {
+        if self.access.switched.load(Relaxed) {
+            waker.register(cx.waker());
+        }
     }
 
     fn written(
@@ -159,6 +207,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
+        self.may_be_cut(&self.seen.reader, cx);
         let read = self.stream()?.poll_read(cx, buffer);
         let new = &buffer.filled()[before..];
         if !new.is_empty() {
@@ -194,6 +243,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.may_be_cut(&self.seen.writer, cx);
         let written = self.stream()?.poll_write(cx, bytes);
         self.written(written, cx)
     }
@@ -203,6 +253,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.may_be_cut(&self.seen.writer, cx);
         let written = self.stream()?.poll_write_vectored(cx, bytes);
         self.written(written, cx)
     }
@@ -214,6 +265,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.may_be_cut(&self.seen.writer, cx);
         let flushed = self.stream()?.poll_flush(cx);
         if let Poll::Ready(Ok(())) = &flushed {
             self.seen.flushed.store(true, Relaxed);
@@ -222,6 +274,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.may_be_cut(&self.seen.writer, cx);
         let closed = self.stream()?.poll_shutdown(cx);
         self.taken(closed, cx)
     }

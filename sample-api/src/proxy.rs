@@ -106,7 +106,7 @@ async fn pass(
             health.answered.fetch_add(1, Relaxed);
             health.down.store(false, Relaxed);
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                return switched(upgrading, &mut response, &caller);
+                return switched(upgrading, &mut response);
             }
             strip_hop(response.headers_mut());
             response.map(Body::new)
@@ -292,11 +292,7 @@ fn strip_hop(headers: &mut HeaderMap) {
 }
 
 /// Both sides speak another protocol from now on (WebSocket): bytes are passed until one side ends.
-fn switched(
-    inside: Option<OnUpgrade>,
-    response: &mut Response<hyper::body::Incoming>,
-    caller: &Caller,
-) -> Response {
+fn switched(inside: Option<OnUpgrade>, response: &mut Response<hyper::body::Incoming>) -> Response {
     let Some(inside) = inside else {
         return Problem::new(
             StatusCode::BAD_GATEWAY,
@@ -307,7 +303,8 @@ fn switched(
     let outside = hyper::upgrade::on(&mut *response);
     let mut switched = StatusCode::SWITCHING_PROTOCOLS.into_response();
     *switched.headers_mut() = std::mem::take(response.headers_mut());
-    caller.tunnel(async move {
+    // The connection is its client's as before: it is waited for, and cut with its trust.
+    tokio::spawn(async move {
         if let Ok((inside, outside)) = futures_util::future::try_join(inside, outside).await {
             let (mut inside, mut outside) = (TokioIo::new(inside), TokioIo::new(outside));
             let _ = copy_bidirectional(&mut inside, &mut outside).await;

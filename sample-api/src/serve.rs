@@ -14,8 +14,8 @@ use axum::Router;
 use futures_util::FutureExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::task::{JoinSet, unconstrained};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::connection::connection;
 use crate::events::tell;
@@ -31,6 +31,9 @@ const LAST_RESPONSES: Duration = Duration::from_secs(1);
 
 /// When accepting fails (no descriptors left), before it is tried again.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
+
+/// How long is waited for connections that were cut.
+const CUT: Duration = Duration::from_secs(1);
 
 /// How far the server's end has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -87,6 +90,8 @@ pub(crate) async fn serve(
         tokio::select! {
             biased;
             () = &mut stop => break,
+            // Before the next: a flood of those that fail at once would otherwise pile up.
+            Some(ended) = connections.join_next(), if !connections.is_empty() => log_end(ended),
             (accepted, permit) = next => match accepted {
                 Ok((tcp, address)) => {
                     let (faces, router) = (faces.clone(), router.clone());
@@ -97,11 +102,15 @@ pub(crate) async fn serve(
                 }
                 Err(error) => refused_by_kernel(error).await,
             },
-            Some(ended) = connections.join_next(), if !connections.is_empty() => log_end(ended),
         }
     }
     // The kernel has finished these connections and would reset them with the listener.
-    while let Some(Ok((tcp, address))) = accept(&listeners, &mut turn).now_or_never() {
+    while let Some(accepted) = unconstrained(accept(&listeners, &mut turn)).now_or_never() {
+        let (tcp, address) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
+            Err(_) => break,
+        };
         let (faces, router) = (faces.clone(), router.clone());
         workers.spawn(&mut connections, tcp, move |tcp| {
             connection(tcp, address, faces, router)
@@ -155,7 +164,8 @@ async fn drained(mut connections: JoinSet<()>, faces: &Shared) -> Drained {
     }
     let forced = connections.len();
     count(faces, forced, Metrics::forced);
-    connections.shutdown().await;
+    // One whose handler blocks its thread does not end. The process does, and takes it along.
+    let _ = timeout(CUT, connections.shutdown()).await;
     Drained { open, forced }
 }
 

@@ -17,6 +17,8 @@ use http_body_util::Limited;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
 
+use crate::access::Access;
+use crate::answer::Busy;
 use crate::metrics::Stall;
 use crate::mtls::MutualTls;
 
@@ -59,6 +61,8 @@ pub(crate) struct Arriving {
     clock: Clock,
     /// None: there is no body.
     late: Option<Arc<Late>>,
+    /// Over HTTP/1.1, until it is at its end.
+    busy: Option<Busy>,
 }
 
 /// Whether a body did not come in time.
@@ -89,8 +93,14 @@ impl Late {
 }
 
 impl Arriving {
-    pub(crate) fn new(body: Incoming, most: usize, late: Option<Arc<Late>>) -> Self {
+    pub(crate) fn new(
+        body: Incoming,
+        most: usize,
+        late: Option<Arc<Late>>,
+        access: &Arc<Access>,
+    ) -> Self {
         Self {
+            busy: (!access.http2).then(|| Busy::with(access)),
             body: Limited::new(body, most),
             clock: Clock::default(),
             late,
@@ -110,6 +120,9 @@ impl Body for Arriving {
         let frame = Pin::new(&mut this.body).poll_frame(cx);
         if frame.is_ready() {
             this.clock.stop();
+            if matches!(frame, Poll::Ready(None)) || this.body.is_end_stream() {
+                this.busy = None;
+            }
         } else if let Some(late) = &this.late
             && this.clock.is_over(late.mtls.settings().stall, cx)
         {
@@ -127,6 +140,14 @@ impl Body for Arriving {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        if let Some(busy) = &self.busy {
+            busy.left_unread();
+        }
     }
 }
 

@@ -25,6 +25,7 @@ pub struct Workers(Vec<Worker>);
 #[derive(Debug)]
 struct Worker {
     handle: Handle,
+    thread: thread::JoinHandle<()>,
     /// Counts its connections by its references.
     open: Arc<()>,
     /// Dropped, it ends the thread.
@@ -58,7 +59,8 @@ impl Workers {
         tcp: TcpStream,
         work: impl FnOnce(TcpStream) -> F + Send + 'static,
     ) {
-        let fewest = self.0.iter().min_by_key(|one| Arc::strong_count(&one.open));
+        let at_work = self.0.iter().filter(|one| !one.thread.is_finished());
+        let fewest = at_work.min_by_key(|one| Arc::strong_count(&one.open));
         let Some(worker) = fewest else {
             // Boxed: what a task begins with and what it awaits would both be kept in it.
             tasks.spawn(Box::pin(work(tcp)));
@@ -85,13 +87,14 @@ impl Worker {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel::<()>();
-        thread::Builder::new()
+        let thread = thread::Builder::new()
             .name(format!("worker-{number}"))
             .spawn(move || {
                 let _ = runtime.block_on(stopped);
             })?;
         Ok(Self {
             handle,
+            thread,
             open: Arc::new(()),
             _stop: stop,
         })

@@ -10,7 +10,7 @@ const MOST: Duration = Duration::from_secs(1);
 
 /// How long one connection has been waiting for a request, found out by looking now and then: requests themselves leave no
 /// trace here but their number, and cost nothing. A connection that has asked nothing between two looks is idle; the more
-/// looks find it busy, the more time there is between them.
+/// looks it has had, the more time there is between them.
 pub(super) struct Rest {
     limit: Duration,
     between: Duration,
@@ -63,10 +63,8 @@ impl Rest {
             true if !changed => Look::Idle,
             _ => Look::Busy,
         };
-        if found == Look::Busy {
-            // A fourth of the limit: nobody is late by more.
-            self.between = (self.between * 2).min(MOST).min(self.limit / 4);
-        }
+        // Also where it is idle, since it may have to stay where it is. A fourth of the limit: nobody is late by more.
+        self.between = (self.between * 2).min(MOST).min(self.limit / 4);
         self.next = now + self.between;
         if waiting {
             self.next = self.next.min(self.deadline());
