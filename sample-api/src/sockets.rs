@@ -13,12 +13,15 @@ use std::os::fd::AsFd;
 
 use listenfd::ListenFd;
 use sd_notify::NotifyState;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use crate::events::tell;
 
 /// Before the name of a socket that we bound ourselves and asked to be kept. One of a socket unit has the name alone.
 const KEPT: &str = "kept-";
+
+/// How many clients may wait in the kernel's queue; as systemd's default for socket units, and the kernel's own bound.
+const QUEUE: u32 = 4096;
 
 /// The sockets that this process was started with.
 #[derive(Debug, Default)]
@@ -77,7 +80,7 @@ impl Passed {
             tell!(SOCKET_TAKEN_OVER, name, %address, "socket taken over");
             return Ok(vec![ready(kept)?]);
         }
-        let listener = TcpListener::bind(address).await?;
+        let listener = bind(address)?;
         keep(name, &listener);
         Ok(vec![listener])
     }
@@ -119,6 +122,18 @@ impl Passed {
 /// Port 0 is any port.
 fn is(bound: SocketAddr, wanted: SocketAddr) -> bool {
     bound == wanted || (wanted.port() == 0 && bound.ip() == wanted.ip())
+}
+
+/// As [`TcpListener::bind`], with a longer queue.
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    // A restart finds its own old connections.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(QUEUE)
 }
 
 fn ready(listener: Blocking) -> io::Result<TcpListener> {

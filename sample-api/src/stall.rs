@@ -117,6 +117,11 @@ impl Body for Arriving {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let this = &mut *self;
+        if this.body.is_end_stream() {
+            // hyper says so only with the next request, if the answer was there before.
+            this.busy = None;
+            return Poll::Ready(None);
+        }
         let frame = Pin::new(&mut this.body).poll_frame(cx);
         if frame.is_ready() {
             this.clock.stop();

@@ -20,3 +20,4 @@ mod sni;
 mod stall;
 mod staple;
 mod tickets;
+mod upgrade;

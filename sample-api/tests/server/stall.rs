@@ -290,6 +290,35 @@ async fn a_client_that_keeps_its_window_closed_is_hung_up_on_though_it_is_alive(
 }
 
 #[tokio::test]
+async fn responses_that_are_handed_over_whole_are_waited_for_no_longer() {
+    const BODY: usize = 7_000;
+    let site = Site::new();
+    let app = axum::Router::new().fallback(async || vec![0_u8; BODY]);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let running = Running::start_from(&site, |config| {
+        config.mtls.stall = LIMIT;
+        config.upstream = Some(upstream.parse().unwrap());
+    })
+    .await;
+    let mut tls = raw(&site, &running, Http::Two).await;
+    // A byte of each may be sent, and is; the rest waits for a window that never opens.
+    let mut ask = begin(1);
+    for stream in 0..20 {
+        ask.extend(frame(
+            kind::HEADERS,
+            END_HEADERS | END_STREAM,
+            2 * stream + 1,
+            GET,
+        ));
+    }
+    tls.write_all(&ask).await.unwrap();
+    until_hung_up(&mut tls).await;
+    counted(&running, Stall::Response, 1).await;
+}
+
+#[tokio::test]
 async fn a_response_of_which_the_client_takes_a_part_now_and_then_goes_on() {
     let site = Site::new();
     let running = start_with_much(&site).await;
