@@ -38,17 +38,30 @@ impl Service<Request<Incoming>> for Answers {
     }
 }
 
+/// As [`Answers`]. Each request becomes a task, and is copied several times on its way into it.
+pub(super) struct Streams(Arc<Access>);
+
+impl Service<Request<Incoming>> for Streams {
+    type Response = Response<Answer>;
+    type Error = Infallible;
+    type Future = Pin<Box<Answering>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        Box::pin(self.0.clone().answer(request))
+    }
+}
+
 /// A connection in the hands of HTTP.
 #[expect(clippy::large_enum_variant, reason = "it stands in a box already")]
 pub(super) enum Http {
     One(http1::UpgradeableConnection<Stream, Answers>),
-    Two(http2::Connection<Stream, Answers, TokioExecutor>),
+    Two(http2::Connection<Stream, Streams, TokioExecutor>),
 }
 
 impl Http {
     pub(super) fn new(stream: Counted<TlsStream<TcpStream>>, access: &Arc<Access>) -> Self {
         let settings = access.mtls.settings();
-        let (stream, answers) = (TokioIo::new(stream), Answers(access.clone()));
+        let stream = TokioIo::new(stream);
         if access.http2 {
             let mut builder = http2::Builder::new(TokioExecutor::new());
             builder
@@ -57,7 +70,7 @@ impl Http {
                 .max_concurrent_streams(settings.max_streams)
                 .keep_alive_interval(PING_EVERY)
                 .keep_alive_timeout(PING_ANSWERED);
-            Self::Two(builder.serve_connection(stream, answers))
+            Self::Two(builder.serve_connection(stream, Streams(access.clone())))
         } else {
             let mut builder = http1::Builder::new();
             builder
@@ -65,6 +78,7 @@ impl Http {
                 .max_buf_size(settings.max_head.max(8192))
                 // `Rest` does it, and sets no timer for every request.
                 .header_read_timeout(None);
+            let answers = Answers(access.clone());
             Self::One(builder.serve_connection(stream, answers).with_upgrades())
         }
     }
