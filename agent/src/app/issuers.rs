@@ -6,12 +6,16 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use renewd_core::names::IssuerName;
+use renewd_core::pem;
 
 use crate::config::{IssuerKind, IssuerSettings, LocalIssuerSettings};
 use crate::driver::Issuers;
 use crate::issuer::Issuer;
+use crate::issuer::exec::{ExecIssuer, Surroundings};
 use crate::issuer::local::{LocalIssuer, LocalSettings};
 use crate::secret::Secrets;
+
+const ROOT: u32 = 0;
 
 /// Where an issuer keeps its state.
 pub fn issuer_directory(state: &Path, settings: &IssuerSettings) -> PathBuf {
@@ -25,11 +29,22 @@ pub fn issuer_directory(state: &Path, settings: &IssuerSettings) -> PathBuf {
 pub(super) struct ConcreteIssuers {
     pub(super) state: PathBuf,
     pub(super) secrets: Secrets,
+    /// Where the daemon's sockets are.
+    pub(super) runtime: PathBuf,
 }
 
 impl ConcreteIssuers {
     fn directory(&self, settings: &IssuerSettings) -> PathBuf {
         issuer_directory(&self.state, settings)
+    }
+
+    /// What is ours is hidden from programs, and what is root's is believed.
+    fn surroundings(&self) -> Surroundings {
+        Surroundings {
+            hidden: vec![self.state.clone(), self.runtime.clone()],
+            credentials: self.secrets.credentials.clone(),
+            owner: ROOT,
+        }
     }
 
     fn local(&self, name: &IssuerName, local: &LocalIssuerSettings) -> LocalSettings {
@@ -52,6 +67,7 @@ impl Issuers for ConcreteIssuers {
                 self.local(&settings.name, local),
                 Arc::new(Timestamp::now),
             )),
+            IssuerKind::Exec(exec) => Rc::new(ExecIssuer::new(exec.clone(), self.surroundings())),
         }
     }
 
@@ -62,6 +78,9 @@ impl Issuers for ConcreteIssuers {
                 LocalIssuer::root_pem(&self.directory(settings), &local)
                     .map_err(|error| crate::issuer::IssueError::from(error).operator_text())
             }
+            IssuerKind::Exec(exec) => ExecIssuer::roots(&exec.trust, ROOT)
+                .map(|roots| pem::certificates(&roots))
+                .map_err(|error| crate::issuer::IssueError::from(error).operator_text()),
         }
     }
 }

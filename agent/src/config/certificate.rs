@@ -171,7 +171,9 @@ fn judge_by_issuer(
     lifetime: Duration,
     report: &mut Report,
 ) {
-    let IssuerKind::Local(local) = &issuer.kind;
+    let IssuerKind::Local(local) = &issuer.kind else {
+        return;
+    };
     for name in names
         .iter()
         .filter(|name| !local.constraints.permits(&name.value))

@@ -11,6 +11,7 @@ use super::common::{Common, issuer_name, parse, twice};
 use super::document::clipped;
 use super::environment::Environment;
 use super::error::{ErrorKind, Location, Mismatch, Report};
+use super::exec;
 use super::raw::{RawIssuer, RawList, RawMain};
 use super::settings::{IssuerKind, IssuerSettings, LocalIssuerSettings};
 use super::source::Source;
@@ -18,8 +19,9 @@ use super::suggest::nearest;
 use super::values::{self, YEAR};
 
 /// Types that the design knows and this version does not have.
-const LATER: [&str; 6] = ["acme", "step", "vault", "est", "exec", "spiffe"];
+const LATER: [&str; 5] = ["acme", "step", "vault", "est", "spiffe"];
 const LOCAL: &str = "local";
+const EXEC: &str = "exec";
 
 /// What `renewd.toml` says, as far as it is right.
 #[derive(Debug, Clone)]
@@ -127,7 +129,7 @@ fn read_issuer(raw: &RawIssuer, report: &mut Report) -> Option<IssuerSettings> {
     let name = raw.name.parse(report, |text| issuer_name(text));
     match &raw.kind {
         Some(kind) => {
-            let _ = kind.parse(report, |text| local_only(text));
+            let _ = kind.parse(report, |text| known(text));
         }
         None if raw.kind_given => {}
         None => report.error(
@@ -137,34 +139,38 @@ fn read_issuer(raw: &RawIssuer, report: &mut Report) -> Option<IssuerSettings> {
                 ErrorKind::MissingKey,
                 "is missing",
                 "an issuer's type",
-                "write type = \"local\" below this line",
+                "write type = \"local\" or type = \"exec\" below this line",
             ),
         ),
     }
-    let local = read_local(raw, report);
+    let kind = match &raw.kind {
+        Some(kind) if kind.value == EXEC => exec::read(raw, report).map(IssuerKind::Exec),
+        _ => Some(IssuerKind::Local(read_local(raw, report))),
+    };
+    let (name, kind) = (name?, kind?);
     let clean = raw.clean && report.errors.len() == before;
     clean.then_some(IssuerSettings {
-        name: name?.value,
-        kind: IssuerKind::Local(local),
+        name: name.value,
+        kind,
         location: raw.name.location.clone(),
     })
 }
 
-fn local_only(text: &str) -> Result<(), Mismatch> {
-    if text == LOCAL {
+fn known(text: &str) -> Result<(), Mismatch> {
+    if text == LOCAL || text == EXEC {
         return Ok(());
     }
     if LATER.contains(&text) {
         return Err(Mismatch::new(
             format!("the type {text:?} is not supported by this version"),
-            "\"local\"",
+            "\"local\" or \"exec\"",
             "install a version that has it, or use the embedded CA",
         ));
     }
-    let known = LATER.iter().copied().chain([LOCAL]);
+    let known = LATER.iter().copied().chain([LOCAL, EXEC]);
     Err(Mismatch::new(
         format!("{:?} is no type of issuer", clipped(text)),
-        "\"local\"",
+        "\"local\" or \"exec\"",
         nearest(text, known).map_or(String::new(), |near| format!("did you mean {near:?}?")),
     ))
 }

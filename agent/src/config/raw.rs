@@ -3,7 +3,7 @@
 
 use super::document::{At, parse};
 use super::error::{Location, Report};
-use super::schema::{CERTIFICATE, DEFAULTS, ISSUER, MAIN, UNIT};
+use super::schema::{CERTIFICATE, DEFAULTS, EXEC, ISSUER, MAIN, UNIT};
 use super::source::Source;
 use super::walk::Section;
 
@@ -44,6 +44,20 @@ pub(super) struct RawIssuer {
     pub(super) permitted_dns: Option<RawList>,
     pub(super) permitted_ip: Option<RawList>,
     pub(super) permitted_uri: Option<RawList>,
+    pub(super) exec: RawExec,
+}
+
+/// The keys of `[issuer.NAME]` with `type = "exec"`.
+#[derive(Debug, Default)]
+pub(super) struct RawExec {
+    pub(super) command: Option<RawList>,
+    /// Whether `command` and `trust` stand there at all: a value of a wrong type is an error of its own.
+    pub(super) command_given: bool,
+    pub(super) trust: Option<At<String>>,
+    pub(super) trust_given: bool,
+    pub(super) credentials: Option<RawList>,
+    pub(super) timeout: Option<At<String>>,
+    pub(super) output_limit: Option<At<i64>>,
 }
 
 /// `NAME.toml` in `certs.d`.
@@ -81,7 +95,7 @@ impl RawMain {
         let issuers = top
             .named_tables("issuer", &ISSUER, report)
             .into_iter()
-            .map(|(name, section)| RawIssuer::read(name, &section, report))
+            .map(|(name, section)| RawIssuer::read(name, section, report))
             .collect();
         Some(Self { defaults, issuers })
     }
@@ -102,27 +116,76 @@ impl RawCommon {
 }
 
 impl RawIssuer {
-    fn read(name: At<String>, section: &Section<'_>, report: &mut Report) -> Self {
+    fn read(name: At<String>, section: Section<'_>, report: &mut Report) -> Self {
         let before = report.errors.len();
         let kind = section.text("type", report);
-        // The keys of another type are not known here; its type alone is the error.
-        if kind.as_ref().is_none_or(|kind| kind.value == "local") {
-            section.refuse_unknown_keys(report);
-        }
+        let kind_given = section.has("type");
+        // A slip in "type" is one error, and not one for each key of that type.
+        let meant = section.has("command").then_some("exec");
+        let section = match kind.as_ref().map(|kind| kind.value.as_str()).or(meant) {
+            Some("exec") => {
+                let section = section.of(&EXEC);
+                section.refuse_unknown_keys(report);
+                let exec = RawExec::read(&section, report);
+                return Self {
+                    clean: report.errors.len() == before,
+                    kind,
+                    kind_given,
+                    exec,
+                    ..Self::bare(name)
+                };
+            }
+            None | Some("local") => {
+                section.refuse_unknown_keys(report);
+                section
+            }
+            // The keys of another type are not known here; its type alone is the error.
+            Some(_) => section,
+        };
         let mut raw = Self {
             clean: true,
             kind,
-            kind_given: section.has("type"),
+            kind_given,
             issuing_ca: section.text("issuing_ca", report),
             root_lifetime: section.text("root_lifetime", report),
             intermediate_lifetime: section.text("intermediate_lifetime", report),
             permitted_dns: section.texts("permitted_dns", report),
             permitted_ip: section.texts("permitted_ip", report),
             permitted_uri: section.texts("permitted_uri", report),
-            name,
+            ..Self::bare(name)
         };
         raw.clean = report.errors.len() == before;
         raw
+    }
+
+    fn bare(name: At<String>) -> Self {
+        Self {
+            name,
+            clean: true,
+            kind: None,
+            kind_given: false,
+            issuing_ca: None,
+            root_lifetime: None,
+            intermediate_lifetime: None,
+            permitted_dns: None,
+            permitted_ip: None,
+            permitted_uri: None,
+            exec: RawExec::default(),
+        }
+    }
+}
+
+impl RawExec {
+    fn read(section: &Section<'_>, report: &mut Report) -> Self {
+        Self {
+            command: section.texts("command", report),
+            command_given: section.has("command"),
+            trust: section.text("trust", report),
+            trust_given: section.has("trust"),
+            credentials: section.texts("credentials", report),
+            timeout: section.text("timeout", report),
+            output_limit: section.integer("output_limit", report),
+        }
     }
 }
 

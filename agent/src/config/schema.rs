@@ -75,7 +75,7 @@ pub const DEFAULTS: Schema = Schema {
 pub const ISSUER: Schema = Schema {
     title: "[issuer.NAME]",
     in_main_file: true,
-    placing: "write it below [issuer.NAME] in renewd.toml",
+    placing: "write it below an [issuer.NAME] with type = \"local\" in renewd.toml",
     keys: &[
         key("type", "an issuer's type in quotes", "\"local\""),
         key(
@@ -96,6 +96,29 @@ pub const ISSUER: Schema = Schema {
             "a list of SPIFFE IDs",
             "[\"spiffe://example.internal\"]",
         ),
+    ],
+};
+
+/// `[issuer.NAME]` in `renewd.toml`, with `type = "exec"`.
+pub const EXEC: Schema = Schema {
+    title: "[issuer.NAME] with type = \"exec\"",
+    in_main_file: true,
+    placing: "write it below an [issuer.NAME] with type = \"exec\" in renewd.toml",
+    keys: &[
+        key("type", "an issuer's type in quotes", "\"exec\""),
+        key(
+            "command",
+            "a list of a program and its arguments",
+            "[\"/usr/local/libexec/issue\"]",
+        ),
+        key("trust", "a path in quotes", "\"/etc/renewd/roots.pem\""),
+        key(
+            "credentials",
+            "a list of credentials' names",
+            "[\"ca-password\"]",
+        ),
+        key("timeout", "a duration in quotes", "\"60s\""),
+        key("output_limit", "a whole number", "1048576"),
     ],
 };
 
@@ -137,7 +160,7 @@ pub const UNIT: Schema = Schema {
 };
 
 /// All tables, outermost first.
-pub const ALL: [&Schema; 5] = [&MAIN, &DEFAULTS, &ISSUER, &CERTIFICATE, &UNIT];
+pub const ALL: [&Schema; 6] = [&MAIN, &DEFAULTS, &ISSUER, &EXEC, &CERTIFICATE, &UNIT];
 
 /// Words that people bring from other tools, with the key that is meant here.
 pub(super) const ALIASES: &[(&str, &str)] = &[
@@ -153,6 +176,12 @@ pub(super) const ALIASES: &[(&str, &str)] = &[
     ("ca", "issuer"),
     ("ca", "issuing_ca"),
     ("intermediate", "issuing_ca"),
+    ("credential", "credentials"),
+    ("argv", "command"),
+    ("exec", "command"),
+    ("program", "command"),
+    ("roots", "trust"),
+    ("deadline", "timeout"),
     ("duration", "lifetime"),
     ("ttl", "lifetime"),
     ("valid_for", "lifetime"),

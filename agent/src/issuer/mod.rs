@@ -4,6 +4,7 @@
 //! a certificate request, never a key, and is never believed: whatever it answers goes through
 //! [`renewd_core::accept`]. To add one: implement [`Issuer`], and name it in the composition root.
 
+pub mod exec;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod local;

@@ -30,6 +30,7 @@ const FLOORS: [(&str, &[&str]); 16] = [
         &[
             "credentials::LONGEST_NAMES",
             "probe::ProbeTarget",
+            "issuer::exec::ExecSettings",
             "issuer::local::Constraints",
             "secret::Secret",
         ],
@@ -87,7 +88,8 @@ const FLOORS: [(&str, &[&str]); 16] = [
 ];
 
 /// The types behind the traits, with the modules that may name them.
-const CONCRETE: [(&str, &[&str]); 4] = [
+const CONCRETE: [(&str, &[&str]); 5] = [
+    ("ExecIssuer", &["issuer", "app"]),
     ("LocalIssuer", &["issuer", "app"]),
     ("SystemClock", &["clock", "app"]),
     // `ctl` is composed by itself: it is another program.

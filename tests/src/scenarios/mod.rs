@@ -12,6 +12,7 @@ mod disks;
 mod doctor;
 mod endurance;
 mod evidence;
+mod exec;
 mod files;
 mod harness;
 mod jobs;
@@ -61,6 +62,7 @@ pub fn all() -> Vec<Scenario> {
         revert::ALL,
         supervision::ALL,
         endurance::ALL,
+        exec::ALL,
     ]
     .concat()
 }
