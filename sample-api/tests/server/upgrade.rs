@@ -1,6 +1,8 @@
 //! What HTTP is not through with, or hands on: bodies that are read after the answer, and connections that change to another
 //! protocol.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -9,19 +11,33 @@ use axum::http::StatusCode;
 use axum::routing::{any, get};
 use hyper_util::rt::TokioIo;
 use renewd_sample_api::metrics::Reason;
+use renewd_sample_api::serve::Drained;
 use renewd_sample_api::{MutualTls, Settings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::client::TlsStream;
 
 use crate::client::{Client, Http, settings, unresumed};
 use crate::site::{DEADLINE, Pair, Running, Site, WEB};
 
-async fn raw(site: &Site, address: std::net::SocketAddr, pair: &Pair) -> TlsStream<TcpStream> {
+async fn raw(site: &Site, address: SocketAddr, pair: &Pair) -> TlsStream<TcpStream> {
     let settings = settings(&site.authority, Some(pair), Http::One);
     Client::raw(address, settings).await
+}
+
+/// Handlers of one's own behind the library.
+async fn serve(mtls: &Arc<MutualTls>, app: Router) -> (SocketAddr, JoinHandle<Drained>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mtls = mtls.clone();
+    let serving = async move {
+        mtls.serve(vec![listener], app, std::future::pending())
+            .await
+    };
+    (address, tokio::spawn(serving))
 }
 
 async fn head(tls: &mut TlsStream<TcpStream>) -> String {
@@ -49,14 +65,7 @@ async fn a_body_that_is_read_after_the_answer_is_not_taken_for_a_request() {
             "early"
         }
     }));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let serving = mtls.clone();
-    let server = tokio::spawn(async move {
-        serving
-            .serve(vec![listener], app, std::future::pending())
-            .await
-    });
+    let (address, server) = serve(&mtls, app).await;
     let pair = site.authority.client(&[WEB]);
     let mut tls = raw(&site, address, &pair).await;
     let body = "GET /smuggled HTTP/1.1\r\nhost: x\r\n\r\n";
@@ -84,7 +93,7 @@ async fn a_handler_that_upgrades_by_itself_ends_with_its_client_too() {
     let mtls = MutualTls::open(settings).unwrap();
     let (ended, end) = oneshot::channel();
     let ended = std::sync::Mutex::new(Some(ended));
-    let ended = std::sync::Arc::new(ended);
+    let ended = Arc::new(ended);
     let app = Router::new().route(
         "/",
         get(move |mut request: Request| {
@@ -107,14 +116,7 @@ async fn a_handler_that_upgrades_by_itself_ends_with_its_client_too() {
             }
         }),
     );
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let serving = mtls.clone();
-    let server = tokio::spawn(async move {
-        serving
-            .serve(vec![listener], app, std::future::pending())
-            .await
-    });
+    let (address, server) = serve(&mtls, app).await;
     let pair = site.authority.client(&[WEB]);
     let mut tls = raw(&site, address, &pair).await;
     tls.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n")
