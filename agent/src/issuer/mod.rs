@@ -6,6 +6,7 @@
 
 #[cfg(test)]
 pub(crate) mod fake;
+pub mod https;
 pub mod local;
 
 use std::error::Error;
