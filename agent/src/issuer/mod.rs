@@ -4,6 +4,7 @@
 //! a certificate request, never a key, and is never believed: whatever it answers goes through
 //! [`renewd_core::accept`]. To add one: implement [`Issuer`], and name it in the composition root.
 
+pub mod acme;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod https;
@@ -28,6 +29,8 @@ pub struct Order<'a> {
     pub request: &'a Request,
     /// The certificate request in DER, signed by the key that the certificate is for.
     pub csr: &'a [u8],
+    /// The newest leaf that was issued for it, which the one asked for is to take the place of.
+    pub replaces: Option<&'a CertificateDer<'static>>,
 }
 
 /// A certification authority.

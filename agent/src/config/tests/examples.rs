@@ -146,7 +146,8 @@ fn a_misspelled_key_is_refused_on_its_line_and_by_its_name() {
 fn misspellings(key: &str) -> Vec<(String, String)> {
     let (head, last) = key.split_at(key.len() - 1);
     let mut swapped: Vec<char> = key.chars().collect();
-    swapped.swap(1, 2);
+    let last_two = swapped.len() - 2;
+    swapped.swap(last_two.min(1), last_two.min(1) + 1);
     let swapped: String = swapped.into_iter().collect();
     [
         format!("{key}x"),

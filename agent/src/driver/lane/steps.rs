@@ -40,7 +40,8 @@ pub(super) struct Done {
 impl Lane {
     pub(super) fn ask_issuer(&mut self) -> Next {
         self.asking = true;
-        let answer = issue::issue(self.world.clone(), self.settings.clone());
+        let newest = self.record.target_generation().cloned();
+        let answer = issue::issue(self.world.clone(), self.settings.clone(), newest);
         self.begin(async move { Outcome::Issued(Box::new(answer.await)) });
         Next::Again
     }
