@@ -32,7 +32,7 @@ const PLACE: &str = ".well-known/acme-challenge";
 const MOST_CONNECTIONS: usize = 64;
 const MOST_BYTES: usize = 8 * 1024;
 /// How long a connection may take in all.
-const WHOLE: Duration = Duration::from_secs(10);
+const WHOLE: Duration = Duration::from_secs(5);
 
 /// What the responder answers now: the key authorization for each token.
 #[derive(Debug, Default)]

@@ -151,7 +151,7 @@ impl AcmeError {
                 "take the name out (wildcards need dns-01, which this version does not have), or use another CA".into()
             }
             Self::NoResponder => format!(
-                "\"systemctl enable --now {SOCKET_UNIT}\", then \"systemctl restart renewd\"; or configure `webroot`"
+                "\"systemctl stop renewd\", \"systemctl enable --now {SOCKET_UNIT}\", \"systemctl start renewd\"; or configure `webroot`"
             ),
             Self::Webroot { .. } => {
                 "let renewd write there: a directory of its user, and ReadWritePaths= in a drop-in of renewd.service".into()
@@ -259,6 +259,9 @@ fn sentence(problem: &Problem) -> String {
             text.push_str(&format!("{}: ", identifier.authorized(false)));
         }
         text.push_str(sub.detail.as_deref().unwrap_or("no reason given"));
+    }
+    if text.is_empty() {
+        text.push_str("no reason given");
     }
     let kind = problem.r#type.as_deref().unwrap_or("no type");
     let kind = kind.rsplit(':').next().unwrap_or(kind);

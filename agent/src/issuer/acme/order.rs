@@ -162,11 +162,13 @@ impl Way<'_> {
     }
 
     async fn finish(&self, order: &mut AcmeOrder) -> Result<String, AcmeError> {
-        if order.state().status == OrderStatus::Pending {
-            // Kept until the CA has looked, which it may do several times and from several places.
-            let _proofs = self.prove(order).await?;
-            self.await_status(order, OrderStatus::Ready).await?;
-        }
+        // Up until the CA has looked, which it may do several times and from several places.
+        let proofs = match order.state().status {
+            OrderStatus::Pending => self.prove(order).await?,
+            _ => Vec::new(),
+        };
+        self.await_status(order, OrderStatus::Ready).await?;
+        drop(proofs);
         let finalized = order.finalize_csr(self.asked.csr).await;
         finalized.map_err(|error| self.of("the certificate", error))?;
         self.await_status(order, OrderStatus::Valid).await?;
