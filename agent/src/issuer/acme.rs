@@ -20,7 +20,7 @@ mod order;
 mod tests;
 mod transport;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
@@ -38,6 +38,7 @@ use account::Accounts;
 use error::AcmeError;
 use transport::Transport;
 
+use challenge::Placed;
 pub use challenge::{Challenges, SOCKET_NAME, SOCKET_UNIT, serve};
 
 /// How an ACME CA is used.
@@ -72,13 +73,15 @@ pub struct ExternalAccount {
     pub key: Secret,
 }
 
-/// An ACME CA. Made without touching disk or network.
+/// An ACME CA. Made without touching the network.
 pub struct AcmeIssuer {
     directory: PathBuf,
     settings: AcmeSettings,
     secrets: Secrets,
     challenges: Arc<Challenges>,
     accounts: Accounts,
+    /// What is still up from before a restart.
+    _before: Vec<Placed>,
 }
 
 impl AcmeIssuer {
@@ -90,8 +93,10 @@ impl AcmeIssuer {
         secrets: Secrets,
         challenges: Arc<Challenges>,
     ) -> Self {
+        let directory = directory.into();
         Self {
-            directory: directory.into(),
+            _before: still_asked_for(&directory, &challenges),
+            directory,
             settings,
             secrets,
             challenges,
@@ -158,6 +163,28 @@ impl Issuer for AcmeIssuer {
     fn anchors<'a>(&'a self) -> BoxFuture<'a, Result<Vec<CertificateDer<'static>>, IssueError>> {
         Box::pin(async { Ok(https::anchors(&self.settings.trust)?) })
     }
+}
+
+/// Puts up again what a CA may ask for since before a restart: it counts a wrong answer against the order, and an
+/// order against its limits. What cannot be read is told by the next order.
+fn still_asked_for(directory: &Path, challenges: &Arc<Challenges>) -> Vec<Placed> {
+    // It is made when the first order is.
+    if !directory.exists() {
+        return Vec::new();
+    }
+    let owner = nix::unistd::geteuid().as_raw();
+    let Ok(kept) = Directory::open(directory, owner) else {
+        return Vec::new();
+    };
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let files = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let texts = files
+        .filter(|file| order::is_kept_in(file))
+        .filter_map(|file| kept.read(&file).ok().flatten());
+    texts
+        .flat_map(|text| order::answers(&text))
+        .filter_map(|(token, answer)| Placed::put(challenges, None, &token, &answer).ok())
+        .collect()
 }
 
 /// The names as ACME knows them; the configuration lets no others through.

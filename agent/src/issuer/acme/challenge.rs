@@ -51,6 +51,11 @@ impl Challenges {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    #[cfg(test)]
+    pub(super) fn holds(&self, token: &str) -> bool {
+        self.lock().contains_key(token)
+    }
+
     fn answer(&self, request: &Request<Incoming>) -> Option<String> {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return None;

@@ -1,6 +1,6 @@
 //! One order, from its beginning (or from where it was left) to the chain.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use instant_acme::{
@@ -27,6 +27,20 @@ struct KeptOrder {
     account: String,
     names: Vec<String>,
     profile: Option<String>,
+    /// What the CA may ask for, by its token: also while we are away, and it finds the answer when we are back.
+    #[serde(default)]
+    answers: BTreeMap<String, String>,
+}
+
+/// What was put up for the order that a file of this text is of.
+pub(super) fn answers(text: &str) -> BTreeMap<String, String> {
+    let kept = serde_json::from_str::<KeptOrder>(text);
+    kept.map(|kept| kept.answers).unwrap_or_default()
+}
+
+/// Whether a file is of an order.
+pub(super) fn is_kept_in(file: &str) -> bool {
+    file.starts_with("order-") && file.ends_with(".json")
 }
 
 /// Everything that one order needs.
@@ -88,7 +102,15 @@ impl Way<'_> {
             account: self.account.id().to_owned(),
             names: self.names(),
             profile: self.issuer.settings.profile.clone(),
+            answers: BTreeMap::new(),
         }
+    }
+
+    fn keep(&self, order: &KeptOrder) -> Result<(), AcmeError> {
+        let text = serde_json::to_string(order)
+            .map_err(|error| AcmeError::protocol("the order", error))?;
+        let kept = self.issuer.kept()?;
+        kept.replace(&self.file, &text).map_err(AcmeError::Kept)
     }
 
     /// The order that was begun and not finished, if it can still be.
@@ -98,8 +120,11 @@ impl Way<'_> {
             return Ok(None);
         };
         let known: Option<KeptOrder> = serde_json::from_str(&text).ok();
-        if let Some(known) = known
-            && known == self.to_keep(&known.url)
+        if let Some(mut known) = known
+            && {
+                known.answers.clear();
+                known == self.to_keep(&known.url)
+            }
         {
             match self.account.order(known.url).await {
                 Ok(mut order) => {
@@ -146,10 +171,7 @@ impl Way<'_> {
                 made.map_err(|error| self.of("the order", error))?
             }
         };
-        let text = serde_json::to_string(&self.to_keep(order.url()))
-            .map_err(|error| AcmeError::protocol("the order", error))?;
-        let kept = self.issuer.kept()?;
-        kept.replace(&self.file, &text).map_err(AcmeError::Kept)?;
+        self.keep(&self.to_keep(order.url()))?;
         Ok(order)
     }
 
@@ -180,6 +202,7 @@ impl Way<'_> {
     /// Puts up what the CA wants to see for each name, and has it look.
     async fn prove(&self, order: &mut AcmeOrder) -> Result<Vec<Placed>, AcmeError> {
         let mut proofs = Vec::new();
+        let mut kept = self.to_keep(order.url());
         let mut authorizations = order.authorizations();
         while let Some(authorization) = authorizations.next().await {
             let mut authorization =
@@ -188,19 +211,25 @@ impl Way<'_> {
                 continue;
             }
             let name = authorization.identifier().to_string();
-            let Some(mut challenge) = authorization.challenge(ChallengeType::Http01) else {
+            let Some(challenge) = authorization.challenge(ChallengeType::Http01) else {
                 return Err(AcmeError::NotOffered { name });
             };
-            let webroot: Option<&PathBuf> = self.issuer.settings.webroot.as_ref();
             let answer = challenge.key_authorization();
-            let challenges = &self.issuer.challenges;
-            proofs.push(Placed::put(
-                challenges,
-                webroot,
-                &challenge.token,
-                answer.as_str(),
-            )?);
-            if challenge.status == ChallengeStatus::Pending {
+            let (token, answer) = (&challenge.token, answer.as_str());
+            let (challenges, webroot) = (&self.issuer.challenges, &self.issuer.settings.webroot);
+            proofs.push(Placed::put(challenges, webroot.as_ref(), token, answer)?);
+            kept.answers.insert(token.clone(), answer.to_owned());
+        }
+        // On disk before the CA looks.
+        self.keep(&kept)?;
+        let mut authorizations = order.authorizations();
+        while let Some(Ok(mut authorization)) = authorizations.next().await {
+            if authorization.status != AuthorizationStatus::Pending {
+                continue;
+            }
+            if let Some(mut challenge) = authorization.challenge(ChallengeType::Http01)
+                && challenge.status == ChallengeStatus::Pending
+            {
                 let ready = challenge.set_ready().await;
                 ready.map_err(|error| self.of("a challenge", error))?;
             }
