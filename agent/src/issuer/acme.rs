@@ -13,6 +13,7 @@
 //! believes a token without looking at it: tokens become file names.
 
 mod account;
+mod advice;
 mod challenge;
 mod error;
 mod order;
@@ -28,6 +29,7 @@ use instant_acme::{Identifier, Problem};
 use renewd_core::accept::Answer;
 use renewd_core::names::San;
 use renewd_core::pem;
+use renewd_core::supply::Advice;
 use rustls_pki_types::CertificateDer;
 
 use super::https::{self, Trust};
@@ -162,6 +164,17 @@ impl Issuer for AcmeIssuer {
 
     fn anchors<'a>(&'a self) -> BoxFuture<'a, Result<Vec<CertificateDer<'static>>, IssueError>> {
         Box::pin(async { Ok(https::anchors(&self.settings.trust)?) })
+    }
+
+    fn advises(&self) -> bool {
+        true
+    }
+
+    fn advice<'a>(
+        &'a self,
+        leaf: &'a CertificateDer<'static>,
+    ) -> BoxFuture<'a, Result<Option<Advice>, IssueError>> {
+        Box::pin(async move { Ok(advice::of(self, leaf).await?) })
     }
 }
 

@@ -18,6 +18,7 @@ use futures_util::future::BoxFuture;
 use renewd_core::accept::Answer;
 use renewd_core::names::CertificateName;
 use renewd_core::request::Request;
+use renewd_core::supply::Advice;
 use rustls_pki_types::CertificateDer;
 
 /// One certificate, asked for.
@@ -41,6 +42,19 @@ pub trait Issuer: Send + Sync {
     /// The CA certificates that the issuer stands for now: what peers should trust. Asked for before
     /// [`Issuer::issue`], since an answer is verified against what was held before it came.
     fn anchors<'a>(&'a self) -> BoxFuture<'a, Result<Vec<CertificateDer<'static>>, IssueError>>;
+
+    /// Whether it may say when a leaf should be renewed: then it is asked for its [`Issuer::advice`].
+    fn advises(&self) -> bool {
+        false
+    }
+
+    /// When it wants a leaf of its to be renewed; `None` when it has nothing to say, and needs not be asked again.
+    fn advice<'a>(
+        &'a self,
+        _leaf: &'a CertificateDer<'static>,
+    ) -> BoxFuture<'a, Result<Option<Advice>, IssueError>> {
+        Box::pin(async { Ok(None) })
+    }
 }
 
 /// When to ask again after a failure.

@@ -9,7 +9,7 @@ use crate::wait::wait_until;
 use super::plain::unit;
 
 /// All of this file.
-pub(super) const ALL: &[Scenario] = &[ISSUED, ANEW, CRASHED];
+pub(super) const ALL: &[Scenario] = &[ISSUED, ANEW, CRASHED, ADVISED];
 
 const PEBBLE: &str = "pebble.service";
 const SOCKET: &str = "renewd-http01.socket";
@@ -31,7 +31,8 @@ fn configuration(more: &str) -> String {
 "certificate": "/srv/pebble/server.pem", "privateKey": "/srv/pebble/server.key", "httpPort": 80, "tlsPort": 443,
 "ocspResponderURL": "", "keyAlgorithm": "ecdsa", "retryAfter": {{"authz": 1, "order": 1}}, "profiles": {{
 "default": {{"description": "90 days", "validityPeriod": 7776000}},
-"tiny": {{"description": "20 s", "validityPeriod": 20}}}}{more}}}}}"#
+"tiny": {{"description": "20 s", "validityPeriod": 20}},
+"short": {{"description": "2 min", "validityPeriod": 120}}}}{more}}}}}"#
     )
 }
 
@@ -224,4 +225,39 @@ fn crashed(trial: &mut Trial) -> Result<()> {
         &1,
         &count(trial, "accounts in memory")?,
     )
+}
+
+const ADVISED: Scenario = Scenario {
+    name: "an_acme_ca_that_wants_a_certificate_replaced_early_is_obeyed",
+    disk: Disk::Installed,
+    fault: "the CA does not say so",
+    red: "api is published anew",
+    run: advised,
+};
+
+const WHY: &str = "https://ca.example.test/incident";
+
+fn advised(trial: &mut Trial) -> Result<()> {
+    set_up(trial, "PEBBLE_VA_NOSLEEP=1", "profile = \"short\"")?;
+    start(trial, &[SOCKET, RENEWD])?;
+    let first = await_published(trial)?;
+    let window = r#"{"start": "2020-01-01T00:00:00Z", "end": "2020-01-02T00:00:00Z"}"#;
+    let advice = serde_json::json!({
+        "certificate": trial.read(&published("api", "cert.pem"))?,
+        "ariResponse": format!(r#"{{"suggestedWindow": {window}, "explanationURL": "{WHY}"}}"#),
+    });
+    trial.write("/srv/pebble/advice.json", &advice.to_string())?;
+    let tell = "curl -sSf --cacert /srv/pebble/ca.pem --data @/srv/pebble/advice.json https://127.0.0.1:15000/set-renewal-info/";
+    let tell = trial.choose(tell, "true");
+    trial.shell(tell)?;
+    // A third of the life would have to be over before it is renewed for anything else.
+    trial.await_published_after("api", &first)?;
+    expect_sound(trial)?;
+    let journal = trial.shell(&format!("journalctl -u {RENEWD}"))?;
+    expect(
+        journal.contains(WHY),
+        "the address of the reason in the journal",
+        &journal,
+    )?;
+    expect_equal("orders at the CA", &2, &count(trial, "Added order")?)
 }
