@@ -6,6 +6,9 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use rcgen::{CertificateParams, CertifiedIssuer, KeyPair};
 use renewd_core::names::CertificateName;
 use renewd_core::request::{KeyType, Request, Usages};
 use tempfile::TempDir;
@@ -21,6 +24,8 @@ use crate::keys::PrivateKey;
 struct Ca {
     server: Server,
     asked: Arc<Mutex<Vec<String>>>,
+    /// What was signed, each after its path.
+    said: Arc<Mutex<Vec<(String, String)>>>,
     directory: TempDir,
 }
 
@@ -37,12 +42,18 @@ impl Ca {
     /// `told` says what is answered at a path; what it does not name is answered as a good CA does.
     fn new(told: impl Fn(&str) -> Option<Told> + Send + 'static) -> Self {
         let asked = Arc::new(Mutex::new(Vec::new()));
-        let seen = Arc::clone(&asked);
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let (seen, heard) = (Arc::clone(&asked), Arc::clone(&said));
         let server = Server::new(Box::new(move |head, write| {
             let path = head.split(' ').nth(1).unwrap().to_owned();
             let host = head.lines().find_map(|line| line.strip_prefix("host: "));
             let base = format!("https://{}", host.unwrap());
             seen.lock().unwrap().push(path.clone());
+            let body = head.split("\r\n\r\n").nth(1).unwrap();
+            heard
+                .lock()
+                .unwrap()
+                .extend(payload(body).map(|text| (path.clone(), text)));
             let (status, headers, kind, body) = told(&path).unwrap_or(match path.as_str() {
                 "/directory" => ("200 OK", "", JSON, DIRECTORY),
                 "/nonce" => ("200 OK", "", JSON, ""),
@@ -66,6 +77,7 @@ impl Ca {
         Self {
             server,
             asked,
+            said,
             directory: tempfile::tempdir().unwrap(),
         }
     }
@@ -102,7 +114,23 @@ impl Ca {
     }
 }
 
+/// What a signed body says (RFC 7515).
+fn payload(body: &str) -> Option<String> {
+    let signed: serde_json::Value = serde_json::from_str(body).ok()?;
+    let payload = BASE64_URL_SAFE_NO_PAD
+        .decode(signed["payload"].as_str()?)
+        .ok()?;
+    String::from_utf8(payload).ok()
+}
+
 async fn issue(issuer: &AcmeIssuer) -> Result<Answer, IssueError> {
+    replace(issuer, None).await
+}
+
+async fn replace(
+    issuer: &AcmeIssuer,
+    replaces: Option<&CertificateDer<'static>>,
+) -> Result<Answer, IssueError> {
     let certificate: CertificateName = "a".parse().unwrap();
     let request = Request {
         issuer: "acme".parse().unwrap(),
@@ -117,7 +145,7 @@ async fn issue(issuer: &AcmeIssuer) -> Result<Answer, IssueError> {
         certificate: &certificate,
         request: &request,
         csr: &csr,
-        replaces: None,
+        replaces,
     };
     issuer.issue(order).await
 }
@@ -380,4 +408,78 @@ fn a_token_that_leads_elsewhere_is_refused() {
     let nowhere = root.join("nowhere");
     let put = Placed::put(&Arc::default(), Some(&nowhere), "tok", "x");
     assert!(matches!(put, Err(AcmeError::Webroot { .. })));
+}
+
+/// A leaf that says which key signed it, so that renewal information has a name for it.
+fn leaf() -> CertificateDer<'static> {
+    let ca = CertificateParams::default();
+    let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate().unwrap()).unwrap();
+    let mut params = CertificateParams::new(["a.test".to_owned()]).unwrap();
+    params.use_authority_key_identifier_extension = true;
+    let leaf = params
+        .signed_by(&KeyPair::generate().unwrap(), &ca)
+        .unwrap();
+    leaf.der().clone()
+}
+
+#[tokio::test]
+async fn the_ca_is_told_what_is_replaced_and_asked_without_it_where_it_was_replaced_already() {
+    let orders = std::sync::atomic::AtomicUsize::new(0);
+    let ca = Ca::new(move |path| {
+        let first =
+            path == "/order" && orders.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
+        first.then_some((
+            "409 Conflict",
+            "",
+            PROBLEM,
+            r#"{"type":"urn:ietf:params:acme:error:alreadyReplaced","detail":"twice"}"#,
+        ))
+    });
+    let error = replace(&ca.issuer(), Some(&leaf())).await.unwrap_err();
+    assert!(error.to_string().contains("a challenge"), "{error}");
+    let said = ca.said.lock().unwrap();
+    let orders: Vec<_> = said.iter().filter(|(path, _)| path == "/order").collect();
+    let replacing: Vec<bool> = orders
+        .iter()
+        .map(|(_, text)| text.contains("\"replaces\""))
+        .collect();
+    assert_eq!(replacing, [true, false]);
+}
+
+#[tokio::test]
+async fn renewal_information_is_taken_as_it_is_told_or_not_at_all() {
+    const WINDOW: &str = r#"{"suggestedWindow":{"start":"2026-01-02T00:00:00Z","end":"2026-01-03T00:00:00Z"},"explanationURL":"https://ca.test/why"}"#;
+    let advice = async |told: Told| {
+        let ca = Ca::new(move |path| path.starts_with("/ari/").then_some(told));
+        ca.issuer().advice(&leaf()).await
+    };
+    let hours = |hours: u64| Duration::from_secs(hours * 3600);
+    for (headers, again) in [
+        ("", hours(6)),
+        ("retry-after: 3600\r\n", hours(1)),
+        ("retry-after: 1000000000\r\n", hours(7 * 24)),
+    ] {
+        let told = advice(("200 OK", headers, JSON, WINDOW))
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(told.from, "2026-01-02T00:00:00Z".parse().unwrap());
+        assert_eq!(told.until, "2026-01-03T00:00:00Z".parse().unwrap());
+        assert_eq!(told.explanation.as_deref(), Some("https://ca.test/why"));
+        let off = told.again.abs_diff(again);
+        assert!(off < Duration::from_secs(5), "{headers}: {:?}", told.again);
+    }
+    assert!(
+        advice(("404 Not Found", "", PROBLEM, "{\"type\":\"x\"}"))
+            .await
+            .is_err()
+    );
+    assert!(advice(("200 OK", "", JSON, "{}")).await.is_err());
+    // A CA without it needs not be asked again.
+    let ca = Ca::new(|path| {
+        let directory =
+            r#"{"newNonce":"BASE/nonce","newAccount":"BASE/account","newOrder":"BASE/order"}"#;
+        (path == "/directory").then_some(("200 OK", "", JSON, directory))
+    });
+    assert!(ca.issuer().advice(&leaf()).await.unwrap().is_none());
 }

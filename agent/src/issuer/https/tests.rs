@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use super::super::{IssueError, Retry};
 use super::*;
 
-/// What a server does with a connection after the request's head: everything that it writes.
+/// What a server does with a connection once it has the request, head and body: everything that it writes.
 pub(crate) type Manner = Box<dyn Fn(&str, &mut dyn FnMut(&[u8]) -> bool) + Send>;
 
 /// A TLS server of its own CA.
@@ -56,10 +56,10 @@ impl Server {
             while let Ok((mut socket, _)) = listener.accept() {
                 let mut connection = ServerConnection::new(config.clone()).unwrap();
                 let mut stream = Stream::new(&mut connection, &mut socket);
-                let Some(head) = head(&mut stream) else {
+                let Some(request) = request(&mut stream) else {
                     continue;
                 };
-                manner(&head, &mut |bytes| {
+                manner(&request, &mut |bytes| {
                     stream.write_all(bytes).is_ok() && stream.flush().is_ok()
                 });
                 connection.send_close_notify();
@@ -104,6 +104,19 @@ fn head(stream: &mut impl std::io::Read) -> Option<String> {
         head.push(byte[0]);
     }
     String::from_utf8(head).ok()
+}
+
+/// The whole request: a socket that is closed with something unread takes the answer back.
+fn request(stream: &mut impl std::io::Read) -> Option<String> {
+    let mut request = head(stream)?;
+    let length = request
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "));
+    let length: usize = length.map_or(Some(0), |length| length.parse().ok())?;
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).ok()?;
+    request.push_str(&String::from_utf8(body).ok()?);
+    Some(request)
 }
 
 fn get(port: u16, path: &str) -> Request<Bytes> {
