@@ -20,7 +20,7 @@ fn read(path: &str) -> String {
 /// Every document, by its path in the workspace.
 fn documents() -> Vec<String> {
     let mut documents: Vec<String> = ["README.md", "CHANGELOG.md"].map(str::to_owned).into();
-    for directory in ["docs", "docs/decisions"] {
+    for directory in ["docs", "docs/decisions", "docs/issuers"] {
         let entries = fs::read_dir(workspace().join(directory)).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
         documents.extend(

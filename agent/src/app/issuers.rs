@@ -10,6 +10,7 @@ use renewd_core::names::IssuerName;
 use crate::config::{IssuerKind, IssuerSettings, LocalIssuerSettings};
 use crate::driver::Issuers;
 use crate::issuer::Issuer;
+use crate::issuer::acme::{AcmeIssuer, Challenges};
 use crate::issuer::local::{LocalIssuer, LocalSettings};
 use crate::secret::Secrets;
 
@@ -25,6 +26,8 @@ pub fn issuer_directory(state: &Path, settings: &IssuerSettings) -> PathBuf {
 pub(super) struct ConcreteIssuers {
     pub(super) state: PathBuf,
     pub(super) secrets: Secrets,
+    /// What is answered on the socket for http-01.
+    pub(super) challenges: Arc<Challenges>,
 }
 
 impl ConcreteIssuers {
@@ -52,6 +55,12 @@ impl Issuers for ConcreteIssuers {
                 self.local(&settings.name, local),
                 Arc::new(Timestamp::now),
             )),
+            IssuerKind::Acme(acme) => Rc::new(AcmeIssuer::new(
+                self.directory(settings),
+                acme.clone(),
+                self.secrets.clone(),
+                Arc::clone(&self.challenges),
+            )),
         }
     }
 
@@ -62,6 +71,10 @@ impl Issuers for ConcreteIssuers {
                 LocalIssuer::root_pem(&self.directory(settings), &local)
                     .map_err(|error| crate::issuer::IssueError::from(error).operator_text())
             }
+            IssuerKind::Acme(_) => Err(format!(
+                "the issuer {} keeps no root here; what its certificates chain to is published with each as ca.pem",
+                settings.name
+            )),
         }
     }
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use renewd_core::names::IssuerName;
 
 use crate::issuer::local::Constraints;
-use crate::secret::Secret;
 
+use super::acme;
 use super::common::{Common, issuer_name, parse, twice};
 use super::document::clipped;
 use super::environment::Environment;
@@ -18,8 +18,9 @@ use super::suggest::nearest;
 use super::values::{self, YEAR};
 
 /// Types that the design knows and this version does not have.
-const LATER: [&str; 6] = ["acme", "step", "vault", "est", "exec", "spiffe"];
+const LATER: [&str; 5] = ["step", "vault", "est", "exec", "spiffe"];
 const LOCAL: &str = "local";
+const ACME: &str = "acme";
 
 /// What `renewd.toml` says, as far as it is right.
 #[derive(Debug, Clone)]
@@ -127,7 +128,7 @@ fn read_issuer(raw: &RawIssuer, report: &mut Report) -> Option<IssuerSettings> {
     let name = raw.name.parse(report, |text| issuer_name(text));
     match &raw.kind {
         Some(kind) => {
-            let _ = kind.parse(report, |text| local_only(text));
+            let _ = kind.parse(report, |text| known(text));
         }
         None if raw.kind_given => {}
         None => report.error(
@@ -137,34 +138,38 @@ fn read_issuer(raw: &RawIssuer, report: &mut Report) -> Option<IssuerSettings> {
                 ErrorKind::MissingKey,
                 "is missing",
                 "an issuer's type",
-                "write type = \"local\" below this line",
+                "write type = \"local\" or type = \"acme\" below this line",
             ),
         ),
     }
-    let local = read_local(raw, report);
+    let kind = match &raw.kind {
+        Some(kind) if kind.value == ACME => acme::read(raw, report).map(IssuerKind::Acme),
+        _ => Some(IssuerKind::Local(read_local(raw, report))),
+    };
+    let (name, kind) = (name?, kind?);
     let clean = raw.clean && report.errors.len() == before;
     clean.then_some(IssuerSettings {
-        name: name?.value,
-        kind: IssuerKind::Local(local),
+        name: name.value,
+        kind,
         location: raw.name.location.clone(),
     })
 }
 
-fn local_only(text: &str) -> Result<(), Mismatch> {
-    if text == LOCAL {
+fn known(text: &str) -> Result<(), Mismatch> {
+    if text == LOCAL || text == ACME {
         return Ok(());
     }
     if LATER.contains(&text) {
         return Err(Mismatch::new(
             format!("the type {text:?} is not supported by this version"),
-            "\"local\"",
+            "\"local\" or \"acme\"",
             "install a version that has it, or use the embedded CA",
         ));
     }
-    let known = LATER.iter().copied().chain([LOCAL]);
+    let known = LATER.iter().copied().chain([LOCAL, ACME]);
     Err(Mismatch::new(
         format!("{:?} is no type of issuer", clipped(text)),
-        "\"local\"",
+        "\"local\" or \"acme\"",
         nearest(text, known).map_or(String::new(), |near| format!("did you mean {near:?}?")),
     ))
 }
@@ -187,13 +192,7 @@ fn read_local(raw: &RawIssuer, report: &mut Report) -> LocalIssuerSettings {
         );
     }
     let issuing_ca = parse(&raw.issuing_ca, report, |text| {
-        text.parse::<Secret>().map_err(|error| {
-            Mismatch::new(
-                format!("{:?} is no place of a secret", clipped(text)),
-                error.to_string().replacen("expected ", "", 1),
-                "write for example issuing_ca = \"credential:issuing-ca.pem\"",
-            )
-        })
+        acme::secret(text, "issuing_ca", "credential:issuing-ca.pem")
     });
     if issuing_ca.is_some() {
         for at in [&raw.root_lifetime, &raw.intermediate_lifetime]

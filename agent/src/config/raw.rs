@@ -3,7 +3,7 @@
 
 use super::document::{At, parse};
 use super::error::{Location, Report};
-use super::schema::{CERTIFICATE, DEFAULTS, ISSUER, MAIN, UNIT};
+use super::schema::{ACME, CERTIFICATE, DEFAULTS, ISSUER, MAIN, UNIT};
 use super::source::Source;
 use super::walk::Section;
 
@@ -44,6 +44,24 @@ pub(super) struct RawIssuer {
     pub(super) permitted_dns: Option<RawList>,
     pub(super) permitted_ip: Option<RawList>,
     pub(super) permitted_uri: Option<RawList>,
+    pub(super) acme: RawAcme,
+}
+
+/// The keys of `[issuer.NAME]` with `type = "acme"`.
+#[derive(Debug, Default)]
+pub(super) struct RawAcme {
+    pub(super) directory: Option<At<String>>,
+    /// Whether `directory` stands there at all: a value of a wrong type is an error of its own.
+    pub(super) directory_given: bool,
+    pub(super) ca: Option<At<String>>,
+    pub(super) trust: Option<At<String>>,
+    pub(super) proxy: Option<At<String>>,
+    pub(super) contact: Option<RawList>,
+    pub(super) terms_of_service: Option<At<String>>,
+    pub(super) eab_key_id: Option<At<String>>,
+    pub(super) eab_key: Option<At<String>>,
+    pub(super) webroot: Option<At<String>>,
+    pub(super) profile: Option<At<String>>,
 }
 
 /// `NAME.toml` in `certs.d`.
@@ -81,7 +99,7 @@ impl RawMain {
         let issuers = top
             .named_tables("issuer", &ISSUER, report)
             .into_iter()
-            .map(|(name, section)| RawIssuer::read(name, &section, report))
+            .map(|(name, section)| RawIssuer::read(name, section, report))
             .collect();
         Some(Self { defaults, issuers })
     }
@@ -102,27 +120,78 @@ impl RawCommon {
 }
 
 impl RawIssuer {
-    fn read(name: At<String>, section: &Section<'_>, report: &mut Report) -> Self {
+    fn read(name: At<String>, section: Section<'_>, report: &mut Report) -> Self {
         let before = report.errors.len();
         let kind = section.text("type", report);
-        // The keys of another type are not known here; its type alone is the error.
-        if kind.as_ref().is_none_or(|kind| kind.value == "local") {
-            section.refuse_unknown_keys(report);
-        }
+        let kind_given = section.has("type");
+        let section = match kind.as_ref().map(|kind| kind.value.as_str()) {
+            Some("acme") => {
+                let section = section.of(&ACME);
+                section.refuse_unknown_keys(report);
+                let acme = RawAcme::read(&section, report);
+                return Self {
+                    clean: report.errors.len() == before,
+                    kind,
+                    kind_given,
+                    acme,
+                    ..Self::bare(name)
+                };
+            }
+            None | Some("local") => {
+                section.refuse_unknown_keys(report);
+                section
+            }
+            // The keys of another type are not known here; its type alone is the error.
+            Some(_) => section,
+        };
         let mut raw = Self {
             clean: true,
             kind,
-            kind_given: section.has("type"),
+            kind_given,
             issuing_ca: section.text("issuing_ca", report),
             root_lifetime: section.text("root_lifetime", report),
             intermediate_lifetime: section.text("intermediate_lifetime", report),
             permitted_dns: section.texts("permitted_dns", report),
             permitted_ip: section.texts("permitted_ip", report),
             permitted_uri: section.texts("permitted_uri", report),
-            name,
+            ..Self::bare(name)
         };
         raw.clean = report.errors.len() == before;
         raw
+    }
+
+    fn bare(name: At<String>) -> Self {
+        Self {
+            name,
+            clean: true,
+            kind: None,
+            kind_given: false,
+            issuing_ca: None,
+            root_lifetime: None,
+            intermediate_lifetime: None,
+            permitted_dns: None,
+            permitted_ip: None,
+            permitted_uri: None,
+            acme: RawAcme::default(),
+        }
+    }
+}
+
+impl RawAcme {
+    fn read(section: &Section<'_>, report: &mut Report) -> Self {
+        Self {
+            directory: section.text("directory", report),
+            directory_given: section.has("directory"),
+            ca: section.text("ca", report),
+            trust: section.text("trust", report),
+            proxy: section.text("proxy", report),
+            contact: section.texts("contact", report),
+            terms_of_service: section.text("terms_of_service", report),
+            eab_key_id: section.text("eab_key_id", report),
+            eab_key: section.text("eab_key", report),
+            webroot: section.text("webroot", report),
+            profile: section.text("profile", report),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use renewd_core::unit::Dependent;
 use renewd_store::disk::Owner;
 use renewd_store::publish;
 
+use crate::issuer::acme::AcmeSettings;
 use crate::issuer::local::Constraints;
 use crate::probe::ProbeTarget;
 use crate::secret::Secret;
@@ -132,6 +133,8 @@ impl PartialEq for IssuerSettings {
 pub enum IssuerKind {
     /// The embedded CA.
     Local(LocalIssuerSettings),
+    /// A CA that speaks ACME.
+    Acme(AcmeSettings),
 }
 
 /// The embedded CA's settings.

@@ -37,6 +37,11 @@ impl<'a> Section<'a> {
         section
     }
 
+    /// The same table, with what may stand in it now that its kind is known.
+    pub(super) fn of(self, schema: &'static Schema) -> Self {
+        Self { schema, ..self }
+    }
+
     /// Where the table begins.
     pub(super) fn location(&self) -> &Location {
         &self.location

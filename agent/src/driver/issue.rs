@@ -6,13 +6,14 @@ use std::rc::Rc;
 use renewd_core::accept::{Accepted, accept};
 use renewd_core::leaf::Fingerprint;
 use renewd_core::pem;
-use renewd_core::record::{NewIdentity, TrustPart};
+use renewd_core::record::{Generation, NewIdentity, TrustPart};
 use renewd_core::request::Request;
 use renewd_core::supply::{Again, Failure};
 use renewd_store::Identity;
 use rustls_pki_types::CertificateDer;
 
 use crate::config::CertificateSettings;
+use crate::driver::sound;
 use crate::driver::world::World;
 use crate::issuer::{IssueError, Issuer, Order, Retry};
 use crate::journal;
@@ -25,10 +26,11 @@ pub(crate) struct Issued {
     pub(crate) bundle_pem: String,
 }
 
-/// Makes a key, asks the issuer, and accepts or refuses the answer.
+/// Makes a key, asks the issuer, and accepts or refuses the answer. `newest` is what was issued last.
 pub(crate) async fn issue(
     world: Rc<World>,
     settings: Rc<CertificateSettings>,
+    newest: Option<Generation>,
 ) -> Result<Issued, Failure> {
     let request = &settings.request;
     let issuer = world.issuers.borrow().get(&request.issuer).cloned();
@@ -40,10 +42,14 @@ pub(crate) async fn issue(
     // Held before the answer comes: an answer never makes itself an anchor.
     let anchors = issuer.anchors().await.map_err(|error| failure(&error))?;
     let (key, csr) = fresh_key(request).await?;
+    // One that is lost or damaged is replaced without saying so.
+    let replaced =
+        newest.and_then(|newest| sound::leaf(&world.store, &settings.name, &newest).ok());
     let order = Order {
         certificate: &settings.name,
         request,
         csr: &csr,
+        replaces: replaced.as_ref(),
     };
     let answer = issuer.issue(order).await.map_err(|error| failure(&error))?;
     let accepted =

@@ -4,8 +4,10 @@
 //! a certificate request, never a key, and is never believed: whatever it answers goes through
 //! [`renewd_core::accept`]. To add one: implement [`Issuer`], and name it in the composition root.
 
+pub mod acme;
 #[cfg(test)]
 pub(crate) mod fake;
+pub mod https;
 pub mod local;
 
 use std::error::Error;
@@ -16,6 +18,7 @@ use futures_util::future::BoxFuture;
 use renewd_core::accept::Answer;
 use renewd_core::names::CertificateName;
 use renewd_core::request::Request;
+use renewd_core::supply::Advice;
 use rustls_pki_types::CertificateDer;
 
 /// One certificate, asked for.
@@ -27,6 +30,8 @@ pub struct Order<'a> {
     pub request: &'a Request,
     /// The certificate request in DER, signed by the key that the certificate is for.
     pub csr: &'a [u8],
+    /// The newest leaf that was issued for it, which the one asked for is to take the place of.
+    pub replaces: Option<&'a CertificateDer<'static>>,
 }
 
 /// A certification authority.
@@ -37,6 +42,19 @@ pub trait Issuer: Send + Sync {
     /// The CA certificates that the issuer stands for now: what peers should trust. Asked for before
     /// [`Issuer::issue`], since an answer is verified against what was held before it came.
     fn anchors<'a>(&'a self) -> BoxFuture<'a, Result<Vec<CertificateDer<'static>>, IssueError>>;
+
+    /// Whether it may say when a leaf should be renewed: then it is asked for its [`Issuer::advice`].
+    fn advises(&self) -> bool {
+        false
+    }
+
+    /// When it wants a leaf of its to be renewed; `None` when it has nothing to say, and needs not be asked again.
+    fn advice<'a>(
+        &'a self,
+        _leaf: &'a CertificateDer<'static>,
+    ) -> BoxFuture<'a, Result<Option<Advice>, IssueError>> {
+        Box::pin(async { Ok(None) })
+    }
 }
 
 /// When to ask again after a failure.

@@ -30,6 +30,9 @@ const FLOORS: [(&str, &[&str]); 16] = [
         &[
             "credentials::LONGEST_NAMES",
             "probe::ProbeTarget",
+            "issuer::acme::AcmeSettings",
+            "issuer::acme::ExternalAccount",
+            "issuer::https::Trust",
             "issuer::local::Constraints",
             "secret::Secret",
         ],
@@ -87,7 +90,8 @@ const FLOORS: [(&str, &[&str]); 16] = [
 ];
 
 /// The types behind the traits, with the modules that may name them.
-const CONCRETE: [(&str, &[&str]); 4] = [
+const CONCRETE: [(&str, &[&str]); 5] = [
+    ("AcmeIssuer", &["issuer", "app"]),
     ("LocalIssuer", &["issuer", "app"]),
     ("SystemClock", &["clock", "app"]),
     // `ctl` is composed by itself: it is another program.

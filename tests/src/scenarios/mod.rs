@@ -2,6 +2,7 @@
 //!
 //! One file for each subject; each scenario is a `const` with its sabotage twin beside it.
 
+mod acme;
 mod authority;
 mod callers;
 mod configuration;
@@ -48,6 +49,7 @@ pub fn all() -> Vec<Scenario> {
         configuration::ALL,
         sample_api::ALL,
         credentials::ALL,
+        acme::ALL,
         load::ALL,
         trust::ALL,
         peers::ALL,

@@ -73,7 +73,7 @@ fn a_key_is_answered_with_the_one_that_is_meant() {
         ("life_time = \"1h\"", "did you mean \"lifetime\"?"),
         (
             "permitted_dns = [\"x\"]",
-            "write it below [issuer.NAME] in renewd.toml",
+            "write it below an [issuer.NAME] with type = \"local\"",
         ),
         ("probe = \"tls://x:1\"", "write it below the unit's line"),
         ("colour = \"red\"", "remove it"),

@@ -12,6 +12,7 @@
 //! saved. Every step can be repeated: a lane may be dropped at any await, and a start goes on from the
 //! record.
 
+mod advice;
 mod disk;
 mod steps;
 mod upkeep;
@@ -42,6 +43,7 @@ use crate::units::Activation;
 
 pub(crate) use view::View;
 
+use advice::AdviceSought;
 use disk::Unkept;
 use steps::{Done, Outcome};
 
@@ -77,6 +79,7 @@ pub(crate) struct Lane {
     asking: bool,
     /// The baseline is being taken.
     baselining: bool,
+    advice: AdviceSought,
     /// Units with a step under way.
     busy: BTreeSet<UnitName>,
     /// Units that became active while they had a step under way, which may have begun before.
@@ -106,6 +109,7 @@ impl Lane {
             works: FuturesUnordered::new(),
             asking: false,
             baselining: false,
+            advice: AdviceSought::default(),
             busy: BTreeSet::new(),
             activated: BTreeSet::new(),
             owners_compared: false,
@@ -160,6 +164,7 @@ impl Lane {
     fn settings_in_force(&mut self) -> mpsc::Receiver<Activation> {
         self.fold(Event::Configured(self.dependents.clone()));
         self.look_at_trust();
+        self.advice.begin_anew();
         self.owners_compared = false;
         // For the units that are configured now.
         self.transit = None;
@@ -240,6 +245,7 @@ impl Lane {
                 }
             }
             Outcome::Trust(offered) => self.trust_offered(offered),
+            Outcome::Advice(leaf, told) => self.advised(leaf, told),
             Outcome::Baseline(findings) => {
                 self.baselining = false;
                 self.fold_after(Event::BaselineTaken(findings), done.took);

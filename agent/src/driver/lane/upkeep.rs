@@ -84,7 +84,8 @@ impl Lane {
         self.forget_at_rest();
         let expiry = self.warn_of_expiry(now);
         let housekeeping = self.housekeep(now);
-        Next::Wait([expiry, housekeeping].into_iter().flatten().min())
+        let advice = self.seek_advice(now);
+        Next::Wait([expiry, housekeeping, advice].into_iter().flatten().min())
     }
 
     /// An alarm when the published certificate is close to its end, by when a renewal should have come, and

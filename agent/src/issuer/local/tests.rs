@@ -88,6 +88,7 @@ impl World {
             certificate: &certificate,
             request,
             csr,
+            replaces: None,
         })
     }
 

@@ -1,0 +1,112 @@
+//! What carries ACME's requests: our HTTPS client, with the answers made such that the library below cannot stumble
+//! over them.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use http_body_util::BodyExt;
+use hyper::body::Bytes;
+use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, USER_AGENT};
+use hyper::{Method, Request, Response};
+use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient, Problem};
+use jiff::Timestamp;
+
+use super::super::https::{Https, HttpsError, Trust, retry_after};
+use super::error::AcmeError;
+
+/// How long renewal information holds where the CA does not say so (RFC 9773, section 4.3.3, asks for six hours).
+const POLL: Duration = Duration::from_secs(6 * 3600);
+/// How much of an answer that nobody understands is shown.
+const SHOWN: usize = 120;
+
+/// One conversation with a CA.
+#[derive(Clone)]
+pub(super) struct Transport {
+    https: Https,
+    last: Arc<Mutex<Option<Duration>>>,
+}
+
+impl Transport {
+    pub(super) fn new(trust: &Trust, proxy: Option<&str>) -> Result<Self, AcmeError> {
+        Ok(Self {
+            https: Https::new(trust, proxy)?,
+            last: Arc::default(),
+        })
+    }
+
+    /// When the last answer asked us to come again; what the library makes of it does not say.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn send(self, request: Request<BodyWrapper<Bytes>>) -> Result<Response<Bytes>, Error> {
+        let (mut parts, body) = request.into_parts();
+        // Ours is set by the client.
+        parts.headers.remove(USER_AGENT);
+        let host = parts.uri.authority().map_or("", |host| host.as_str());
+        let (host, method) = (host.to_owned(), parts.method.clone());
+        let body = match body.collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(never) => match never {},
+        };
+        let sent = self.https.send(Request::from_parts(parts, body)).await;
+        let mut answer = sent.map_err(|error| Error::Other(error.into()))?;
+        let asked = retry_after(answer.headers(), Timestamp::now());
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = asked;
+        if let Some(error) = unintelligible(&answer, host, asked) {
+            return Err(Error::Other(error.into()));
+        }
+        // The library adds what stands there to the clock, which absurd values would overflow.
+        let asked = asked.or((method == Method::GET).then_some(POLL));
+        answer.headers_mut().remove(RETRY_AFTER);
+        if let Some(asked) = asked {
+            let seconds = HeaderValue::from(asked.as_secs());
+            answer.headers_mut().insert(RETRY_AFTER, seconds);
+        }
+        Ok(answer)
+    }
+}
+
+impl HttpClient for Transport {
+    fn request(
+        &self,
+        request: Request<BodyWrapper<Bytes>>,
+    ) -> BoxFuture<'static, Result<BytesResponse, Error>> {
+        let send = self.clone().send(request);
+        Box::pin(async move { Ok(send.await?.map(http_body_util::Full::new).into()) })
+    }
+}
+
+/// What is no answer of an ACME server, but for example of a proxy before it.
+fn unintelligible(
+    answer: &Response<Bytes>,
+    host: String,
+    retry_after: Option<Duration>,
+) -> Option<HttpsError> {
+    let kind = answer.headers().get(CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or("");
+    let status = answer.status();
+    let understood = if status.is_client_error() || status.is_server_error() {
+        let problem = serde_json::from_slice::<Problem>(answer.body());
+        problem.is_ok_and(|problem| problem.r#type.is_some() || problem.detail.is_some())
+    } else {
+        !kind.starts_with("text/html")
+    };
+    if understood {
+        return None;
+    }
+    let begins = match kind.starts_with("text/html") {
+        true => "a page of HTML".to_owned(),
+        false => {
+            let text = String::from_utf8_lossy(answer.body());
+            text.trim().chars().take(SHOWN).collect()
+        }
+    };
+    Some(HttpsError::Status {
+        host,
+        status,
+        retry_after,
+        begins,
+    })
+}
