@@ -158,6 +158,7 @@ fn bind(places: &Places, mut inherited: Inherited) -> Result<Bound, StartError> 
         secrets: Secrets {
             credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
         },
+        runtime: places.runtime.clone(),
     });
     let chance = Box::new(random_share);
     let clock = SystemClock::start()?;

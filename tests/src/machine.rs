@@ -258,6 +258,10 @@ fn start(
         .args(group.doors())
         .args(["--", "--quiet", "--boot", "--register=no", "--keep-unit"]);
     command
+        // What a container may not ask for, its kernel seems not to have.
+        .arg(
+            "--system-call-filter=landlock_create_ruleset landlock_add_rule landlock_restrict_self",
+        )
         .args(["--private-network", "--machine", name, "--directory"])
         .arg(overlay.root());
     command.arg(format!("--bind-ro={packages}:{}", packages::IN_MACHINE));

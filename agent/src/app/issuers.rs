@@ -6,13 +6,17 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use renewd_core::names::IssuerName;
+use renewd_core::pem;
 
 use crate::config::{IssuerKind, IssuerSettings, LocalIssuerSettings};
 use crate::driver::Issuers;
 use crate::issuer::Issuer;
 use crate::issuer::acme::{AcmeIssuer, Challenges};
+use crate::issuer::exec::{ExecIssuer, Surroundings};
 use crate::issuer::local::{LocalIssuer, LocalSettings};
 use crate::secret::Secrets;
+
+const ROOT: u32 = 0;
 
 /// Where an issuer keeps its state.
 pub fn issuer_directory(state: &Path, settings: &IssuerSettings) -> PathBuf {
@@ -28,11 +32,22 @@ pub(super) struct ConcreteIssuers {
     pub(super) secrets: Secrets,
     /// What is answered on the socket for http-01.
     pub(super) challenges: Arc<Challenges>,
+    /// Where the daemon's sockets are.
+    pub(super) runtime: PathBuf,
 }
 
 impl ConcreteIssuers {
     fn directory(&self, settings: &IssuerSettings) -> PathBuf {
         issuer_directory(&self.state, settings)
+    }
+
+    /// What is ours is hidden from programs, and what is root's is believed.
+    fn surroundings(&self) -> Surroundings {
+        Surroundings {
+            hidden: vec![self.state.clone(), self.runtime.clone()],
+            credentials: self.secrets.credentials.clone(),
+            owner: ROOT,
+        }
     }
 
     fn local(&self, name: &IssuerName, local: &LocalIssuerSettings) -> LocalSettings {
@@ -61,6 +76,7 @@ impl Issuers for ConcreteIssuers {
                 self.secrets.clone(),
                 Arc::clone(&self.challenges),
             )),
+            IssuerKind::Exec(exec) => Rc::new(ExecIssuer::new(exec.clone(), self.surroundings())),
         }
     }
 
@@ -75,6 +91,9 @@ impl Issuers for ConcreteIssuers {
                 "the issuer {} keeps no root here; what its certificates chain to is published with each as ca.pem",
                 settings.name
             )),
+            IssuerKind::Exec(exec) => ExecIssuer::roots(&exec.trust, ROOT)
+                .map(|roots| pem::certificates(&roots))
+                .map_err(|error| crate::issuer::IssueError::from(error).operator_text()),
         }
     }
 }

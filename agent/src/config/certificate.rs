@@ -187,6 +187,7 @@ fn judge_by_issuer(
     let local = match &issuer.kind {
         IssuerKind::Local(local) => local,
         IssuerKind::Acme(_) => return judge_by_acme(issuer, names, report),
+        IssuerKind::Exec(_) => return,
     };
     for name in names
         .iter()

@@ -11,6 +11,7 @@ use super::common::{Common, issuer_name, parse, twice};
 use super::document::clipped;
 use super::environment::Environment;
 use super::error::{ErrorKind, Location, Mismatch, Report};
+use super::exec;
 use super::raw::{RawIssuer, RawList, RawMain};
 use super::settings::{IssuerKind, IssuerSettings, LocalIssuerSettings};
 use super::source::Source;
@@ -18,9 +19,12 @@ use super::suggest::nearest;
 use super::values::{self, YEAR};
 
 /// Types that the design knows and this version does not have.
-const LATER: [&str; 5] = ["step", "vault", "est", "exec", "spiffe"];
+const LATER: [&str; 4] = ["step", "vault", "est", "spiffe"];
 const LOCAL: &str = "local";
 const ACME: &str = "acme";
+const EXEC: &str = "exec";
+/// As an error names them.
+const KNOWN: &str = "\"local\", \"acme\" or \"exec\"";
 
 /// What `renewd.toml` says, as far as it is right.
 #[derive(Debug, Clone)]
@@ -138,12 +142,13 @@ fn read_issuer(raw: &RawIssuer, report: &mut Report) -> Option<IssuerSettings> {
                 ErrorKind::MissingKey,
                 "is missing",
                 "an issuer's type",
-                "write type = \"local\" or type = \"acme\" below this line",
+                "write type = \"local\", type = \"acme\" or type = \"exec\" below this line",
             ),
         ),
     }
     let kind = match &raw.kind {
         Some(kind) if kind.value == ACME => acme::read(raw, report).map(IssuerKind::Acme),
+        Some(kind) if kind.value == EXEC => exec::read(raw, report).map(IssuerKind::Exec),
         _ => Some(IssuerKind::Local(read_local(raw, report))),
     };
     let (name, kind) = (name?, kind?);
@@ -156,20 +161,20 @@ fn read_issuer(raw: &RawIssuer, report: &mut Report) -> Option<IssuerSettings> {
 }
 
 fn known(text: &str) -> Result<(), Mismatch> {
-    if text == LOCAL || text == ACME {
+    if [LOCAL, ACME, EXEC].contains(&text) {
         return Ok(());
     }
     if LATER.contains(&text) {
         return Err(Mismatch::new(
             format!("the type {text:?} is not supported by this version"),
-            "\"local\" or \"acme\"",
+            KNOWN,
             "install a version that has it, or use the embedded CA",
         ));
     }
-    let known = LATER.iter().copied().chain([LOCAL, ACME]);
+    let known = LATER.iter().copied().chain([LOCAL, ACME, EXEC]);
     Err(Mismatch::new(
         format!("{:?} is no type of issuer", clipped(text)),
-        "\"local\" or \"acme\"",
+        KNOWN,
         nearest(text, known).map_or(String::new(), |near| format!("did you mean {near:?}?")),
     ))
 }

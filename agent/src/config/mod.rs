@@ -20,6 +20,7 @@ mod dependent;
 mod document;
 mod environment;
 mod error;
+mod exec;
 mod files;
 mod issuer;
 mod load;

@@ -3,7 +3,7 @@
 
 use super::document::{At, parse};
 use super::error::{Location, Report};
-use super::schema::{ACME, CERTIFICATE, DEFAULTS, ISSUER, MAIN, UNIT};
+use super::schema::{ACME, CERTIFICATE, DEFAULTS, EXEC, ISSUER, MAIN, UNIT};
 use super::source::Source;
 use super::walk::Section;
 
@@ -45,6 +45,7 @@ pub(super) struct RawIssuer {
     pub(super) permitted_ip: Option<RawList>,
     pub(super) permitted_uri: Option<RawList>,
     pub(super) acme: RawAcme,
+    pub(super) exec: RawExec,
 }
 
 /// The keys of `[issuer.NAME]` with `type = "acme"`.
@@ -62,6 +63,19 @@ pub(super) struct RawAcme {
     pub(super) eab_key: Option<At<String>>,
     pub(super) webroot: Option<At<String>>,
     pub(super) profile: Option<At<String>>,
+}
+
+/// The keys of `[issuer.NAME]` with `type = "exec"`.
+#[derive(Debug, Default)]
+pub(super) struct RawExec {
+    pub(super) command: Option<RawList>,
+    /// Whether `command` and `trust` stand there at all: a value of a wrong type is an error of its own.
+    pub(super) command_given: bool,
+    pub(super) trust: Option<At<String>>,
+    pub(super) trust_given: bool,
+    pub(super) credentials: Option<RawList>,
+    pub(super) timeout: Option<At<String>>,
+    pub(super) output_limit: Option<At<i64>>,
 }
 
 /// `NAME.toml` in `certs.d`.
@@ -124,7 +138,13 @@ impl RawIssuer {
         let before = report.errors.len();
         let kind = section.text("type", report);
         let kind_given = section.has("type");
-        let section = match kind.as_ref().map(|kind| kind.value.as_str()) {
+        // A slip in "type" is one error, and not one for each key of that type.
+        let meant = match (section.has("command"), section.has("directory")) {
+            (true, _) => Some("exec"),
+            (false, true) => Some("acme"),
+            _ => None,
+        };
+        let section = match kind.as_ref().map(|kind| kind.value.as_str()).or(meant) {
             Some("acme") => {
                 let section = section.of(&ACME);
                 section.refuse_unknown_keys(report);
@@ -134,6 +154,18 @@ impl RawIssuer {
                     kind,
                     kind_given,
                     acme,
+                    ..Self::bare(name)
+                };
+            }
+            Some("exec") => {
+                let section = section.of(&EXEC);
+                section.refuse_unknown_keys(report);
+                let exec = RawExec::read(&section, report);
+                return Self {
+                    clean: report.errors.len() == before,
+                    kind,
+                    kind_given,
+                    exec,
                     ..Self::bare(name)
                 };
             }
@@ -173,6 +205,7 @@ impl RawIssuer {
             permitted_ip: None,
             permitted_uri: None,
             acme: RawAcme::default(),
+            exec: RawExec::default(),
         }
     }
 }
@@ -191,6 +224,20 @@ impl RawAcme {
             eab_key: section.text("eab_key", report),
             webroot: section.text("webroot", report),
             profile: section.text("profile", report),
+        }
+    }
+}
+
+impl RawExec {
+    fn read(section: &Section<'_>, report: &mut Report) -> Self {
+        Self {
+            command: section.texts("command", report),
+            command_given: section.has("command"),
+            trust: section.text("trust", report),
+            trust_given: section.has("trust"),
+            credentials: section.texts("credentials", report),
+            timeout: section.text("timeout", report),
+            output_limit: section.integer("output_limit", report),
         }
     }
 }

@@ -139,6 +139,29 @@ pub const ACME: Schema = Schema {
     ],
 };
 
+/// `[issuer.NAME]` in `renewd.toml`, with `type = "exec"`.
+pub const EXEC: Schema = Schema {
+    title: "[issuer.NAME] with type = \"exec\"",
+    in_main_file: true,
+    placing: "write it below an [issuer.NAME] with type = \"exec\" in renewd.toml",
+    keys: &[
+        key("type", "an issuer's type in quotes", "\"exec\""),
+        key(
+            "command",
+            "a list of a program and its arguments",
+            "[\"/usr/local/libexec/issue\"]",
+        ),
+        key("trust", "a path in quotes", "\"/etc/renewd/roots.pem\""),
+        key(
+            "credentials",
+            "a list of credentials' names",
+            "[\"ca-password\"]",
+        ),
+        key("timeout", "a duration in quotes", "\"60s\""),
+        key("output_limit", "a whole number", "1048576"),
+    ],
+};
+
 /// The top level of a certificate's file.
 pub const CERTIFICATE: Schema = Schema {
     title: "the certificate's file",
@@ -177,7 +200,7 @@ pub const UNIT: Schema = Schema {
 };
 
 /// All tables, outermost first.
-pub const ALL: [&Schema; 6] = [&MAIN, &DEFAULTS, &ISSUER, &ACME, &CERTIFICATE, &UNIT];
+pub const ALL: [&Schema; 7] = [&MAIN, &DEFAULTS, &ISSUER, &ACME, &EXEC, &CERTIFICATE, &UNIT];
 
 /// Words that people bring from other tools, with the key that is meant here.
 pub(super) const ALIASES: &[(&str, &str)] = &[
@@ -204,6 +227,12 @@ pub(super) const ALIASES: &[(&str, &str)] = &[
     ("agree_tos", "terms_of_service"),
     ("eab_kid", "eab_key_id"),
     ("eab_hmac_key", "eab_key"),
+    ("credential", "credentials"),
+    ("argv", "command"),
+    ("exec", "command"),
+    ("program", "command"),
+    ("roots", "trust"),
+    ("deadline", "timeout"),
     ("duration", "lifetime"),
     ("ttl", "lifetime"),
     ("valid_for", "lifetime"),

@@ -13,6 +13,7 @@ use renewd_store::disk::Owner;
 use renewd_store::publish;
 
 use crate::issuer::acme::AcmeSettings;
+use crate::issuer::exec::ExecSettings;
 use crate::issuer::local::Constraints;
 use crate::probe::ProbeTarget;
 use crate::secret::Secret;
@@ -135,6 +136,8 @@ pub enum IssuerKind {
     Local(LocalIssuerSettings),
     /// A CA that speaks ACME.
     Acme(AcmeSettings),
+    /// A program.
+    Exec(ExecSettings),
 }
 
 /// The embedded CA's settings.

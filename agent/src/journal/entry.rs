@@ -57,6 +57,8 @@ impl Event {
             | Self::ConfigurationHeld { certificate, .. }
             | Self::IssuanceStarted { certificate, .. }
             | Self::IssuanceFailed { certificate, .. }
+            | Self::IssuerSaid { certificate, .. }
+            | Self::IssuerWarning { certificate, .. }
             | Self::Issued { certificate, .. }
             | Self::AnswerRefused { certificate, .. }
             | Self::AcceptedWithWarning { certificate, .. }

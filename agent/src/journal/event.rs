@@ -104,6 +104,20 @@ pub enum Event {
         /// Why now.
         why: String,
     },
+    /// A program that is the issuer wrote a line on its stderr.
+    IssuerSaid {
+        /// For which certificate it was run.
+        certificate: CertificateName,
+        /// The line, cleaned.
+        line: String,
+    },
+    /// Something about the issuer should be changed in time.
+    IssuerWarning {
+        /// For which certificate it was asked.
+        certificate: CertificateName,
+        /// What, and what helps.
+        warning: String,
+    },
     /// The issuer did not answer, or refused.
     IssuanceFailed {
         /// For which certificate.

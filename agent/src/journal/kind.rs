@@ -59,6 +59,8 @@ impl Event {
             Self::PolkitStale => error("e1f1497baa214db69ffd5edbbaa22afc", "configure"),
             Self::AuthorityMade { .. } => info("d7fa9107efc4441c8292a3f83a4e6552", "issue"),
             Self::IssuanceStarted { .. } => info("099b213aaae64808ab6ee37adb2a9206", "issue"),
+            Self::IssuerSaid { .. } => info("05490d42c57b42bab09773ac453205c0", "issue"),
+            Self::IssuerWarning { .. } => warn("9f5c7ccd9cbd4d7f8c7a60238d27f62c", "issue"),
             Self::IssuanceFailed { next, .. } => {
                 tried(next.in_time)("4709f7b28ac9454ead324a072af2665d", "issue")
             }

@@ -75,6 +75,8 @@ impl Event {
                     .to_owned()
             }
             Self::AuthorityMade { what } => format!("Made {what}"),
+            Self::IssuerSaid { line, .. } => format!("the issuer's program says: {line}"),
+            Self::IssuerWarning { warning, .. } => warning.clone(),
             Self::IssuanceStarted { why, .. } => {
                 format!("asking its issuer for a new certificate: {why}")
             }

@@ -33,6 +33,7 @@ const FLOORS: [(&str, &[&str]); 16] = [
             "issuer::acme::AcmeSettings",
             "issuer::acme::ExternalAccount",
             "issuer::https::Trust",
+            "issuer::exec::ExecSettings",
             "issuer::local::Constraints",
             "secret::Secret",
         ],
@@ -90,8 +91,9 @@ const FLOORS: [(&str, &[&str]); 16] = [
 ];
 
 /// The types behind the traits, with the modules that may name them.
-const CONCRETE: [(&str, &[&str]); 5] = [
+const CONCRETE: [(&str, &[&str]); 6] = [
     ("AcmeIssuer", &["issuer", "app"]),
+    ("ExecIssuer", &["issuer", "app"]),
     ("LocalIssuer", &["issuer", "app"]),
     ("SystemClock", &["clock", "app"]),
     // `ctl` is composed by itself: it is another program.

@@ -13,6 +13,7 @@ mod disks;
 mod doctor;
 mod endurance;
 mod evidence;
+mod exec;
 mod files;
 mod harness;
 mod jobs;
@@ -63,6 +64,7 @@ pub fn all() -> Vec<Scenario> {
         revert::ALL,
         supervision::ALL,
         endurance::ALL,
+        exec::ALL,
     ]
     .concat()
 }

@@ -199,3 +199,79 @@ fn what_an_acme_ca_certifies_are_servers_by_names_that_it_can_ask_for() {
     assert_eq!(found, [Some(2), Some(3)]);
     assert!(loaded.errors[0].to_string().contains("dns-01"));
 }
+
+#[test]
+fn a_program_that_issues_is_judged_key_by_key() {
+    let whole = "command = [\"/bin/x\"]\ntrust = \"/r.pem\"\n";
+    let bad = [
+        ("trust = \"/r.pem\"", "command", "is missing"),
+        ("command = [\"/bin/x\"]", "trust", "is missing"),
+        ("command = []\ntrust = \"/r\"", "command", "is empty"),
+        (
+            "command = \"/bin/x -y\"\ntrust = \"/r\"",
+            "command",
+            "a list of a program",
+        ),
+        (
+            "command = [\"x\", \"/y\"]\ntrust = \"/r\"",
+            "command",
+            "no absolute path",
+        ),
+        (
+            "command = [\"/x\", \"a\\u0000b\"]\ntrust = \"/r\"",
+            "command",
+            "cannot be an argument",
+        ),
+        (
+            "command = [\"/x\"]\ntrust = \"system\"",
+            "trust",
+            "no absolute path",
+        ),
+        ("timeout = \"2h\"", "timeout", "is too long"),
+        ("output_limit = 1023", "output_limit", "beyond the limits"),
+        ("output_limit = -1", "output_limit", "beyond the limits"),
+        ("credentials = [\"../x\"]", "credentials", "no name"),
+        (
+            "credentials = [\"a\", \"a\"]",
+            "credentials",
+            "stands twice",
+        ),
+        (
+            "root_lifetime = \"1y\"",
+            "root_lifetime",
+            "with type = \"local\"",
+        ),
+    ];
+    for (text, key, part) in bad {
+        let rest = if text.contains("command") || text.contains("trust") {
+            ""
+        } else {
+            whole
+        };
+        let loaded = load_main(&format!(
+            "[issuer.program]\ntype = \"exec\"\n{rest}{text}\n"
+        ));
+        let [error] = loaded.errors.as_slice() else {
+            panic!("{text}: {:?}", loaded.errors);
+        };
+        assert_eq!(error.field, format!("issuer.program.{key}"));
+        assert!(error.to_string().contains(part), "{error}");
+        assert!(loaded.settings.issuers.is_empty());
+    }
+    // A slip in the type is one error; its keys belong to no other.
+    let loaded = load_main(&format!("[issuer.program]\ntyp = \"exec\"\n{whole}"));
+    assert_eq!(loaded.errors.len(), 2, "{:?}", loaded.errors);
+    let loaded = load_main("[issuer.internal]\ntype = \"local\"\ntimeout = \"1s\"\n");
+    assert!(
+        loaded.errors[0]
+            .to_string()
+            .contains("with type = \"exec\"")
+    );
+    // Whatever a certificate asks for, the program is asked.
+    let main = format!("[issuer.program]\ntype = \"exec\"\n{whole}");
+    let loaded = load_pair(
+        &main,
+        "names = [\"*.a.test\", \"::1\", \"spiffe://td/x\"]\n",
+    );
+    assert_eq!(lines(&loaded.errors), Vec::<String>::new());
+}

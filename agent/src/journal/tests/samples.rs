@@ -42,6 +42,14 @@ pub(super) fn samples() -> Vec<Event> {
             certificate: certificate(),
             why: text(),
         },
+        Event::IssuerSaid {
+            certificate: certificate(),
+            line: text(),
+        },
+        Event::IssuerWarning {
+            certificate: certificate(),
+            warning: text(),
+        },
         Event::IssuanceFailed {
             certificate: certificate(),
             error: text(),
