@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use instant_acme::{
-    Account, AuthorizationStatus, CertificateIdentifier, ChallengeStatus, ChallengeType,
+    Account, AuthorizationStatus, CertificateIdentifier, ChallengeStatus, ChallengeType, Error,
     Identifier, NewOrder, Order as AcmeOrder, OrderStatus, Problem,
 };
 use serde::{Deserialize, Serialize};
 
 use super::super::Order;
+use super::super::https::HttpsError;
 use super::challenge::Placed;
 use super::error::AcmeError;
 use super::transport::Transport;
@@ -80,7 +81,7 @@ pub(super) async fn obtain(
 }
 
 impl Way<'_> {
-    fn of(&self, what: &'static str, error: instant_acme::Error) -> AcmeError {
+    fn of(&self, what: &'static str, error: Error) -> AcmeError {
         AcmeError::of(what, error, self.transport)
     }
 
@@ -134,7 +135,7 @@ impl Way<'_> {
                     // It is over, or waits with a key that is gone.
                 }
                 // The CA does not know it any more.
-                Err(instant_acme::Error::Api(problem)) if !stops(&problem) => {}
+                Err(Error::Api(problem)) if is_unknown(&problem) => {}
                 Err(error) => return Err(self.of("the order", error)),
             }
         }
@@ -150,16 +151,7 @@ impl Way<'_> {
             let new = self.asking(identifiers).replaces(replaced);
             order = match self.account.new_order(&new).await {
                 Ok(order) => Some(order),
-                Err(instant_acme::Error::Api(problem)) if stops(&problem) => {
-                    return Err(self.of("the order", problem.into()));
-                }
-                // It was replaced already, is unknown to this CA, or the CA knows of no such thing: then an
-                // order that replaces nothing will do.
-                Err(
-                    instant_acme::Error::Api(_)
-                    | instant_acme::Error::Unsupported(_)
-                    | instant_acme::Error::Str(_),
-                ) => None,
+                Err(error) if minds_what_is_replaced(&error) => None,
                 Err(error) => return Err(self.of("the order", error)),
             };
         }
@@ -293,15 +285,19 @@ impl Way<'_> {
     }
 }
 
-/// Whether another order would meet the same.
-fn stops(problem: &Problem) -> bool {
-    [
-        "rateLimited",
-        "accountDoesNotExist",
-        "badNonce",
-        "userActionRequired",
-        "unauthorized",
-    ]
-    .iter()
-    .any(|kind| is(problem, kind))
+/// Whether an order that replaces nothing will do: the leaf was replaced already, is unknown to this CA or another
+/// account's (RFC 9773, section 5), or the CA knows of no such thing. Nothing else is tried twice: each order counts.
+fn minds_what_is_replaced(error: &Error) -> bool {
+    match error {
+        Error::Api(problem) => is(problem, "alreadyReplaced") || is_unknown(problem),
+        Error::Unsupported(_) => true,
+        // Not echoed as the library wants it. What did not arrive is no such error.
+        Error::Other(error) => !error.is::<HttpsError>(),
+        _ => false,
+    }
+}
+
+/// Whether the CA has nothing of that name, or not for this account.
+fn is_unknown(problem: &Problem) -> bool {
+    problem.status == Some(404) || is(problem, "malformed") || is(problem, "unauthorized")
 }

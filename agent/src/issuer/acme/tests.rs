@@ -4,6 +4,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -423,27 +424,65 @@ fn leaf() -> CertificateDer<'static> {
 }
 
 #[tokio::test]
-async fn the_ca_is_told_what_is_replaced_and_asked_without_it_where_it_was_replaced_already() {
-    let orders = std::sync::atomic::AtomicUsize::new(0);
-    let ca = Ca::new(move |path| {
-        let first =
-            path == "/order" && orders.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
-        first.then_some((
-            "409 Conflict",
-            "",
-            PROBLEM,
-            r#"{"type":"urn:ietf:params:acme:error:alreadyReplaced","detail":"twice"}"#,
-        ))
-    });
-    let error = replace(&ca.issuer(), Some(&leaf())).await.unwrap_err();
-    assert!(error.to_string().contains("a challenge"), "{error}");
-    let said = ca.said.lock().unwrap();
-    let orders: Vec<_> = said.iter().filter(|(path, _)| path == "/order").collect();
-    let replacing: Vec<bool> = orders
-        .iter()
-        .map(|(_, text)| text.contains("\"replaces\""))
-        .collect();
-    assert_eq!(replacing, [true, false]);
+async fn the_ca_is_told_what_is_replaced_and_asked_without_it_only_where_it_minds_that() {
+    let problem = |status, body| Some((status, "", PROBLEM, body));
+    let cases: [(Option<Told>, &[bool], &str); 6] = [
+        (
+            problem(
+                "409 Conflict",
+                r#"{"type":"urn:ietf:params:acme:error:alreadyReplaced","detail":"twice"}"#,
+            ),
+            &[true, false],
+            "a challenge",
+        ),
+        (
+            problem("404 Not Found", r#"{"type":"x","status":404}"#),
+            &[true, false],
+            "a challenge",
+        ),
+        // Of an account that was lost.
+        (
+            problem(
+                "403 Forbidden",
+                r#"{"type":"urn:ietf:params:acme:error:unauthorized","detail":"not yours"}"#,
+            ),
+            &[true, false],
+            "a challenge",
+        ),
+        // Taken, and not echoed.
+        (None, &[true, false], "a challenge"),
+        (
+            problem(
+                "429 Too Many Requests",
+                r#"{"type":"urn:ietf:params:acme:error:rateLimited","detail":"x"}"#,
+            ),
+            &[true],
+            "rateLimited",
+        ),
+        (
+            problem(
+                "500 Internal Server Error",
+                r#"{"type":"urn:ietf:params:acme:error:serverInternal","detail":"x"}"#,
+            ),
+            &[true],
+            "serverInternal",
+        ),
+    ];
+    for (told, expected, text) in cases {
+        let orders = AtomicUsize::new(0);
+        let ca = Ca::new(move |path| {
+            let first = path == "/order" && orders.fetch_add(1, Ordering::Relaxed) == 0;
+            told.filter(|_| first)
+        });
+        let error = replace(&ca.issuer(), Some(&leaf())).await.unwrap_err();
+        assert!(error.to_string().contains(text), "{error}");
+        let said = ca.said.lock().unwrap();
+        let orders = said.iter().filter(|(path, _)| path == "/order");
+        let replacing: Vec<bool> = orders
+            .map(|(_, text)| text.contains("\"replaces\""))
+            .collect();
+        assert_eq!(replacing, expected, "{text}");
+    }
 }
 
 #[tokio::test]
