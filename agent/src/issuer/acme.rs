@@ -8,9 +8,9 @@
 //!
 //! Owns the way from an order to a chain: account, order, proofs, finalization. The library below it
 //! (`instant-acme`) signs and parses; what it lacks (deadlines, limits, Retry-After, sentences) is in
-//! [`super::https`] and here. An order that a crash interrupted before its finalization is gone on with; after
-//! that its key is gone with the process, and a new one is begun. It must never show an account's key, and never
-//! believes a token without looking at it: tokens become file names.
+//! [`super::https`] and here. An order that was interrupted is gone on with, also one that the CA was given to sign
+//! when the same certificate request is brought again; where that is gone with its process, a new one is begun. It must
+//! never show an account's key, and never believes a token without looking at it: tokens become file names.
 
 mod account;
 mod advice;
@@ -34,7 +34,7 @@ use rustls_pki_types::CertificateDer;
 
 use super::https::{self, Trust};
 use super::local::files::Directory;
-use super::{IssueError, Issuer, Order};
+use super::{IssueError, Issuer, Order, Sent};
 use crate::secret::{Secret, Secrets};
 use account::Accounts;
 use error::AcmeError;
@@ -137,12 +137,14 @@ impl AcmeIssuer {
         let transport = self.transport()?;
         let account = self.accounts.open(self, &transport).await?;
         let chain = order::obtain(self, &transport, &account, order, identifiers).await?;
-        let mut chain = pem::parse_certificates(&chain)
-            .map_err(|error| AcmeError::protocol("the certificate", error))?
+        let unusable = |why: String| AcmeError::protocol("the certificate", why).spent();
+        let chain = pem::parse_certificates(&chain);
+        let mut chain = chain
+            .map_err(|error| unusable(error.to_string()))?
             .into_iter();
         let leaf = chain
             .next()
-            .ok_or_else(|| AcmeError::protocol("the certificate", "there is none in the answer"))?;
+            .ok_or_else(|| unusable("there is none in the answer".into()))?;
         Ok(Answer {
             leaf,
             chain: chain.collect(),
@@ -159,7 +161,15 @@ impl AcmeIssuer {
 
 impl Issuer for AcmeIssuer {
     fn issue<'a>(&'a self, order: Order<'a>) -> BoxFuture<'a, Result<Answer, IssueError>> {
-        Box::pin(async move { Ok(self.obtain(order).await?) })
+        Box::pin(async move {
+            self.obtain(order).await.map_err(|error| {
+                let error = IssueError::from(error);
+                match order::is_with_the_ca(self, order) {
+                    true => error.with_the_request(Sent::Open),
+                    false => error,
+                }
+            })
+        })
     }
 
     fn anchors<'a>(&'a self) -> BoxFuture<'a, Result<Vec<CertificateDer<'static>>, IssueError>> {

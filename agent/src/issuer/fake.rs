@@ -14,12 +14,14 @@ use rcgen::{
 use renewd_core::accept::Answer;
 use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer};
 
-use super::{IssueError, Issuer, Order, Retry};
+use super::{IssueError, Issuer, Order, Retry, Sent};
 
 /// What the CA does with one order.
 pub(crate) enum Deed {
     /// Fails, and may be asked again so.
     Fail(Retry),
+    /// Fails, and this has become of the certificate request.
+    Leave(Sent),
     /// Never answers.
     Silence,
     /// Panics.
@@ -38,6 +40,7 @@ struct State {
     root: Arc<CertifiedIssuer<'static, KeyPair>>,
     deeds: VecDeque<Deed>,
     asked: usize,
+    requests: Vec<Vec<u8>>,
     signed: u64,
     silenced: usize,
 }
@@ -49,6 +52,7 @@ impl FakeIssuer {
             root: Arc::new(root()),
             deeds: VecDeque::new(),
             asked: 0,
+            requests: Vec::new(),
             signed: 0,
             silenced: 0,
         };
@@ -66,6 +70,11 @@ impl FakeIssuer {
     /// How often it was asked.
     pub(crate) fn asked(&self) -> usize {
         self.lock().asked
+    }
+
+    /// The certificate requests that it was brought, in their order.
+    pub(crate) fn requests(&self) -> Vec<Vec<u8>> {
+        self.lock().requests.clone()
     }
 
     /// How many orders it will never answer.
@@ -126,6 +135,7 @@ impl Issuer for FakeIssuer {
         let deed = {
             let mut state = self.lock();
             state.asked += 1;
+            state.requests.push(order.csr.to_vec());
             state.deeds.pop_front()
         };
         Box::pin(async move {
@@ -133,6 +143,10 @@ impl Issuer for FakeIssuer {
                 None => Ok(self.sign(order)),
                 Some(Deed::Fail(retry)) => {
                     Err(IssueError::new("fake", retry, "the CA failed", "wait"))
+                }
+                Some(Deed::Leave(sent)) => {
+                    let error = IssueError::new("fake", Retry::BackOff, "the CA failed", "wait");
+                    Err(error.with_the_request(sent))
                 }
                 Some(Deed::Silence) => {
                     self.lock().silenced += 1;

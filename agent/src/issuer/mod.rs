@@ -71,11 +71,24 @@ pub enum Retry {
     Operator,
 }
 
+/// What has become of the certificate request of an order that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sent {
+    /// It was not signed, as far as can be known.
+    #[default]
+    Refused,
+    /// The CA may still sign it: the next order for the same must bring this very request.
+    Open,
+    /// It was signed, and nothing came of it: it counts as an issuance.
+    Spent,
+}
+
 /// Why no certificate was issued, in words for the operator.
 #[derive(Debug)]
 pub struct IssueError {
     label: &'static str,
     retry: Retry,
+    sent: Sent,
     what: String,
     remedy: String,
     source: Option<Box<dyn Error + Send + Sync>>,
@@ -92,6 +105,7 @@ impl IssueError {
         Self {
             label,
             retry,
+            sent: Sent::default(),
             what: what.into(),
             remedy: remedy.into(),
             source: None,
@@ -103,6 +117,18 @@ impl IssueError {
     pub fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
+    }
+
+    /// With what has become of the certificate request.
+    #[must_use]
+    pub fn with_the_request(mut self, sent: Sent) -> Self {
+        self.sent = sent;
+        self
+    }
+
+    /// What has become of the certificate request.
+    pub fn sent(&self) -> Sent {
+        self.sent
     }
 
     /// A stable word for logs, metrics and the record.

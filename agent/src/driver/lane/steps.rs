@@ -44,7 +44,12 @@ impl Lane {
     pub(super) fn ask_issuer(&mut self) -> Next {
         self.asking = true;
         let newest = self.record.target_generation().cloned();
-        let answer = issue::issue(self.world.clone(), self.settings.clone(), newest);
+        let answer = issue::issue(
+            self.world.clone(),
+            self.settings.clone(),
+            newest,
+            self.open.clone(),
+        );
         self.begin(async move { Outcome::Issued(Box::new(answer.await)) });
         Next::Again
     }

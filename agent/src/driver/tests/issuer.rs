@@ -8,8 +8,8 @@ use renewd_store::disk::Disk;
 use super::host::{NGINX, nginx};
 use super::{Life, Site};
 use crate::control::Daemon;
-use crate::issuer::Retry;
 use crate::issuer::fake::Deed;
+use crate::issuer::{Retry, Sent};
 
 const UNIT: &str = "nginx.service";
 const DAY: Duration = Duration::from_secs(86_400);
@@ -131,4 +131,37 @@ fn a_ca_that_is_away_for_hours_is_asked_at_ever_longer_intervals() {
         assert_eq!(site.read("c0"), before);
         assert_eq!(life.status("c0").state, "back-off");
     });
+}
+
+#[test]
+fn a_request_that_the_ca_may_still_sign_is_brought_again_and_never_after_an_answer() {
+    renewed_with(
+        Deed::Leave(Sent::Open),
+        async |site: &Site, life: &Life<'_>| {
+            life.renew(&["c0"]).await;
+            life.settle().await;
+            life.renew(&["c0"]).await;
+            life.settle().await;
+            let requests = site.issuer.requests();
+            assert_eq!(requests.len(), 4);
+            assert_eq!(requests[1], requests[2]);
+            assert_ne!(requests[0], requests[1]);
+            assert_ne!(requests[2], requests[3]);
+        },
+    );
+}
+
+#[test]
+fn an_issuance_that_came_to_nothing_counts_and_its_request_is_not_brought_again() {
+    renewed_with(
+        Deed::Leave(Sent::Spent),
+        async |site: &Site, life: &Life<'_>| {
+            let before = life.record("c0").issuances;
+            assert_eq!(before, 2);
+            life.renew(&["c0"]).await;
+            life.settle().await;
+            let requests = site.issuer.requests();
+            assert_ne!(requests[1], requests[2]);
+        },
+    );
 }

@@ -8,7 +8,7 @@ use instant_acme::Problem;
 
 use super::super::https::HttpsError;
 use super::super::local::LocalError;
-use super::super::{IssueError, Retry};
+use super::super::{IssueError, Retry, Sent};
 use super::challenge::SOCKET_UNIT;
 use super::is;
 use super::transport::Transport;
@@ -51,6 +51,9 @@ pub(super) enum AcmeError {
     /// The CA's answer makes no sense.
     #[error("the CA's answer about {what} cannot be used: {why}")]
     Protocol { what: &'static str, why: String },
+    /// What the CA issued cannot be had, or is nothing.
+    #[error("a certificate was issued, and cannot be used: {0}")]
+    Spent(String),
     /// The key by which the CA knows us already cannot be read.
     #[error("eab_key cannot be read")]
     Secret(#[source] SecretError),
@@ -69,6 +72,11 @@ impl AcmeError {
     pub(super) fn protocol(what: &'static str, why: impl ToString) -> Self {
         let why = clipped(&why.to_string());
         Self::Protocol { what, why }
+    }
+
+    /// An issuance came to nothing: it counts.
+    pub(super) fn spent(self) -> Self {
+        Self::Spent(self.to_string())
     }
 
     /// What the library's error means.
@@ -101,6 +109,7 @@ impl AcmeError {
             Self::Webroot { .. } => "acme-webroot",
             Self::Late(_) => "acme-late",
             Self::Protocol { .. } => "acme-protocol",
+            Self::Spent(_) => "acme-spent",
             Self::Secret(_) | Self::BindingKey(_) => "acme-secret",
             Self::Kept(_) | Self::Damaged(_) => "acme-kept",
         }
@@ -131,7 +140,8 @@ impl AcmeError {
             Self::Unproven { .. }
             | Self::Webroot { .. }
             | Self::Late(None)
-            | Self::Protocol { .. } => Retry::BackOff,
+            | Self::Protocol { .. }
+            | Self::Spent(_) => Retry::BackOff,
         }
     }
 
@@ -157,6 +167,7 @@ impl AcmeError {
                 "let renewd write there: a directory of its user, and ReadWritePaths= in a drop-in of renewd.service".into()
             }
             Self::Late(_) => "it is tried again".into(),
+            Self::Spent(_) => "it is tried again; if it stays, ask whoever runs the CA".into(),
             Self::Protocol { .. } => {
                 "check that `directory` is the address of an ACME directory (RFC 8555)".into()
             }
@@ -176,6 +187,7 @@ impl From<AcmeError> for IssueError {
         let (label, retry, remedy) = (error.label(), error.retry(), error.remedy());
         let new = Self::new(label, retry, error.to_string(), remedy);
         match error {
+            AcmeError::Spent(_) => new.with_the_request(Sent::Spent),
             AcmeError::Webroot { source, .. } => new.caused_by(source),
             AcmeError::Secret(source) => new.caused_by(source),
             _ => new,

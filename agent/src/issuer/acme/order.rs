@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use instant_acme::{
-    Account, AuthorizationStatus, CertificateIdentifier, ChallengeStatus, ChallengeType, Error,
-    Identifier, NewOrder, Order as AcmeOrder, OrderStatus, Problem,
+    Account, AuthorizationState, AuthorizationStatus, CertificateIdentifier, ChallengeStatus,
+    ChallengeType, Error, Identifier, NewOrder, Order as AcmeOrder, OrderState, OrderStatus,
 };
+use jiff::Timestamp;
+use renewd_core::leaf::Fingerprint;
+use renewd_core::schedule;
 use serde::{Deserialize, Serialize};
 
 use super::super::Order;
@@ -18,6 +21,8 @@ use super::{AcmeIssuer, is};
 
 /// How long a CA may take to look at the proofs, and again to sign. What takes longer is left, and gone on with later.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long an order is gone on with that was sent and is not done, at least and at most; between, a tenth of the life.
+const LONGEST_SIGNING: (Duration, Duration) = (PATIENCE, Duration::from_secs(86_400));
 /// How long to wait before looking again, at first and at most.
 const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(3));
 
@@ -31,6 +36,15 @@ struct KeptOrder {
     /// What the CA may ask for, by its token: also while we are away, and it finds the answer when we are back.
     #[serde(default)]
     answers: BTreeMap<String, String>,
+    #[serde(default)]
+    sent: Option<Sent>,
+}
+
+/// The certificate request that the CA was given to sign: it may do so while we are away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Sent {
+    csr: Fingerprint,
+    at: Timestamp,
 }
 
 /// What was put up for the order that a file of this text is of.
@@ -42,6 +56,22 @@ pub(super) fn answers(text: &str) -> BTreeMap<String, String> {
 /// Whether a file is of an order.
 pub(super) fn is_kept_in(file: &str) -> bool {
     file.starts_with("order-") && file.ends_with(".json")
+}
+
+fn file(asked: Order<'_>) -> String {
+    format!("order-{}.json", asked.certificate)
+}
+
+/// Whether the CA was given this certificate request to sign, and its order is not over.
+pub(super) fn is_with_the_ca(issuer: &AcmeIssuer, asked: Order<'_>) -> bool {
+    let text = issuer
+        .kept()
+        .ok()
+        .and_then(|kept| kept.read(&file(asked)).ok());
+    let kept = text.flatten();
+    let kept = kept.and_then(|text| serde_json::from_str::<KeptOrder>(&text).ok());
+    kept.and_then(|kept| kept.sent)
+        .is_some_and(|sent| sent.csr == Fingerprint::of(asked.csr))
 }
 
 /// Everything that one order needs.
@@ -66,18 +96,44 @@ pub(super) async fn obtain(
         transport,
         account,
         asked,
-        file: format!("order-{}.json", asked.certificate),
+        file: file(asked),
     };
     let mut order = match way.resumed().await? {
         Some(order) => order,
         None => way.new_order(identifiers).await?,
     };
     let outcome = way.finish(&mut order).await;
-    // Of an order that is over nothing can be gone on with.
-    if order.state().status == OrderStatus::Invalid || outcome.is_ok() {
-        issuer.kept()?.remove(&way.file).map_err(AcmeError::Kept)?;
+    let spent = matches!(outcome, Ok(_) | Err(AcmeError::Spent(_)));
+    if spent || leads_nowhere(order.state()) {
+        let removed = issuer.kept()?.remove(&way.file);
+        // What remains of an order that is over is seen by the next one; a good chain is no less good for it.
+        if !spent {
+            removed.map_err(AcmeError::Kept)?;
+        }
     }
     outcome
+}
+
+/// Whether no try can bring an order to its end. Some CAs do not say so of the order, but of a proof in it.
+fn leads_nowhere(order: &OrderState) -> bool {
+    let mut known = order
+        .authorizations
+        .iter()
+        .filter_map(|at| at.state.as_ref());
+    let failed = |at: &AuthorizationState| {
+        !matches!(
+            at.status,
+            AuthorizationStatus::Pending | AuthorizationStatus::Valid
+        ) || at
+            .challenges
+            .iter()
+            .any(|challenge| challenge.status == ChallengeStatus::Invalid)
+    };
+    match order.status {
+        OrderStatus::Invalid => true,
+        OrderStatus::Pending => known.any(failed),
+        _ => false,
+    }
 }
 
 impl Way<'_> {
@@ -104,6 +160,7 @@ impl Way<'_> {
             names: self.names(),
             profile: self.issuer.settings.profile.clone(),
             answers: BTreeMap::new(),
+            sent: None,
         }
     }
 
@@ -124,23 +181,57 @@ impl Way<'_> {
         if let Some(mut known) = known
             && {
                 known.answers.clear();
-                known == self.to_keep(&known.url)
+                let sent = known.sent.take();
+                let same = known == self.to_keep(&known.url);
+                known.sent = sent;
+                same
             }
         {
             match self.account.order(known.url).await {
-                Ok(mut order) => {
-                    if let OrderStatus::Pending | OrderStatus::Ready = order.state().status {
+                Ok(mut order) => match order.state().status {
+                    OrderStatus::Pending | OrderStatus::Ready => return Ok(Some(order)),
+                    OrderStatus::Processing | OrderStatus::Valid if self.waits_for(known.sent) => {
                         return Ok(Some(order));
                     }
                     // It is over, or waits with a key that is gone.
-                }
-                // The CA does not know it any more.
-                Err(Error::Api(problem)) if is_unknown(&problem) => {}
+                    _ => {}
+                },
+                Err(error) if self.is_unknown(&error) => {}
                 Err(error) => return Err(self.of("the order", error)),
             }
         }
         kept.remove(&self.file).map_err(AcmeError::Kept)?;
         Ok(None)
+    }
+
+    /// Whether what the CA was sent is what is asked for now; not for ever, for some never sign.
+    fn waits_for(&self, sent: Option<Sent>) -> bool {
+        let longest = self.asked.request.lifetime / 10;
+        let longest = longest.clamp(LONGEST_SIGNING.0, LONGEST_SIGNING.1);
+        sent.is_some_and(|sent| {
+            let end = schedule::after(sent.at, longest);
+            sent.csr == Fingerprint::of(self.asked.csr)
+                && !schedule::reached(end, longest, Timestamp::now())
+        })
+    }
+
+    /// Whether the CA has nothing of that name, or not for this account.
+    fn is_unknown(&self, error: &Error) -> bool {
+        let said = |problem| is(problem, "malformed") || is(problem, "unauthorized");
+        self.transport.found_nothing() || matches!(error, Error::Api(problem) if said(problem))
+    }
+
+    /// Whether an order that replaces nothing will do: the leaf was replaced already, is unknown to this CA or another
+    /// account's (RFC 9773, section 5), or the CA knows of no such thing. Nothing else is tried twice: each order
+    /// counts.
+    fn minds_what_is_replaced(&self, error: &Error) -> bool {
+        match error {
+            Error::Api(problem) => is(problem, "alreadyReplaced") || self.is_unknown(error),
+            Error::Unsupported(_) => true,
+            // Not echoed as the library wants it. What did not arrive is no such error.
+            Error::Other(error) => !error.is::<HttpsError>(),
+            _ => false,
+        }
     }
 
     async fn new_order(&self, identifiers: &[Identifier]) -> Result<AcmeOrder, AcmeError> {
@@ -151,7 +242,7 @@ impl Way<'_> {
             let new = self.asking(identifiers).replaces(replaced);
             order = match self.account.new_order(&new).await {
                 Ok(order) => Some(order),
-                Err(error) if minds_what_is_replaced(&error) => None,
+                Err(error) if self.minds_what_is_replaced(&error) => None,
                 Err(error) => return Err(self.of("the order", error)),
             };
         }
@@ -176,19 +267,48 @@ impl Way<'_> {
     }
 
     async fn finish(&self, order: &mut AcmeOrder) -> Result<String, AcmeError> {
-        // Up until the CA has looked, which it may do several times and from several places.
-        let proofs = match order.state().status {
-            OrderStatus::Pending => self.prove(order).await?,
-            _ => Vec::new(),
-        };
-        self.await_status(order, OrderStatus::Ready).await?;
-        drop(proofs);
-        let finalized = order.finalize_csr(self.asked.csr).await;
-        finalized.map_err(|error| self.of("the certificate", error))?;
+        let status = order.state().status;
+        if let OrderStatus::Pending | OrderStatus::Ready = status {
+            // Up until the CA has looked, which it may do several times and from several places.
+            let proofs = match status {
+                OrderStatus::Pending => self.prove(order).await?,
+                _ => Vec::new(),
+            };
+            self.await_status(order, OrderStatus::Ready).await?;
+            drop(proofs);
+            self.send(order).await?;
+        }
         self.await_status(order, OrderStatus::Valid).await?;
-        let chain = order.certificate().await;
-        let chain = chain.map_err(|error| self.of("the certificate", error))?;
-        chain.ok_or_else(|| AcmeError::protocol("the certificate", "there is none in the order"))
+        match order.certificate().await {
+            Ok(chain) => chain.ok_or_else(|| {
+                AcmeError::protocol("the certificate", "there is none in the order")
+            }),
+            // Nothing will bring it back.
+            Err(error) if self.is_unknown(&error) => Err(self.of("the certificate", error).spent()),
+            Err(error) => Err(self.of("the certificate", error)),
+        }
+    }
+
+    /// Has the CA sign.
+    async fn send(&self, order: &mut AcmeOrder) -> Result<(), AcmeError> {
+        let sent = Sent {
+            csr: Fingerprint::of(self.asked.csr),
+            at: Timestamp::now(),
+        };
+        let kept = self.to_keep(order.url());
+        // On disk before: it may sign, and its answer be lost.
+        self.keep(&KeptOrder {
+            sent: Some(sent),
+            ..kept
+        })?;
+        let finalized = order.finalize_csr(self.asked.csr).await;
+        if let Err(Error::Api(problem)) = &finalized
+            && (is(problem, "badCSR") || is(problem, "badPublicKey"))
+        {
+            // It has not: another key may do.
+            self.keep(&self.to_keep(order.url()))?;
+        }
+        finalized.map_err(|error| self.of("the certificate", error))
     }
 
     /// Puts up what the CA wants to see for each name, and has it look.
@@ -283,21 +403,4 @@ impl Way<'_> {
         }
         None
     }
-}
-
-/// Whether an order that replaces nothing will do: the leaf was replaced already, is unknown to this CA or another
-/// account's (RFC 9773, section 5), or the CA knows of no such thing. Nothing else is tried twice: each order counts.
-fn minds_what_is_replaced(error: &Error) -> bool {
-    match error {
-        Error::Api(problem) => is(problem, "alreadyReplaced") || is_unknown(problem),
-        Error::Unsupported(_) => true,
-        // Not echoed as the library wants it. What did not arrive is no such error.
-        Error::Other(error) => !error.is::<HttpsError>(),
-        _ => false,
-    }
-}
-
-/// Whether the CA has nothing of that name, or not for this account.
-fn is_unknown(problem: &Problem) -> bool {
-    problem.status == Some(404) || is(problem, "malformed") || is(problem, "unauthorized")
 }

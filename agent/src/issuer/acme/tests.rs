@@ -132,20 +132,34 @@ async fn replace(
     issuer: &AcmeIssuer,
     replaces: Option<&CertificateDer<'static>>,
 ) -> Result<Answer, IssueError> {
-    let certificate: CertificateName = "a".parse().unwrap();
-    let request = Request {
+    bring(issuer, &csr(), replaces).await
+}
+
+fn request() -> Request {
+    Request {
         issuer: "acme".parse().unwrap(),
         names: vec!["a.test".parse().unwrap()],
         lifetime: Duration::from_secs(3600),
         key_type: KeyType::default(),
         usages: Usages::default(),
-    };
-    let key = PrivateKey::generate(request.key_type).unwrap();
-    let csr = key.request(&request).unwrap();
+    }
+}
+
+fn csr() -> Vec<u8> {
+    let key = PrivateKey::generate(KeyType::default()).unwrap();
+    key.request(&request()).unwrap()
+}
+
+async fn bring(
+    issuer: &AcmeIssuer,
+    csr: &[u8],
+    replaces: Option<&CertificateDer<'static>>,
+) -> Result<Answer, IssueError> {
+    let certificate: CertificateName = "a".parse().unwrap();
     let order = Order {
         certificate: &certificate,
-        request: &request,
-        csr: &csr,
+        request: &request(),
+        csr,
         replaces,
     };
     issuer.issue(order).await
@@ -302,6 +316,97 @@ async fn an_unfinished_order_is_gone_on_with_and_an_account_is_made_once() {
     // Nothing else that was put up stays.
     let place = ca.webroot().join(".well-known/acme-challenge");
     assert_eq!(std::fs::read_dir(place).unwrap().count(), 0);
+}
+
+/// A CA that is ready to sign at once, and answers so where its certificate is.
+fn signing(download: impl Fn() -> Told + Send + 'static) -> Ca {
+    const READY: &str = r#"{"status":"ready","authorizations":[],"finalize":"BASE/finalize"}"#;
+    const VALID: &str = r#"{"status":"valid","authorizations":[],"finalize":"BASE/finalize","certificate":"BASE/cert"}"#;
+    let order = ("201 Created", "location: BASE/order/1\r\n", JSON);
+    Ca::new(move |path| match path {
+        "/order" => Some((order.0, order.1, order.2, READY)),
+        "/finalize" | "/order/1" => Some((order.0, order.1, order.2, VALID)),
+        "/cert" => Some(download()),
+        _ => None,
+    })
+}
+
+#[tokio::test]
+async fn an_order_that_was_sent_is_gone_on_with_by_the_same_request_and_by_no_other() {
+    let chain: &'static str = pem::certificates(&[leaf()]).leak();
+    let downloads = AtomicUsize::new(0);
+    let ca = signing(move || match downloads.fetch_add(1, Ordering::Relaxed) {
+        0 | 1 => (
+            "500 Internal Server Error",
+            "",
+            PROBLEM,
+            r#"{"type":"urn:ietf:params:acme:error:serverInternal"}"#,
+        ),
+        _ => ("200 OK", "", "application/pem-certificate-chain", chain),
+    });
+    let orders = |ca: &Ca| (ca.count("/order"), ca.count("/finalize"));
+    let error = issue(&ca.issuer()).await.unwrap_err();
+    assert_eq!(error.sent(), Sent::Open, "{error}");
+    assert_eq!(orders(&ca), (1, 1));
+    // Its key is gone.
+    let mine = csr();
+    let error = bring(&ca.issuer(), &mine, None).await.unwrap_err();
+    assert_eq!(error.sent(), Sent::Open);
+    assert_eq!(orders(&ca), (2, 2));
+    bring(&ca.issuer(), &mine, None).await.unwrap();
+    assert_eq!(orders(&ca), (2, 2));
+    // It is over.
+    bring(&ca.issuer(), &mine, None).await.unwrap();
+    assert_eq!(orders(&ca), (3, 3));
+}
+
+#[tokio::test]
+async fn a_certificate_that_was_issued_and_cannot_be_used_counts() {
+    for (status, kind, body) in [
+        ("404 Not Found", PROBLEM, "{\"type\":\"x\"}"),
+        ("404 Not Found", "text/html", "<html>"),
+        ("200 OK", "application/pem-certificate-chain", "nothing"),
+    ] {
+        let ca = signing(move || (status, "", kind, body));
+        let mine = csr();
+        for orders in 1..3 {
+            let error = bring(&ca.issuer(), &mine, None).await.unwrap_err();
+            assert_eq!(error.sent(), Sent::Spent, "{error}");
+            assert_eq!(ca.count("/order"), orders);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_order_that_leads_nowhere_is_forgotten_and_one_that_cannot_be_asked_for_is_not() {
+    // Its proof was refused, which this CA does not say of the order.
+    let ca = Ca::new(|path| {
+        (path == "/authz").then_some((
+            "200 OK",
+            "",
+            JSON,
+            r#"{"status":"pending","identifier":{"type":"dns","value":"a.test"},"challenges":[{"type":"dns-01","url":"BASE/c","token":"abc","status":"invalid"}]}"#,
+        ))
+    });
+    for orders in 1..3 {
+        let _ = ca.refused().await;
+        assert_eq!(ca.count("/order"), orders);
+    }
+    let looks = AtomicUsize::new(0);
+    let ca = Ca::new(move |path| {
+        let trouble = path == "/order/1" && looks.fetch_add(1, Ordering::Relaxed) == 0;
+        trouble.then_some((
+            "500 Internal Server Error",
+            "",
+            PROBLEM,
+            r#"{"type":"urn:ietf:params:acme:error:serverInternal"}"#,
+        ))
+    });
+    for text in ["a challenge", "serverInternal", "a challenge"] {
+        let error = ca.refused().await;
+        assert!(error.to_string().contains(text), "{error}");
+    }
+    assert_eq!(ca.count("/order"), 1);
 }
 
 #[tokio::test]

@@ -1,14 +1,14 @@
 //! What carries ACME's requests: our HTTPS client, with the answers made such that the library below cannot stumble
 //! over them.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use http_body_util::BodyExt;
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, USER_AGENT};
-use hyper::{Method, Request, Response};
+use hyper::{Method, Request, Response, StatusCode};
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient, Problem};
 use jiff::Timestamp;
 
@@ -24,7 +24,14 @@ const SHOWN: usize = 120;
 #[derive(Clone)]
 pub(super) struct Transport {
     https: Https,
-    last: Arc<Mutex<Option<Duration>>>,
+    last: Arc<Mutex<Last>>,
+}
+
+/// What of the last answer the library does not tell.
+#[derive(Debug, Clone, Copy, Default)]
+struct Last {
+    status: Option<StatusCode>,
+    retry_after: Option<Duration>,
 }
 
 impl Transport {
@@ -35,9 +42,18 @@ impl Transport {
         })
     }
 
-    /// When the last answer asked us to come again; what the library makes of it does not say.
+    /// When the last answer asked us to come again.
     pub(super) fn retry_after(&self) -> Option<Duration> {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
+        self.last().retry_after
+    }
+
+    /// Whether the last answer was that there is nothing.
+    pub(super) fn found_nothing(&self) -> bool {
+        self.last().status == Some(StatusCode::NOT_FOUND)
+    }
+
+    fn last(&self) -> MutexGuard<'_, Last> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn send(self, request: Request<BodyWrapper<Bytes>>) -> Result<Response<Bytes>, Error> {
@@ -50,10 +66,14 @@ impl Transport {
             Ok(body) => body.to_bytes(),
             Err(never) => match never {},
         };
+        *self.last() = Last::default();
         let sent = self.https.send(Request::from_parts(parts, body)).await;
         let mut answer = sent.map_err(|error| Error::Other(error.into()))?;
         let asked = retry_after(answer.headers(), Timestamp::now());
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = asked;
+        *self.last() = Last {
+            status: Some(answer.status()),
+            retry_after: asked,
+        };
         if let Some(error) = unintelligible(&answer, host, asked) {
             return Err(Error::Other(error.into()));
         }
