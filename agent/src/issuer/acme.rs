@@ -119,24 +119,20 @@ impl AcmeIssuer {
         // Before anything is asked of the CA: its limits count what is begun.
         self.can_prove()?;
         let identifiers = identifiers(order)?;
-        match self.try_to_obtain(order, &identifiers).await {
-            // The CA lost it, or was set up anew: there is nothing to be gone on with.
-            Err(AcmeError::Refused { problem, .. }) if is(&problem, "accountDoesNotExist") => {
-                self.accounts.forget(self).await?;
-                self.try_to_obtain(order, &identifiers).await
-            }
-            outcome => outcome,
-        }
-    }
-
-    async fn try_to_obtain(
-        &self,
-        order: Order<'_>,
-        identifiers: &[Identifier],
-    ) -> Result<Answer, AcmeError> {
         let transport = self.transport()?;
         let account = self.accounts.open(self, &transport).await?;
-        let chain = order::obtain(self, &transport, &account, order, identifiers).await?;
+        let outcome = order::obtain(self, &transport, &account, order, &identifiers).await;
+        let chain = match outcome {
+            // The CA lost it, or was set up anew: there is nothing to be gone on with.
+            Err(AcmeError::Refused { problem, .. })
+                if is(&problem, "accountDoesNotExist")
+                    && self.accounts.forget(self, account.id()).await? =>
+            {
+                let account = self.accounts.open(self, &transport).await?;
+                order::obtain(self, &transport, &account, order, &identifiers).await?
+            }
+            outcome => outcome?,
+        };
         let unusable = |why: String| AcmeError::protocol("the certificate", why).spent();
         let chain = pem::parse_certificates(&chain);
         let mut chain = chain
