@@ -112,7 +112,7 @@ impl AcmeIssuer {
     }
 
     fn transport(&self) -> Result<Transport, AcmeError> {
-        Transport::new(&self.settings.ca, self.settings.proxy.as_deref())
+        Transport::new(&self.settings)
     }
 
     async fn obtain(&self, order: Order<'_>) -> Result<Answer, AcmeError> {

@@ -260,6 +260,17 @@ async fn problems_become_sentences_with_when_to_ask_again() {
 }
 
 #[tokio::test]
+async fn a_directory_with_addresses_that_are_none_is_refused() {
+    for address in ["", " ", "/nonce", "http://localhost/nonce", "https://"] {
+        let text = DIRECTORY.replace("BASE/nonce", address).leak();
+        let ca = Ca::new(|path| (path == "/directory").then_some(("200 OK", "", JSON, &*text)));
+        let error = ca.refused().await;
+        assert!(error.to_string().contains("newNonce"), "{address}: {error}");
+        assert_eq!(error.retry(), Retry::BackOff);
+    }
+}
+
+#[tokio::test]
 async fn what_the_ca_saw_at_a_name_is_told_with_the_name() {
     let ca = Ca::new(|path| match path {
         "/order" | "/order/1" => Some((

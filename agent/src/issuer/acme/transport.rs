@@ -8,15 +8,26 @@ use futures_util::future::BoxFuture;
 use http_body_util::BodyExt;
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, USER_AGENT};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode, Uri};
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient, Problem};
 use jiff::Timestamp;
 
-use super::super::https::{Https, HttpsError, Trust, retry_after};
+use super::super::https::{Https, HttpsError, retry_after};
+use super::AcmeSettings;
 use super::error::AcmeError;
 
 /// How long renewal information holds where the CA does not say so (RFC 9773, section 4.3.3, asks for six hours).
 const POLL: Duration = Duration::from_secs(6 * 3600);
+/// What a directory has addresses of (RFC 8555, section 9.7.5).
+const ADDRESSES: &[&str] = &[
+    "newNonce",
+    "newAccount",
+    "newOrder",
+    "newAuthz",
+    "revokeCert",
+    "keyChange",
+    "renewalInfo",
+];
 /// How much of an answer that nobody understands is shown.
 const SHOWN: usize = 120;
 
@@ -24,6 +35,7 @@ const SHOWN: usize = 120;
 #[derive(Clone)]
 pub(super) struct Transport {
     https: Https,
+    directory: Option<Uri>,
     last: Arc<Mutex<Last>>,
 }
 
@@ -35,9 +47,11 @@ struct Last {
 }
 
 impl Transport {
-    pub(super) fn new(trust: &Trust, proxy: Option<&str>) -> Result<Self, AcmeError> {
+    /// A conversation with the CA whose directory is there.
+    pub(super) fn new(settings: &AcmeSettings) -> Result<Self, AcmeError> {
         Ok(Self {
-            https: Https::new(trust, proxy)?,
+            https: Https::new(&settings.ca, settings.proxy.as_deref())?,
+            directory: settings.directory.parse().ok(),
             last: Arc::default(),
         })
     }
@@ -60,6 +74,7 @@ impl Transport {
         let (mut parts, body) = request.into_parts();
         // Ours is set by the client.
         parts.headers.remove(USER_AGENT);
+        let is_directory = self.directory.as_ref() == Some(&parts.uri);
         let host = parts.uri.authority().map_or("", |host| host.as_str());
         let (host, method) = (host.to_owned(), parts.method.clone());
         let body = match body.collect().await {
@@ -76,6 +91,11 @@ impl Transport {
         };
         if let Some(error) = unintelligible(&answer, host, asked) {
             return Err(Error::Other(error.into()));
+        }
+        if is_directory && let Some(field) = wrong_address(answer.body()) {
+            return Err(Error::Other(
+                format!("its directory's {field} is no address that begins with https://").into(),
+            ));
         }
         // The library adds what stands there to the clock, which absurd values would overflow.
         let asked = asked.or((method == Method::GET).then_some(POLL));
@@ -96,6 +116,21 @@ impl HttpClient for Transport {
         let send = self.clone().send(request);
         Box::pin(async move { Ok(send.await?.map(http_body_util::Full::new).into()) })
     }
+}
+
+/// The field of a directory whose address is none: the library relies on them, and panics.
+fn wrong_address(directory: &[u8]) -> Option<&'static str> {
+    let directory: serde_json::Value = serde_json::from_slice(directory).ok()?;
+    let wrong = |field: &&str| match &directory[*field] {
+        serde_json::Value::String(text) => {
+            let uri = text.parse::<Uri>().ok();
+            let uri = uri.filter(|uri| uri.scheme_str() == Some("https"));
+            uri.and_then(|uri| uri.host().map(str::is_empty)) != Some(false)
+        }
+        // What is missing is told by the library.
+        _ => false,
+    };
+    ADDRESSES.iter().copied().find(wrong)
 }
 
 /// What is no answer of an ACME server, but for example of a proxy before it.
