@@ -23,6 +23,7 @@ mod transport;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use instant_acme::{Identifier, Problem};
@@ -42,6 +43,9 @@ use transport::Transport;
 
 use challenge::Placed;
 pub use challenge::{Challenges, SOCKET_NAME, SOCKET_UNIT, serve};
+
+/// How long one try may take in all, however many answers a CA spreads it over.
+const WHOLE: Duration = Duration::from_secs(600);
 
 /// How an ACME CA is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,6 +122,11 @@ impl AcmeIssuer {
     async fn obtain(&self, order: Order<'_>) -> Result<Answer, AcmeError> {
         // Before anything is asked of the CA: its limits count what is begun.
         self.can_prove()?;
+        let tried = tokio::time::timeout(WHOLE, self.try_to_obtain(order)).await;
+        tried.unwrap_or(Err(AcmeError::Late(None)))
+    }
+
+    async fn try_to_obtain(&self, order: Order<'_>) -> Result<Answer, AcmeError> {
         let identifiers = identifiers(order)?;
         let transport = self.transport()?;
         let account = self.accounts.open(self, &transport).await?;

@@ -102,6 +102,12 @@ pub(super) async fn obtain(
         Some(order) => order,
         None => way.new_order(identifiers).await?,
     };
+    let (proofs, names) = (order.state().authorizations.len(), identifiers.len());
+    if proofs > names {
+        issuer.kept()?.remove(&way.file).map_err(AcmeError::Kept)?;
+        let why = format!("it wants {proofs} proofs for {names} names");
+        return Err(AcmeError::protocol("the order", why));
+    }
     let outcome = way.finish(&mut order).await;
     let spent = matches!(outcome, Ok(_) | Err(AcmeError::Spent(_)));
     if spent || leads_nowhere(order.state()) {

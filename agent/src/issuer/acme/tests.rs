@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -268,6 +268,18 @@ async fn a_directory_with_addresses_that_are_none_is_refused() {
         assert!(error.to_string().contains("newNonce"), "{address}: {error}");
         assert_eq!(error.retry(), Retry::BackOff);
     }
+}
+
+#[tokio::test]
+async fn a_ca_that_wants_more_proofs_than_there_are_names_is_refused() {
+    let ca = Ca::new(|path| {
+        let order = r#"{"status":"pending","authorizations":["BASE/authz","BASE/authz"],"finalize":"BASE/f"}"#;
+        let headers = "location: BASE/order/1\r\n";
+        (path == "/order").then_some(("201 Created", headers, JSON, order))
+    });
+    let error = ca.refused().await;
+    assert!(error.to_string().contains("2 proofs for 1 name"), "{error}");
+    assert_eq!(ca.count("/authz"), 0);
 }
 
 #[tokio::test]
