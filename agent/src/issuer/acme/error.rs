@@ -17,6 +17,9 @@ use crate::secret::SecretError;
 /// How much of what a CA writes is shown.
 const SHOWN: usize = 400;
 
+/// When to ask again where time hardly helps.
+const SLOWLY: Duration = Duration::from_secs(1800);
+
 /// What went wrong with an ACME CA.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -115,7 +118,8 @@ impl AcmeError {
         }
     }
 
-    /// When to ask again. What others can mend without us is tried again: name servers, firewalls, the CA.
+    /// When to ask again. What others can mend without us is tried again: name servers, firewalls, the CA. Whatever a
+    /// CA says, it may be a mistake of its own: only what is wrong on this host ends the tries.
     fn retry(&self) -> Retry {
         match self {
             Self::Https(error) => error.retry(),
@@ -124,7 +128,9 @@ impl AcmeError {
                 retry_after,
                 ..
             } => match retry_after {
-                _ if OPERATORS.iter().any(|(kind, _)| is(problem, kind)) => Retry::Operator,
+                _ if OPERATORS.iter().any(|(kind, _)| is(problem, kind)) => {
+                    Retry::After(retry_after.unwrap_or(SLOWLY).max(SLOWLY))
+                }
                 _ if is(problem, "badNonce") => Retry::Now,
                 Some(after) => Retry::After(*after),
                 None => Retry::BackOff,
@@ -132,11 +138,10 @@ impl AcmeError {
             Self::Late(Some(after)) => Retry::After(*after),
             Self::Kept(error) => error.retry(),
             Self::Secret(SecretError::Io { .. }) => Retry::BackOff,
-            Self::NotOffered { .. }
-            | Self::NoResponder
-            | Self::Secret(_)
-            | Self::BindingKey(_)
-            | Self::Damaged(_) => Retry::Operator,
+            Self::NotOffered { .. } => Retry::After(SLOWLY),
+            Self::NoResponder | Self::Secret(_) | Self::BindingKey(_) | Self::Damaged(_) => {
+                Retry::Operator
+            }
             Self::Unproven { .. }
             | Self::Webroot { .. }
             | Self::Late(None)
@@ -195,7 +200,7 @@ impl From<AcmeError> for IssueError {
     }
 }
 
-/// Problems that no time heals (RFC 8555, section 6.7), with what the operator does about them.
+/// Problems that time hardly heals (RFC 8555, section 6.7), with what the operator does about them.
 const OPERATORS: &[(&str, &str)] = &[
     (
         "externalAccountRequired",

@@ -167,7 +167,18 @@ async fn bring(
 
 #[tokio::test]
 async fn problems_become_sentences_with_when_to_ask_again() {
-    let cases: [(&str, Told, Retry, &[&str]); 8] = [
+    let cases: [(&str, Told, Retry, &[&str]); 9] = [
+        (
+            "/authz",
+            (
+                "200 OK",
+                "",
+                JSON,
+                r#"{"status":"pending","identifier":{"type":"dns","value":"a.test"},"challenges":[]}"#,
+            ),
+            Retry::After(Duration::from_secs(1800)),
+            &["does not offer http-01 for a.test", "dns-01"],
+        ),
         (
             "/order",
             (
@@ -209,7 +220,7 @@ async fn problems_become_sentences_with_when_to_ask_again() {
                 PROBLEM,
                 r#"{"type":"urn:ietf:params:acme:error:externalAccountRequired","detail":"who are you?"}"#,
             ),
-            Retry::Operator,
+            Retry::After(Duration::from_secs(1800)),
             &["refused the account", "eab_key_id"],
         ),
         (
@@ -220,7 +231,7 @@ async fn problems_become_sentences_with_when_to_ask_again() {
                 PROBLEM,
                 r#"{"type":"urn:ietf:params:acme:error:rejectedIdentifier","detail":"not a.test"}"#,
             ),
-            Retry::Operator,
+            Retry::After(Duration::from_secs(1800)),
             &["not a.test (rejectedIdentifier)", "another name"],
         ),
         (
