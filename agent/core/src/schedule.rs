@@ -103,13 +103,6 @@ pub fn bounded_after(asked: Duration, life: Duration, remaining: Option<Duration
     .max(Duration::from_millis(250))
 }
 
-/// The last instant to which a renewal may be put off: [`TRIES_THAT_FIT`] tries, a hundredth of the life each, still
-/// fit behind it.
-pub fn last_chance(accepted_at: Timestamp, not_after: Timestamp) -> Timestamp {
-    let life = between(accepted_at, not_after);
-    after(accepted_at, life - (life / 100) * TRIES_THAT_FIT)
-}
-
 /// From when on a certificate that lives from `begin` to `end` should have been renewed long ago: its
 /// last sixth. The alarm is then an error.
 pub fn overdue(begin: Timestamp, end: Timestamp) -> Timestamp {

@@ -12,6 +12,7 @@ use rcgen::{
     IsCa, KeyPair, KeyUsagePurpose, SerialNumber, date_time_ymd,
 };
 use renewd_core::accept::Answer;
+use renewd_core::supply::Advice;
 use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer};
 
 use super::{IssueError, Issuer, Order, Retry, Sent};
@@ -43,6 +44,8 @@ struct State {
     requests: Vec<Vec<u8>>,
     signed: u64,
     silenced: usize,
+    no_advice: Option<Retry>,
+    asked_for_advice: usize,
 }
 
 impl FakeIssuer {
@@ -55,6 +58,8 @@ impl FakeIssuer {
             requests: Vec::new(),
             signed: 0,
             silenced: 0,
+            no_advice: None,
+            asked_for_advice: 0,
         };
         Self {
             now: Box::new(now),
@@ -85,6 +90,16 @@ impl FakeIssuer {
     /// How many certificates it has signed.
     pub(crate) fn signed(&self) -> u64 {
         self.lock().signed
+    }
+
+    /// From now on it is asked for advice, and fails so.
+    pub(crate) fn has_no_advice(&self, retry: Retry) {
+        self.lock().no_advice = Some(retry);
+    }
+
+    /// How often it was asked for advice.
+    pub(crate) fn asked_for_advice(&self) -> usize {
+        self.lock().asked_for_advice
     }
 
     /// From now on it stands for another root.
@@ -167,5 +182,19 @@ impl Issuer for FakeIssuer {
     fn anchors<'a>(&'a self) -> BoxFuture<'a, Result<Vec<CertificateDer<'static>>, IssueError>> {
         let root = self.lock().root.der().clone();
         Box::pin(async move { Ok(vec![root]) })
+    }
+
+    fn advises(&self) -> bool {
+        self.lock().no_advice.is_some()
+    }
+
+    fn advice<'a>(
+        &'a self,
+        _: &'a CertificateDer<'static>,
+    ) -> BoxFuture<'a, Result<Option<Advice>, IssueError>> {
+        let mut state = self.lock();
+        state.asked_for_advice += 1;
+        let retry = state.no_advice.unwrap_or(Retry::BackOff);
+        Box::pin(async move { Err(IssueError::new("fake", retry, "the CA failed", "wait")) })
     }
 }

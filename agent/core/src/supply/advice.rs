@@ -1,8 +1,9 @@
 //! What an issuer advises about the next renewal (RFC 9773), and how far it is obeyed.
 //!
 //! An instant within the advised window is drawn once and kept as long as the window stays. It may bring a renewal
-//! forward, and put it off only to where enough tries still fit. What a CA says of a leaf that it has just issued
-//! cannot make it renewed before a third of its life: else a window that is always past would be an issuance loop.
+//! forward, and put it off only to where the alarm of its end would come. What a CA says of a leaf that it has just
+//! issued cannot make it renewed before a third of its life: else a window that is always past would be an issuance
+//! loop. What is heard of first later on holds at once, for the leaf may be about to be revoked.
 
 use std::time::Duration;
 
@@ -14,8 +15,12 @@ use crate::leaf::Fingerprint;
 use crate::record::{Context, Generation, Record};
 use crate::schedule;
 
-/// The shortest time between two questions, whatever the issuer says.
-const SHORTEST: Duration = Duration::from_secs(10);
+/// The shortest time between two questions, whatever the issuer says: of a short life, and of others.
+const SHORTEST: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(60));
+/// The longest.
+const LONGEST: Duration = Duration::from_secs(86_400);
+/// A life that is no longer is a short one.
+const SHORT_LIFE: Duration = Duration::from_secs(600);
 
 /// What the issuer said.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +55,7 @@ pub fn ask_for_advice(record: &Record, now: Timestamp) -> Option<(&Generation, T
     let newest = record.target_generation()?;
     let known = advised(record, newest);
     let at = known.map_or(now, |known| {
-        let longest = longest_silence(usable_life(newest));
+        let (_, longest) = silence(usable_life(newest));
         match schedule::reached(known.ask_again, longest, now) {
             true => now,
             false => known.ask_again,
@@ -59,9 +64,13 @@ pub fn ask_for_advice(record: &Record, now: Timestamp) -> Option<(&Generation, T
     Some((newest, at))
 }
 
-/// How long an issuer is not asked, at most: a CA that wants an early renewal is heard in time.
-fn longest_silence(life: Duration) -> Duration {
-    (life / 20).max(SHORTEST)
+/// How long an issuer is not asked, at least and at most: a CA that wants an early renewal is heard in time.
+fn silence(life: Duration) -> (Duration, Duration) {
+    let shortest = match life > SHORT_LIFE {
+        true => SHORTEST.1,
+        false => SHORTEST.0,
+    };
+    (shortest, (life / 20).clamp(shortest, LONGEST))
 }
 
 fn advised<'a>(record: &'a Record, generation: &Generation) -> Option<&'a Advised> {
@@ -72,7 +81,7 @@ fn advised<'a>(record: &'a Record, generation: &Generation) -> Option<&'a Advise
 /// The instant that the issuer wants a leaf to be renewed at, within our bounds.
 pub(super) fn wanted(record: &Record, generation: &Generation) -> Option<Timestamp> {
     let advised = advised(record, generation)?;
-    let last = schedule::last_chance(generation.accepted_at, generation.leaf.not_after);
+    let last = schedule::overdue(generation.accepted_at, generation.leaf.not_after);
     Some(advised.chosen.min(last))
 }
 
@@ -93,9 +102,17 @@ pub(crate) fn take_in(
     let chosen = match advised(record, newest) {
         Some(known) if (known.from, known.until) == (advice.from, advice.until) => known.chosen,
         Some(_) => drawn,
-        None => drawn.max(schedule::after(newest.accepted_at, life / 3)),
+        None => {
+            let gap = schedule::shortest_gap(life);
+            let new = schedule::between(newest.accepted_at, context.now) < gap;
+            drawn.max(schedule::after(
+                newest.accepted_at,
+                if new { life / 3 } else { gap },
+            ))
+        }
     };
-    let silence = advice.again.clamp(SHORTEST, longest_silence(life));
+    let (shortest, longest) = silence(life);
+    let silence = advice.again.clamp(shortest, longest);
     record.renewal = Some(Advised {
         leaf: *leaf,
         from: advice.from,

@@ -12,10 +12,11 @@ use renewd_core::supply::{Advice, ask_for_advice};
 use crate::driver::lane::Lane;
 use crate::driver::lane::steps::Outcome;
 use crate::driver::sound;
+use crate::issuer::Retry;
 use crate::journal;
 
-/// How long an issuer that could not be asked is left alone.
-const ASK_AGAIN: Duration = Duration::from_secs(300);
+/// How long an issuer that could not be asked is left alone, at first and at most.
+const ASK_AGAIN: (Duration, Duration) = (Duration::from_secs(300), Duration::from_secs(6 * 3600));
 
 /// What of the asking is not in the record.
 #[derive(Default)]
@@ -24,12 +25,15 @@ pub(super) struct AdviceSought {
     asking: bool,
     /// The leaf that it had nothing to say of, and until when; `None`: for good.
     silence: Option<(Fingerprint, Option<Timestamp>)>,
+    /// How long the last silence was that followed a failure.
+    pause: Duration,
 }
 
 impl AdviceSought {
-    /// Another issuer may be in force.
+    /// Another issuer may be in force, or another time.
     pub(super) fn begin_anew(&mut self) {
         self.silence = None;
+        self.pause = Duration::ZERO;
     }
 }
 
@@ -44,7 +48,10 @@ impl Lane {
         let (newest, mut at) = ask_for_advice(&self.record, now)?;
         let fingerprint = newest.leaf.fingerprint;
         if let Some((_, until)) = self.advice.silence.filter(|(of, _)| *of == fingerprint) {
-            at = at.max(until?);
+            let until = until?;
+            if !schedule::reached(until, ASK_AGAIN.1, now) {
+                at = at.max(until);
+            }
         }
         if at > now {
             return Some(at);
@@ -55,26 +62,34 @@ impl Lane {
         self.advice.asking = true;
         self.begin(async move {
             let told = issuer.advice(&leaf).await;
-            Outcome::Advice(fingerprint, told.ok())
+            let told = told.map_err(|error| match error.retry() {
+                Retry::After(asked) => asked,
+                _ => Duration::ZERO,
+            });
+            Outcome::Advice(fingerprint, told)
         });
         None
     }
 
-    /// `told` is `None` where the issuer could not be asked.
-    pub(super) fn advised(&mut self, leaf: Fingerprint, told: Option<Option<Advice>>) {
+    /// Where the issuer could not be asked, `told` says how long it wants to be left alone.
+    pub(super) fn advised(&mut self, leaf: Fingerprint, told: Result<Option<Advice>, Duration>) {
         self.advice.asking = false;
         let advice = match told {
-            Some(Some(advice)) => advice,
-            Some(None) => {
+            Ok(Some(advice)) => advice,
+            Ok(None) => {
                 self.advice.silence = Some((leaf, None));
                 return;
             }
-            None => {
-                let until = schedule::after(self.world.now(), ASK_AGAIN);
+            Err(asked) => {
+                let (first, longest) = ASK_AGAIN;
+                let pause = (self.advice.pause * 2).max(first).max(asked).min(longest);
+                let until = schedule::after(self.world.now(), pause);
+                self.advice.pause = pause;
                 self.advice.silence = Some((leaf, Some(until)));
                 return;
             }
         };
+        self.advice.pause = Duration::ZERO;
         let window = |lane: &Self| {
             let known = lane.record.renewal.as_ref();
             known.map(|known| (known.leaf, known.from, known.until))

@@ -26,8 +26,8 @@ pub(super) enum Outcome {
     Issued(Box<Result<Issued, Failure>>),
     /// What the issuer stands for, where it could say.
     Trust(Option<(TrustPart, String)>),
-    /// What the issuer advises about a leaf; `None` where it could not say.
-    Advice(Fingerprint, Option<Option<Advice>>),
+    /// What the issuer advises about a leaf; where it could not be asked, how long it wants to be left alone.
+    Advice(Fingerprint, Result<Option<Advice>, Duration>),
     /// How the dependents are.
     Baseline(BTreeMap<UnitName, BaselineFinding>),
     /// A unit was told or probed.

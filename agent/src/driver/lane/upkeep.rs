@@ -72,6 +72,7 @@ impl Lane {
 
     pub(super) fn clock_stepped(&mut self) {
         self.unkept.try_now();
+        self.advice.begin_anew();
         self.housekeep_soon();
         self.fold(Event::ClockStepped);
     }

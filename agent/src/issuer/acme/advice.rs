@@ -1,15 +1,27 @@
 //! Renewal information (RFC 9773): when the CA wants a leaf to be renewed.
 
-use instant_acme::{CertificateIdentifier, Error};
+use std::time::Duration;
+
+use instant_acme::{CertificateIdentifier, RenewalInfo};
 use jiff::Timestamp;
 use renewd_core::supply::Advice;
 use rustls_pki_types::CertificateDer;
+use serde::Deserialize;
 
 use super::AcmeIssuer;
 use super::error::AcmeError;
 
+/// How long it holds where the CA does not say so (RFC 9773, section 4.3.3, asks for six hours).
+const POLL: Duration = Duration::from_secs(6 * 3600);
 /// How long an address of an explanation may be.
 const LONGEST: usize = 200;
+
+/// What of a directory is needed.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Directory {
+    renewal_info: Option<String>,
+}
 
 /// What the CA says of a leaf; `None` where it knows no renewal information.
 pub(super) async fn of(
@@ -21,14 +33,17 @@ pub(super) async fn of(
         return Ok(None);
     };
     let transport = issuer.transport()?;
-    let account = issuer.accounts.open(issuer, &transport).await?;
-    let (info, again) = match account.renewal_info(&name).await {
-        Ok(told) => told,
-        Err(Error::Unsupported(_)) => return Ok(None),
-        Err(error) => {
-            return Err(AcmeError::of("renewal information", error, &transport));
-        }
+    // It needs no account, and makes none.
+    let directory: Directory = transport
+        .get("its directory", &issuer.settings.directory)
+        .await?;
+    let Some(address) = directory.renewal_info else {
+        return Ok(None);
     };
+    let info: RenewalInfo = transport
+        .get("renewal information", &format!("{address}/{name}"))
+        .await?;
+    let again = transport.retry_after().unwrap_or(POLL);
     let window = info.suggested_window;
     let instant = |seconds: i64| {
         Timestamp::from_second(seconds)

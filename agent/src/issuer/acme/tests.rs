@@ -662,7 +662,9 @@ async fn renewal_information_is_taken_as_it_is_told_or_not_at_all() {
     const WINDOW: &str = r#"{"suggestedWindow":{"start":"2026-01-02T00:00:00Z","end":"2026-01-03T00:00:00Z"},"explanationURL":"https://ca.test/why"}"#;
     let advice = async |told: Told| {
         let ca = Ca::new(move |path| path.starts_with("/ari/").then_some(told));
-        ca.issuer().advice(&leaf()).await
+        let told = ca.issuer().advice(&leaf()).await;
+        assert_eq!(ca.count("/account") + ca.count("/nonce"), 0);
+        told
     };
     let hours = |hours: u64| Duration::from_secs(hours * 3600);
     for (headers, again) in [
@@ -680,11 +682,15 @@ async fn renewal_information_is_taken_as_it_is_told_or_not_at_all() {
         let off = told.again.abs_diff(again);
         assert!(off < Duration::from_secs(5), "{headers}: {:?}", told.again);
     }
-    assert!(
-        advice(("404 Not Found", "", PROBLEM, "{\"type\":\"x\"}"))
-            .await
-            .is_err()
-    );
+    for (headers, retry) in [
+        ("", Retry::BackOff),
+        ("retry-after: 3600\r\n", Retry::After(hours(1))),
+    ] {
+        for (kind, body) in [(PROBLEM, "{\"type\":\"x\"}"), ("text/html", "<html>")] {
+            let told = advice(("404 Not Found", headers, kind, body)).await;
+            assert_eq!(told.unwrap_err().retry(), retry);
+        }
+    }
     assert!(advice(("200 OK", "", JSON, "{}")).await.is_err());
     // A CA without it needs not be asked again.
     let ca = Ca::new(|path| {

@@ -8,16 +8,15 @@ use futures_util::future::BoxFuture;
 use http_body_util::BodyExt;
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, USER_AGENT};
-use hyper::{Method, Request, Response, StatusCode, Uri};
+use hyper::{Request, Response, StatusCode, Uri};
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient, Problem};
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 
 use super::super::https::{Https, HttpsError, retry_after};
 use super::AcmeSettings;
 use super::error::AcmeError;
 
-/// How long renewal information holds where the CA does not say so (RFC 9773, section 4.3.3, asks for six hours).
-const POLL: Duration = Duration::from_secs(6 * 3600);
 /// What a directory has addresses of (RFC 8555, section 9.7.5).
 const ADDRESSES: &[&str] = &[
     "newNonce",
@@ -70,13 +69,35 @@ impl Transport {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What stands at an address that needs no account.
+    pub(super) async fn get<T: DeserializeOwned>(
+        &self,
+        what: &'static str,
+        address: &str,
+    ) -> Result<T, AcmeError> {
+        let protocol = |why: String| AcmeError::protocol(what, why);
+        let request = Request::get(address).body(BodyWrapper::default());
+        let request = request.map_err(|error| protocol(error.to_string()))?;
+        let failed = |error| AcmeError::of(what, error, self);
+        let answer = self.clone().send(request).await.map_err(failed)?;
+        let parsed = match answer.status().is_success() {
+            true => serde_json::from_slice(answer.body()),
+            false => {
+                let problem = serde_json::from_slice::<Problem>(answer.body());
+                let problem = problem.map_err(|error| protocol(error.to_string()))?;
+                return Err(failed(problem.into()));
+            }
+        };
+        parsed.map_err(|error| protocol(error.to_string()))
+    }
+
     async fn send(self, request: Request<BodyWrapper<Bytes>>) -> Result<Response<Bytes>, Error> {
         let (mut parts, body) = request.into_parts();
         // Ours is set by the client.
         parts.headers.remove(USER_AGENT);
         let is_directory = self.directory.as_ref() == Some(&parts.uri);
         let host = parts.uri.authority().map_or("", |host| host.as_str());
-        let (host, method) = (host.to_owned(), parts.method.clone());
+        let host = host.to_owned();
         let body = match body.collect().await {
             Ok(body) => body.to_bytes(),
             Err(never) => match never {},
@@ -98,7 +119,6 @@ impl Transport {
             ));
         }
         // The library adds what stands there to the clock, which absurd values would overflow.
-        let asked = asked.or((method == Method::GET).then_some(POLL));
         answer.headers_mut().remove(RETRY_AFTER);
         if let Some(asked) = asked {
             let seconds = HeaderValue::from(asked.as_secs());
