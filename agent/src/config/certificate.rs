@@ -67,6 +67,10 @@ fn judge(
         name: name.clone(),
         request: Request {
             issuer: issuer.name.clone(),
+            directory: match &issuer.kind {
+                IssuerKind::Acme(acme) => Some(acme.directory.clone()),
+                IssuerKind::Local(_) | IssuerKind::Exec(_) => None,
+            },
             names: names.into_iter().map(|at| at.value).collect(),
             lifetime,
             key_type: common.key_type.unwrap_or_default(),

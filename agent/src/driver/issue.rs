@@ -37,11 +37,13 @@ pub(crate) struct Asked {
 /// What an issuer may still sign after a try that failed. In memory alone: after a restart a fresh key is asked for.
 pub(crate) type Open = Rc<RefCell<Option<Asked>>>;
 
-/// Makes a key, asks the issuer, and accepts or refuses the answer. `newest` is what was issued last.
+/// Makes a key, asks the issuer, and accepts or refuses the answer. `newest` is what was issued last,
+/// `needed` what must stay in the bundle.
 pub(crate) async fn issue(
     world: Rc<World>,
     settings: Rc<CertificateSettings>,
     newest: Option<Generation>,
+    needed: Vec<CertificateDer<'static>>,
     open: Open,
 ) -> Result<Issued, Failure> {
     let request = &settings.request;
@@ -87,12 +89,13 @@ pub(crate) async fn issue(
             }
         })?;
     wait_until_usable(&world, &accepted).await;
-    let bundle_pem = pem::certificates(&anchors);
+    let bundle = with(anchors, needed);
+    let bundle_pem = pem::certificates(&bundle);
     let new = NewIdentity {
         leaf: accepted.facts.clone(),
         anchor: accepted.anchor,
         request: digest,
-        trust: trust_part(&anchors),
+        trust: trust_part(&bundle),
     };
     let identity = Identity {
         key_pem: key.pem(),
@@ -168,8 +171,24 @@ pub(crate) fn trust_part(anchors: &[CertificateDer<'_>]) -> TrustPart {
     }
 }
 
-/// What an issuer stands for now, as PEM and digest; `None` when it cannot say.
-pub(crate) async fn offered_trust(issuer: &dyn Issuer) -> Option<(TrustPart, String)> {
-    let anchors = issuer.anchors().await.ok()?;
+/// What an issuer stands for, and what leaves in use chain to: they may be of another CA, or of its root before.
+fn with(
+    mut offered: Vec<CertificateDer<'static>>,
+    needed: Vec<CertificateDer<'static>>,
+) -> Vec<CertificateDer<'static>> {
+    for anchor in needed {
+        if !offered.contains(&anchor) {
+            offered.push(anchor);
+        }
+    }
+    offered
+}
+
+/// What an issuer stands for now, with what must stay beside it, as PEM and digest; `None` when it cannot say.
+pub(crate) async fn offered_trust(
+    issuer: &dyn Issuer,
+    needed: Vec<CertificateDer<'static>>,
+) -> Option<(TrustPart, String)> {
+    let anchors = with(issuer.anchors().await.ok()?, needed);
     Some((trust_part(&anchors), pem::certificates(&anchors)))
 }

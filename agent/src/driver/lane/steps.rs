@@ -48,6 +48,7 @@ impl Lane {
             self.world.clone(),
             self.settings.clone(),
             newest,
+            self.anchors_in_use(),
             self.open.clone(),
         );
         self.begin(async move { Outcome::Issued(Box::new(answer.await)) });

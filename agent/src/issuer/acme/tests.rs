@@ -138,6 +138,7 @@ async fn replace(
 fn request() -> Request {
     Request {
         issuer: "acme".parse().unwrap(),
+        directory: None,
         names: vec!["a.test".parse().unwrap()],
         lifetime: Duration::from_secs(3600),
         key_type: KeyType::default(),

@@ -49,6 +49,7 @@ impl World {
             key: PrivateKey::generate(KeyType::EcdsaP256).unwrap(),
             request: Request {
                 issuer: "program".parse().unwrap(),
+                directory: None,
                 names: ["a.example.internal", "*.b.example.internal"]
                     .map(|name| name.parse().unwrap())
                     .into(),
