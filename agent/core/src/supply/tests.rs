@@ -378,6 +378,14 @@ fn an_instant_of_the_advised_window_is_drawn_once_and_kept() {
     let advice = window;
     let again = record.fold(Event::RenewalAdvised { leaf, advice }, context);
     assert_eq!(asked_at(&again, start()), Some(at(0.55)));
+    // It goes with its leaf.
+    let renewed = fold(again.clone(), Event::IssueStarted, at(0.56));
+    let renewed = fold(
+        renewed,
+        Event::Accepted(identity(2, at(0.56), DAY)),
+        at(0.56),
+    );
+    assert_eq!(renewed.renewal, None);
     // Advice about another leaf is none.
     let other = Event::RenewalAdvised {
         leaf: Fingerprint::of(b"other"),
