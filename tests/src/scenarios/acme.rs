@@ -32,7 +32,7 @@ fn configuration(more: &str) -> String {
 "ocspResponderURL": "", "keyAlgorithm": "ecdsa", "retryAfter": {{"authz": 1, "order": 1}}, "profiles": {{
 "default": {{"description": "90 days", "validityPeriod": 7776000}},
 "tiny": {{"description": "20 s", "validityPeriod": 20}},
-"short": {{"description": "2 min", "validityPeriod": 120}}}}{more}}}}}"#
+"short": {{"description": "6 min", "validityPeriod": 360}}}}{more}}}}}"#
     )
 }
 
@@ -147,13 +147,16 @@ fn issued(trial: &mut Trial) -> Result<()> {
     expect_equal("accounts at the CA", &1, &accounts)?;
     expect(orders <= 3, "one order for each certificate", orders)?;
     // The account's key is closed, and no key is in the journal.
-    let modes = trial.shell("stat -c %a /var/lib/renewd/store/issuer/pebble/*.json")?;
+    let modes = trial.shell("stat -c %a /var/lib/renewd/store/issuer/pebble/account-*.json")?;
     expect(
         modes.lines().all(|mode| mode == "600"),
         "closed files",
         &modes,
     )?;
-    expect(!trial.exists(ORDER)?, "no order that is left over", "one")
+    // The next one may be under way.
+    trial.wait_until("no order is left over", PROOF, || {
+        expect(!trial.exists(ORDER)?, "no order", "one")
+    })
 }
 
 const ANEW: Scenario = Scenario {
@@ -271,8 +274,11 @@ fn advised(trial: &mut Trial) -> Result<()> {
     let tell = "curl -sSf --cacert /srv/pebble/ca.pem --data @/srv/pebble/advice.json https://127.0.0.1:15000/set-renewal-info/";
     let tell = trial.choose(tell, "true");
     trial.shell(tell)?;
-    // A third of the life would have to be over before it is renewed for anything else.
-    trial.await_published_after("api", &first)?;
+    // Two minutes of the life would have to be over before it is renewed for anything else; a tenth has to be.
+    trial.wait_until("api is published anew", 2 * PROOF, || {
+        let serial = trial.published_serial("api")?;
+        expect(serial != first, "a new leaf", &serial)
+    })?;
     expect_sound(trial)?;
     let journal = trial.shell(&format!("journalctl -u {RENEWD}"))?;
     expect(

@@ -35,6 +35,9 @@ mod verdict;
 
 use crate::scenario::Scenario;
 
+/// Where beside the packages pebble is.
+pub const PEBBLE: &str = "authorities/pebble";
+
 /// All of them; what the others stand on comes first.
 #[must_use]
 pub fn all() -> Vec<Scenario> {
@@ -73,6 +76,12 @@ pub fn all() -> Vec<Scenario> {
 #[must_use]
 pub fn first() -> &'static [Scenario] {
     harness::ALL
+}
+
+/// Those that need pebble, a certificate authority that not every host can fetch.
+#[must_use]
+pub fn of_acme() -> &'static [Scenario] {
+    acme::ALL
 }
 
 /// Those that lean on systemd itself: worth running on the newest one, too.
