@@ -169,9 +169,11 @@ impl Issuer for AcmeIssuer {
         Box::pin(async move {
             self.obtain(order).await.map_err(|error| {
                 let error = IssueError::from(error);
-                match order::is_with_the_ca(self, order) {
-                    true => error.with_the_request(Sent::Open),
-                    false => error,
+                match error.sent() {
+                    Sent::Refused if order::is_with_the_ca(self, order) => {
+                        error.with_the_request(Sent::Open)
+                    }
+                    _ => error,
                 }
             })
         })

@@ -1,23 +1,26 @@
 //! One order, from its beginning (or from where it was left) to the chain.
 
-use std::collections::BTreeMap;
+mod kept;
+mod proofs;
+
 use std::time::{Duration, Instant};
 
 use instant_acme::{
-    Account, AuthorizationState, AuthorizationStatus, CertificateIdentifier, ChallengeStatus,
-    ChallengeType, Error, Identifier, NewOrder, Order as AcmeOrder, OrderState, OrderStatus,
+    Account, CertificateIdentifier, Error, Identifier, NewOrder, Order as AcmeOrder, OrderStatus,
 };
 use jiff::Timestamp;
 use renewd_core::leaf::Fingerprint;
 use renewd_core::schedule;
-use serde::{Deserialize, Serialize};
 
 use super::super::Order;
 use super::super::https::HttpsError;
-use super::challenge::Placed;
 use super::error::AcmeError;
 use super::transport::Transport;
 use super::{AcmeIssuer, is};
+use kept::{KeptOrder, Sent, file};
+use proofs::leads_nowhere;
+
+pub(super) use kept::{answers, is_kept_in, is_with_the_ca};
 
 /// How long a CA may take to look at the proofs, and again to sign. What takes longer is left, and gone on with later.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -25,54 +28,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const LONGEST_SIGNING: (Duration, Duration) = (PATIENCE, Duration::from_secs(86_400));
 /// How long to wait before looking again, at first and at most.
 const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(3));
-
-/// What is kept of an order until it is finished.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct KeptOrder {
-    url: String,
-    account: String,
-    names: Vec<String>,
-    profile: Option<String>,
-    /// What the CA may ask for, by its token: also while we are away, and it finds the answer when we are back.
-    #[serde(default)]
-    answers: BTreeMap<String, String>,
-    #[serde(default)]
-    sent: Option<Sent>,
-}
-
-/// The certificate request that the CA was given to sign: it may do so while we are away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Sent {
-    csr: Fingerprint,
-    at: Timestamp,
-}
-
-/// What was put up for the order that a file of this text is of.
-pub(super) fn answers(text: &str) -> BTreeMap<String, String> {
-    let kept = serde_json::from_str::<KeptOrder>(text);
-    kept.map(|kept| kept.answers).unwrap_or_default()
-}
-
-/// Whether a file is of an order.
-pub(super) fn is_kept_in(file: &str) -> bool {
-    file.starts_with("order-") && file.ends_with(".json")
-}
-
-fn file(asked: Order<'_>) -> String {
-    format!("order-{}.json", asked.certificate)
-}
-
-/// Whether the CA was given this certificate request to sign, and its order is not over.
-pub(super) fn is_with_the_ca(issuer: &AcmeIssuer, asked: Order<'_>) -> bool {
-    let text = issuer
-        .kept()
-        .ok()
-        .and_then(|kept| kept.read(&file(asked)).ok());
-    let kept = text.flatten();
-    let kept = kept.and_then(|text| serde_json::from_str::<KeptOrder>(&text).ok());
-    kept.and_then(|kept| kept.sent)
-        .is_some_and(|sent| sent.csr == Fingerprint::of(asked.csr))
-}
 
 /// Everything that one order needs.
 struct Way<'a> {
@@ -111,35 +66,16 @@ pub(super) async fn obtain(
     let outcome = way.finish(&mut order).await;
     let spent = matches!(outcome, Ok(_) | Err(AcmeError::Spent(_)));
     if spent || leads_nowhere(order.state()) {
-        let removed = issuer.kept()?.remove(&way.file);
+        let removed = issuer.kept().and_then(|kept| {
+            let removed = kept.remove(&way.file);
+            removed.map_err(AcmeError::Kept)
+        });
         // What remains of an order that is over is seen by the next one; a good chain is no less good for it.
         if !spent {
-            removed.map_err(AcmeError::Kept)?;
+            removed?;
         }
     }
     outcome
-}
-
-/// Whether no try can bring an order to its end. Some CAs do not say so of the order, but of a proof in it.
-fn leads_nowhere(order: &OrderState) -> bool {
-    let mut known = order
-        .authorizations
-        .iter()
-        .filter_map(|at| at.state.as_ref());
-    let failed = |at: &AuthorizationState| {
-        !matches!(
-            at.status,
-            AuthorizationStatus::Pending | AuthorizationStatus::Valid
-        ) || at
-            .challenges
-            .iter()
-            .any(|challenge| challenge.status == ChallengeStatus::Invalid)
-    };
-    match order.status {
-        OrderStatus::Invalid => true,
-        OrderStatus::Pending => known.any(failed),
-        _ => false,
-    }
 }
 
 impl Way<'_> {
@@ -165,7 +101,7 @@ impl Way<'_> {
             account: self.account.id().to_owned(),
             names: self.names(),
             profile: self.issuer.settings.profile.clone(),
-            answers: BTreeMap::new(),
+            answers: Default::default(),
             sent: None,
         }
     }
@@ -317,44 +253,6 @@ impl Way<'_> {
         finalized.map_err(|error| self.of("the certificate", error))
     }
 
-    /// Puts up what the CA wants to see for each name, and has it look.
-    async fn prove(&self, order: &mut AcmeOrder) -> Result<Vec<Placed>, AcmeError> {
-        let mut proofs = Vec::new();
-        let mut kept = self.to_keep(order.url());
-        let mut authorizations = order.authorizations();
-        while let Some(authorization) = authorizations.next().await {
-            let mut authorization =
-                authorization.map_err(|error| self.of("an authorization", error))?;
-            if authorization.status != AuthorizationStatus::Pending {
-                continue;
-            }
-            let name = authorization.identifier().to_string();
-            let Some(challenge) = authorization.challenge(ChallengeType::Http01) else {
-                return Err(AcmeError::NotOffered { name });
-            };
-            let answer = challenge.key_authorization();
-            let (token, answer) = (&challenge.token, answer.as_str());
-            let (challenges, webroot) = (&self.issuer.challenges, &self.issuer.settings.webroot);
-            proofs.push(Placed::put(challenges, webroot.as_ref(), token, answer)?);
-            kept.answers.insert(token.clone(), answer.to_owned());
-        }
-        // On disk before the CA looks.
-        self.keep(&kept)?;
-        let mut authorizations = order.authorizations();
-        while let Some(Ok(mut authorization)) = authorizations.next().await {
-            if authorization.status != AuthorizationStatus::Pending {
-                continue;
-            }
-            if let Some(mut challenge) = authorization.challenge(ChallengeType::Http01)
-                && challenge.status == ChallengeStatus::Pending
-            {
-                let ready = challenge.set_ready().await;
-                ready.map_err(|error| self.of("a challenge", error))?;
-            }
-        }
-        Ok(proofs)
-    }
-
     /// Looks at the order until it is so far.
     async fn await_status(
         &self,
@@ -384,29 +282,5 @@ impl Way<'_> {
                 return Err(self.of("the order", error));
             }
         }
-    }
-
-    async fn why_invalid(&self, order: &mut AcmeOrder) -> AcmeError {
-        if let Some(error) = self.failed_look(order).await {
-            return error;
-        }
-        match order.state().error.clone() {
-            Some(problem) => self.of("the order", problem.into()),
-            None => AcmeError::protocol("the order", "it is invalid, and the CA does not say why"),
-        }
-    }
-
-    /// The first name whose proof the CA did not find, with what it found.
-    async fn failed_look(&self, order: &mut AcmeOrder) -> Option<AcmeError> {
-        let mut authorizations = order.authorizations();
-        while let Some(Ok(mut authorization)) = authorizations.next().await {
-            let _ = authorization.refresh().await;
-            let name = authorization.identifier().to_string();
-            let mut challenges = authorization.challenges.iter();
-            if let Some(problem) = challenges.find_map(|challenge| challenge.error.clone()) {
-                return Some(AcmeError::Unproven { name, problem });
-            }
-        }
-        None
     }
 }
