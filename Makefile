@@ -62,10 +62,14 @@ reproducible: packages
 	packaging/reproducible
 
 scenarios: packages
+	tests/servers.sh $(TARGET)/authorities
+	cp -R $(TARGET)/authorities $(TARGET)/packages/
 	cargo build --quiet --locked --package renewd-tests --bin scenarios
 	$(TARGET)/debug/scenarios $(SCENARIOS)
 
 # On Debian's unstable, with the newest systemd, where it boots; it says so where it does not.
 newest: packages
+	tests/servers.sh $(TARGET)/authorities
+	cp -R $(TARGET)/authorities $(TARGET)/packages/
 	cargo build --quiet --locked --package renewd-tests --bin scenarios
 	$(TARGET)/debug/scenarios --debian sid --no-sabotage

@@ -25,6 +25,7 @@ use crate::credentials;
 use crate::ctl;
 use crate::driver::{Driver, Setup, World};
 use crate::inherited::Inherited;
+use crate::issuer::acme;
 use crate::journal::{self, Event};
 use crate::keys;
 use crate::notify;
@@ -147,7 +148,12 @@ fn bind(places: &Places, mut inherited: Inherited) -> Result<Bound, StartError> 
     let store = Store::open(&places.state, Disk::default())?;
     let loaded = configuration::load(places, &store, &Environment::of_this_host())?;
     let listeners = control::bind(&places.runtime)?;
+    let challenges = Arc::<acme::Challenges>::default();
+    if let Some(socket) = inherited.tcp(acme::SOCKET_NAME)? {
+        acme::serve(socket, Arc::clone(&challenges))?;
+    }
     let issuers = Box::new(ConcreteIssuers {
+        challenges,
         state: places.state.clone(),
         secrets: Secrets {
             credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),

@@ -5,6 +5,7 @@
 //! done with a socket is its user's.
 
 use std::io;
+use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 
 use listenfd::ListenFd;
@@ -23,6 +24,17 @@ impl Inherited {
         Self {
             names: names.split(':').map(str::to_owned).collect(),
             sockets: ListenFd::from_env(),
+        }
+    }
+
+    /// The listening TCP socket of that name; `None` when there is none.
+    ///
+    /// # Errors
+    /// When what has the name is no such socket.
+    pub fn tcp(&mut self, name: &str) -> io::Result<Option<TcpListener>> {
+        match self.names.iter().position(|known| known == name) {
+            Some(index) => self.sockets.take_tcp_listener(index),
+            None => Ok(None),
         }
     }
 

@@ -50,6 +50,8 @@ impl Default for Usages {
 pub struct Request {
     /// Who is asked.
     pub issuer: IssuerName,
+    /// Which CA goes by that name, where it can be another one tomorrow: the address of an ACME directory.
+    pub directory: Option<String>,
     /// At least one; exactly these must be in the leaf.
     pub names: Vec<San>,
     /// The life asked for; an issuer may give less.
@@ -61,7 +63,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// A digest over everything whose change makes a certificate due at once: issuer, names (as a
+    /// A digest over everything whose change makes a certificate due at once: issuer, directory, names (as a
     /// set), key type and usages. The life is not part of it: a changed life holds from the next
     /// renewal on.
     pub fn digest(&self) -> Fingerprint {
@@ -74,6 +76,11 @@ impl Request {
             context.update(text.as_bytes());
         };
         part(self.issuer.as_str());
+        // Without one, the digest is as it was before there were any: nothing becomes due by an upgrade.
+        if let Some(directory) = &self.directory {
+            part("acme");
+            part(directory);
+        }
         part(&format!("{:?} {:?}", self.key_type, self.usages));
         for name in &names {
             part(name);
@@ -89,6 +96,7 @@ mod tests {
     fn request() -> Request {
         Request {
             issuer: "internal".parse().unwrap(),
+            directory: None,
             names: vec!["a.test".parse().unwrap(), "b.test".parse().unwrap()],
             lifetime: Duration::from_secs(3600),
             key_type: KeyType::default(),
@@ -105,6 +113,7 @@ mod tests {
         assert_eq!(same.digest(), base);
         for change in [
             |request: &mut Request| request.issuer = "other".parse().unwrap(),
+            |request: &mut Request| request.directory = Some("https://a.test/".into()),
             |request: &mut Request| request.key_type = KeyType::Ed25519,
             |request: &mut Request| request.usages.client = false,
             |request: &mut Request| request.names.truncate(1),

@@ -11,6 +11,7 @@ use renewd_core::pem;
 use crate::config::{IssuerKind, IssuerSettings, LocalIssuerSettings};
 use crate::driver::Issuers;
 use crate::issuer::Issuer;
+use crate::issuer::acme::{AcmeIssuer, Challenges};
 use crate::issuer::exec::{ExecIssuer, Surroundings};
 use crate::issuer::local::{LocalIssuer, LocalSettings};
 use crate::secret::Secrets;
@@ -29,6 +30,8 @@ pub fn issuer_directory(state: &Path, settings: &IssuerSettings) -> PathBuf {
 pub(super) struct ConcreteIssuers {
     pub(super) state: PathBuf,
     pub(super) secrets: Secrets,
+    /// What is answered on the socket for http-01.
+    pub(super) challenges: Arc<Challenges>,
     /// Where the daemon's sockets are.
     pub(super) runtime: PathBuf,
 }
@@ -67,6 +70,12 @@ impl Issuers for ConcreteIssuers {
                 self.local(&settings.name, local),
                 Arc::new(Timestamp::now),
             )),
+            IssuerKind::Acme(acme) => Rc::new(AcmeIssuer::new(
+                self.directory(settings),
+                acme.clone(),
+                self.secrets.clone(),
+                Arc::clone(&self.challenges),
+            )),
             IssuerKind::Exec(exec) => Rc::new(ExecIssuer::new(exec.clone(), self.surroundings())),
         }
     }
@@ -78,6 +87,10 @@ impl Issuers for ConcreteIssuers {
                 LocalIssuer::root_pem(&self.directory(settings), &local)
                     .map_err(|error| crate::issuer::IssueError::from(error).operator_text())
             }
+            IssuerKind::Acme(_) => Err(format!(
+                "the issuer {} keeps no root here; what its certificates chain to is published with each as ca.pem",
+                settings.name
+            )),
             IssuerKind::Exec(exec) => ExecIssuer::roots(&exec.trust, ROOT)
                 .map(|roots| pem::certificates(&roots))
                 .map_err(|error| crate::issuer::IssueError::from(error).operator_text()),

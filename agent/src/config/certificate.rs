@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use renewd_core::names::{CertificateName, IssuerName, San};
-use renewd_core::request::Request;
+use renewd_core::request::{Request, Usages};
 
 use super::common::{Common, twice};
 use super::dependent;
@@ -49,7 +49,7 @@ fn judge(
         None => own,
     };
     let names = names(raw, environment, report);
-    let usages = common.usages.unwrap_or_default();
+    let usages = common.usages.unwrap_or_else(|| usages_of(&common, main));
     let mut dependents: Vec<DependentSettings> = raw
         .units
         .iter()
@@ -67,6 +67,10 @@ fn judge(
         name: name.clone(),
         request: Request {
             issuer: issuer.name.clone(),
+            directory: match &issuer.kind {
+                IssuerKind::Acme(acme) => Some(acme.directory.clone()),
+                IssuerKind::Local(_) | IssuerKind::Exec(_) => None,
+            },
             names: names.into_iter().map(|at| at.value).collect(),
             lifetime,
             key_type: common.key_type.unwrap_or_default(),
@@ -76,6 +80,19 @@ fn judge(
         dependents,
         location: raw.location.clone(),
     })
+}
+
+/// Public CAs certify servers only, and what is not asked for need not be there.
+fn usages_of(common: &Common, main: Option<&Main>) -> Usages {
+    let issuer = main.and_then(|main| match &common.issuer {
+        Some(at) => main.issuer(at.value.as_str()).ok()?,
+        None => main.only_issuer().ok()?,
+    });
+    let acme = issuer.is_some_and(|issuer| matches!(issuer.kind, IssuerKind::Acme(_)));
+    Usages {
+        server: true,
+        client: !acme,
+    }
 }
 
 fn names(raw: &RawCertificate, environment: &Environment, report: &mut Report) -> Vec<At<San>> {
@@ -171,8 +188,10 @@ fn judge_by_issuer(
     lifetime: Duration,
     report: &mut Report,
 ) {
-    let IssuerKind::Local(local) = &issuer.kind else {
-        return;
+    let local = match &issuer.kind {
+        IssuerKind::Local(local) => local,
+        IssuerKind::Acme(_) => return judge_by_acme(issuer, names, report),
+        IssuerKind::Exec(_) => return,
     };
     for name in names
         .iter()
@@ -214,6 +233,33 @@ fn judge_by_issuer(
                 issuer_table(&issuer.name)
             ),
         );
+    }
+}
+
+/// What ACME has no proof for, or this version has none of.
+fn judge_by_acme(issuer: &IssuerSettings, names: &[At<San>], report: &mut Report) {
+    for name in names {
+        let (found, expected, remedy) = match &name.value {
+            San::Uri(_) => (
+                "is no name that ACME knows",
+                "DNS names and IP addresses",
+                "remove it, or use another issuer",
+            ),
+            San::Dns(text) if text.starts_with('*') => (
+                "is a wildcard, which needs the challenge dns-01, and this version has http-01 only",
+                "names without a star",
+                "write each name, or use another issuer",
+            ),
+            San::Dns(_) | San::Ip(_) => continue,
+        };
+        let found = format!(
+            "\"{}\" {found} ({}, {})",
+            name.value,
+            issuer_table(&issuer.name),
+            issuer.location
+        );
+        let mismatch = Mismatch::of(ErrorKind::Conflict, found, expected, remedy);
+        name.refuse(report, mismatch);
     }
 }
 

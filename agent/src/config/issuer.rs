@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use renewd_core::names::IssuerName;
 
 use crate::issuer::local::Constraints;
-use crate::secret::Secret;
 
+use super::acme;
 use super::common::{Common, issuer_name, parse, twice};
 use super::document::clipped;
 use super::environment::Environment;
@@ -19,9 +19,12 @@ use super::suggest::nearest;
 use super::values::{self, YEAR};
 
 /// Types that the design knows and this version does not have.
-const LATER: [&str; 5] = ["acme", "step", "vault", "est", "spiffe"];
+const LATER: [&str; 4] = ["step", "vault", "est", "spiffe"];
 const LOCAL: &str = "local";
+const ACME: &str = "acme";
 const EXEC: &str = "exec";
+/// As an error names them.
+const KNOWN: &str = "\"local\", \"acme\" or \"exec\"";
 
 /// What `renewd.toml` says, as far as it is right.
 #[derive(Debug, Clone)]
@@ -139,11 +142,12 @@ fn read_issuer(raw: &RawIssuer, report: &mut Report) -> Option<IssuerSettings> {
                 ErrorKind::MissingKey,
                 "is missing",
                 "an issuer's type",
-                "write type = \"local\" or type = \"exec\" below this line",
+                "write type = \"local\", type = \"acme\" or type = \"exec\" below this line",
             ),
         ),
     }
     let kind = match &raw.kind {
+        Some(kind) if kind.value == ACME => acme::read(raw, report).map(IssuerKind::Acme),
         Some(kind) if kind.value == EXEC => exec::read(raw, report).map(IssuerKind::Exec),
         _ => Some(IssuerKind::Local(read_local(raw, report))),
     };
@@ -157,20 +161,20 @@ fn read_issuer(raw: &RawIssuer, report: &mut Report) -> Option<IssuerSettings> {
 }
 
 fn known(text: &str) -> Result<(), Mismatch> {
-    if text == LOCAL || text == EXEC {
+    if [LOCAL, ACME, EXEC].contains(&text) {
         return Ok(());
     }
     if LATER.contains(&text) {
         return Err(Mismatch::new(
             format!("the type {text:?} is not supported by this version"),
-            "\"local\" or \"exec\"",
+            KNOWN,
             "install a version that has it, or use the embedded CA",
         ));
     }
-    let known = LATER.iter().copied().chain([LOCAL, EXEC]);
+    let known = LATER.iter().copied().chain([LOCAL, ACME, EXEC]);
     Err(Mismatch::new(
         format!("{:?} is no type of issuer", clipped(text)),
-        "\"local\" or \"exec\"",
+        KNOWN,
         nearest(text, known).map_or(String::new(), |near| format!("did you mean {near:?}?")),
     ))
 }
@@ -193,13 +197,7 @@ fn read_local(raw: &RawIssuer, report: &mut Report) -> LocalIssuerSettings {
         );
     }
     let issuing_ca = parse(&raw.issuing_ca, report, |text| {
-        text.parse::<Secret>().map_err(|error| {
-            Mismatch::new(
-                format!("{:?} is no place of a secret", clipped(text)),
-                error.to_string().replacen("expected ", "", 1),
-                "write for example issuing_ca = \"credential:issuing-ca.pem\"",
-            )
-        })
+        acme::secret(text, "issuing_ca", "credential:issuing-ca.pem")
     });
     if issuing_ca.is_some() {
         for at in [&raw.root_lifetime, &raw.intermediate_lifetime]

@@ -12,6 +12,7 @@
 //! themselves stand in [`schema`], which the parser, the errors and `docs/configuration.md` share.
 
 mod accounts;
+mod acme;
 mod certificate;
 mod check;
 mod common;

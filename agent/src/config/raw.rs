@@ -3,7 +3,7 @@
 
 use super::document::{At, parse};
 use super::error::{Location, Report};
-use super::schema::{CERTIFICATE, DEFAULTS, EXEC, ISSUER, MAIN, UNIT};
+use super::schema::{ACME, CERTIFICATE, DEFAULTS, EXEC, ISSUER, MAIN, UNIT};
 use super::source::Source;
 use super::walk::Section;
 
@@ -44,7 +44,25 @@ pub(super) struct RawIssuer {
     pub(super) permitted_dns: Option<RawList>,
     pub(super) permitted_ip: Option<RawList>,
     pub(super) permitted_uri: Option<RawList>,
+    pub(super) acme: RawAcme,
     pub(super) exec: RawExec,
+}
+
+/// The keys of `[issuer.NAME]` with `type = "acme"`.
+#[derive(Debug, Default)]
+pub(super) struct RawAcme {
+    pub(super) directory: Option<At<String>>,
+    /// Whether `directory` stands there at all: a value of a wrong type is an error of its own.
+    pub(super) directory_given: bool,
+    pub(super) ca: Option<At<String>>,
+    pub(super) trust: Option<At<String>>,
+    pub(super) proxy: Option<At<String>>,
+    pub(super) contact: Option<RawList>,
+    pub(super) terms_of_service: Option<At<String>>,
+    pub(super) eab_key_id: Option<At<String>>,
+    pub(super) eab_key: Option<At<String>>,
+    pub(super) webroot: Option<At<String>>,
+    pub(super) profile: Option<At<String>>,
 }
 
 /// The keys of `[issuer.NAME]` with `type = "exec"`.
@@ -121,8 +139,24 @@ impl RawIssuer {
         let kind = section.text("type", report);
         let kind_given = section.has("type");
         // A slip in "type" is one error, and not one for each key of that type.
-        let meant = section.has("command").then_some("exec");
+        let meant = match (section.has("command"), section.has("directory")) {
+            (true, _) => Some("exec"),
+            (false, true) => Some("acme"),
+            _ => None,
+        };
         let section = match kind.as_ref().map(|kind| kind.value.as_str()).or(meant) {
+            Some("acme") => {
+                let section = section.of(&ACME);
+                section.refuse_unknown_keys(report);
+                let acme = RawAcme::read(&section, report);
+                return Self {
+                    clean: report.errors.len() == before,
+                    kind,
+                    kind_given,
+                    acme,
+                    ..Self::bare(name)
+                };
+            }
             Some("exec") => {
                 let section = section.of(&EXEC);
                 section.refuse_unknown_keys(report);
@@ -170,7 +204,26 @@ impl RawIssuer {
             permitted_dns: None,
             permitted_ip: None,
             permitted_uri: None,
+            acme: RawAcme::default(),
             exec: RawExec::default(),
+        }
+    }
+}
+
+impl RawAcme {
+    fn read(section: &Section<'_>, report: &mut Report) -> Self {
+        Self {
+            directory: section.text("directory", report),
+            directory_given: section.has("directory"),
+            ca: section.text("ca", report),
+            trust: section.text("trust", report),
+            proxy: section.text("proxy", report),
+            contact: section.texts("contact", report),
+            terms_of_service: section.text("terms_of_service", report),
+            eab_key_id: section.text("eab_key_id", report),
+            eab_key: section.text("eab_key", report),
+            webroot: section.text("webroot", report),
+            profile: section.text("profile", report),
         }
     }
 }

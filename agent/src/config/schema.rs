@@ -99,6 +99,46 @@ pub const ISSUER: Schema = Schema {
     ],
 };
 
+/// `[issuer.NAME]` in `renewd.toml`, with `type = "acme"`.
+pub const ACME: Schema = Schema {
+    title: "[issuer.NAME] with type = \"acme\"",
+    in_main_file: true,
+    placing: "write it below an [issuer.NAME] with type = \"acme\" in renewd.toml",
+    keys: &[
+        key("type", "an issuer's type in quotes", "\"acme\""),
+        key(
+            "directory",
+            "an address in quotes",
+            "\"https://ca.example.internal/acme/directory\"",
+        ),
+        key("ca", "a path in quotes", "\"/etc/renewd/ca.pem\""),
+        key(
+            "trust",
+            "\"system\" or a path in quotes",
+            "\"/etc/renewd/roots.pem\"",
+        ),
+        key(
+            "proxy",
+            "an address in quotes",
+            "\"http://proxy.example.internal:3128\"",
+        ),
+        key(
+            "contact",
+            "a list of addresses",
+            "[\"mailto:ops@example.org\"]",
+        ),
+        key("terms_of_service", "\"agreed\" in quotes", "\"agreed\""),
+        key("eab_key_id", "a key's identifier in quotes", "\"kid-1\""),
+        key(
+            "eab_key",
+            "the place of a key in quotes",
+            "\"credential:eab\"",
+        ),
+        key("webroot", "a path in quotes", "\"/var/www/html\""),
+        key("profile", "a profile's name in quotes", "\"shortlived\""),
+    ],
+};
+
 /// `[issuer.NAME]` in `renewd.toml`, with `type = "exec"`.
 pub const EXEC: Schema = Schema {
     title: "[issuer.NAME] with type = \"exec\"",
@@ -160,7 +200,7 @@ pub const UNIT: Schema = Schema {
 };
 
 /// All tables, outermost first.
-pub const ALL: [&Schema; 6] = [&MAIN, &DEFAULTS, &ISSUER, &EXEC, &CERTIFICATE, &UNIT];
+pub const ALL: [&Schema; 7] = [&MAIN, &DEFAULTS, &ISSUER, &ACME, &EXEC, &CERTIFICATE, &UNIT];
 
 /// Words that people bring from other tools, with the key that is meant here.
 pub(super) const ALIASES: &[(&str, &str)] = &[
@@ -176,6 +216,17 @@ pub(super) const ALIASES: &[(&str, &str)] = &[
     ("ca", "issuer"),
     ("ca", "issuing_ca"),
     ("intermediate", "issuing_ca"),
+    ("directory_url", "directory"),
+    ("server", "directory"),
+    ("url", "directory"),
+    ("ca_file", "ca"),
+    ("root", "ca"),
+    ("email", "contact"),
+    ("mail", "contact"),
+    ("tos", "terms_of_service"),
+    ("agree_tos", "terms_of_service"),
+    ("eab_kid", "eab_key_id"),
+    ("eab_hmac_key", "eab_key"),
     ("credential", "credentials"),
     ("argv", "command"),
     ("exec", "command"),

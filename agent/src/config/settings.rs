@@ -12,6 +12,7 @@ use renewd_core::unit::Dependent;
 use renewd_store::disk::Owner;
 use renewd_store::publish;
 
+use crate::issuer::acme::AcmeSettings;
 use crate::issuer::exec::ExecSettings;
 use crate::issuer::local::Constraints;
 use crate::probe::ProbeTarget;
@@ -133,6 +134,8 @@ impl PartialEq for IssuerSettings {
 pub enum IssuerKind {
     /// The embedded CA.
     Local(LocalIssuerSettings),
+    /// A CA that speaks ACME.
+    Acme(AcmeSettings),
     /// A program.
     Exec(ExecSettings),
 }

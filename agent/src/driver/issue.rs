@@ -1,20 +1,22 @@
 //! From "ask the issuer" to an accepted identity: a fresh key, a request, the answer, and the gate that
 //! it must pass. Touches no record and no disk; what it returns is kept by the lane.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use renewd_core::accept::{Accepted, accept};
 use renewd_core::leaf::Fingerprint;
 use renewd_core::pem;
-use renewd_core::record::{NewIdentity, TrustPart};
+use renewd_core::record::{Generation, NewIdentity, TrustPart};
 use renewd_core::request::Request;
 use renewd_core::supply::{Again, Failure};
 use renewd_store::Identity;
 use rustls_pki_types::CertificateDer;
 
 use crate::config::CertificateSettings;
+use crate::driver::sound;
 use crate::driver::world::World;
-use crate::issuer::{IssueError, Issuer, Order, Retry};
+use crate::issuer::{IssueError, Issuer, Order, Retry, Sent};
 use crate::journal;
 use crate::keys::{KeyError, PrivateKey};
 
@@ -25,10 +27,24 @@ pub(crate) struct Issued {
     pub(crate) bundle_pem: String,
 }
 
-/// Makes a key, asks the issuer, and accepts or refuses the answer.
+/// A key, and the certificate request that it signed.
+pub(crate) struct Asked {
+    request: Fingerprint,
+    key: PrivateKey,
+    csr: Vec<u8>,
+}
+
+/// What an issuer may still sign after a try that failed. In memory alone: after a restart a fresh key is asked for.
+pub(crate) type Open = Rc<RefCell<Option<Asked>>>;
+
+/// Makes a key, asks the issuer, and accepts or refuses the answer. `newest` is what was issued last,
+/// `needed` what must stay in the bundle.
 pub(crate) async fn issue(
     world: Rc<World>,
     settings: Rc<CertificateSettings>,
+    newest: Option<Generation>,
+    needed: Vec<CertificateDer<'static>>,
+    open: Open,
 ) -> Result<Issued, Failure> {
     let request = &settings.request;
     let issuer = world.issuers.borrow().get(&request.issuer).cloned();
@@ -39,13 +55,31 @@ pub(crate) async fn issue(
     })?;
     // Held before the answer comes: an answer never makes itself an anchor.
     let anchors = issuer.anchors().await.map_err(|error| failure(&error))?;
-    let (key, csr) = fresh_key(request).await?;
+    let digest = request.digest();
+    let open_still = open.take().filter(|asked| asked.request == digest);
+    let asked = match open_still {
+        Some(asked) => asked,
+        None => fresh_key(request).await?,
+    };
+    // One that is lost or damaged is replaced without saying so.
+    let replaced =
+        newest.and_then(|newest| sound::leaf(&world.store, &settings.name, &newest).ok());
     let order = Order {
         certificate: &settings.name,
         request,
-        csr: &csr,
+        csr: &asked.csr,
+        replaces: replaced.as_ref(),
     };
-    let answer = issuer.issue(order).await.map_err(|error| failure(&error))?;
+    let answer = match issuer.issue(order).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            if error.sent() == Sent::Open {
+                open.replace(Some(asked));
+            }
+            return Err(failure(&error));
+        }
+    };
+    let key = asked.key;
     let accepted =
         accept(request, &key.fingerprint(), &answer, &anchors, world.now()).map_err(|refusal| {
             Failure {
@@ -55,12 +89,13 @@ pub(crate) async fn issue(
             }
         })?;
     wait_until_usable(&world, &accepted).await;
-    let bundle_pem = pem::certificates(&anchors);
+    let bundle = with(anchors, needed);
+    let bundle_pem = pem::certificates(&bundle);
     let new = NewIdentity {
         leaf: accepted.facts.clone(),
         anchor: accepted.anchor,
-        request: request.digest(),
-        trust: trust_part(&anchors),
+        request: digest,
+        trust: trust_part(&bundle),
     };
     let identity = Identity {
         key_pem: key.pem(),
@@ -81,13 +116,14 @@ pub(crate) async fn issue(
 }
 
 /// A key for this certificate alone, and the request that it signs.
-async fn fresh_key(request: &Request) -> Result<(PrivateKey, Vec<u8>), Failure> {
+async fn fresh_key(request: &Request) -> Result<Asked, Failure> {
     let request = request.clone();
     // RSA takes seconds; the thread goes when it is done.
     let made = tokio::task::spawn_blocking(move || {
         let key = PrivateKey::generate(request.key_type)?;
         let csr = key.request(&request)?;
-        Ok::<_, KeyError>((key, csr))
+        let request = request.digest();
+        Ok::<_, KeyError>(Asked { request, key, csr })
     });
     let failed = |why: String| Failure {
         text: format!("cannot make a key: {why}"),
@@ -118,7 +154,7 @@ fn failure(error: &IssueError) -> Failure {
     Failure {
         text: error.operator_text(),
         again,
-        answered: false,
+        answered: error.sent() == Sent::Spent,
     }
 }
 
@@ -135,8 +171,24 @@ pub(crate) fn trust_part(anchors: &[CertificateDer<'_>]) -> TrustPart {
     }
 }
 
-/// What an issuer stands for now, as PEM and digest; `None` when it cannot say.
-pub(crate) async fn offered_trust(issuer: &dyn Issuer) -> Option<(TrustPart, String)> {
-    let anchors = issuer.anchors().await.ok()?;
+/// What an issuer stands for, and what leaves in use chain to: they may be of another CA, or of its root before.
+fn with(
+    mut offered: Vec<CertificateDer<'static>>,
+    needed: Vec<CertificateDer<'static>>,
+) -> Vec<CertificateDer<'static>> {
+    for anchor in needed {
+        if !offered.contains(&anchor) {
+            offered.push(anchor);
+        }
+    }
+    offered
+}
+
+/// What an issuer stands for now, with what must stay beside it, as PEM and digest; `None` when it cannot say.
+pub(crate) async fn offered_trust(
+    issuer: &dyn Issuer,
+    needed: Vec<CertificateDer<'static>>,
+) -> Option<(TrustPart, String)> {
+    let anchors = with(issuer.anchors().await.ok()?, needed);
     Some((trust_part(&anchors), pem::certificates(&anchors)))
 }

@@ -141,6 +141,18 @@ pub(crate) fn bundle(
     Err(Unsound::Bundle(*digest))
 }
 
+/// The anchor of a generation, from its bundle.
+pub(crate) fn anchor(
+    store: &Store,
+    name: &CertificateName,
+    generation: &Generation,
+) -> Option<CertificateDer<'static>> {
+    let bundle = bundle(store, name, &generation.trust).ok()?;
+    let anchors = pem::parse_certificates(&bundle).ok()?;
+    let mut anchors = anchors.into_iter();
+    anchors.find(|anchor| Fingerprint::of(anchor) == generation.anchor)
+}
+
 fn current(store: &Store, name: &CertificateName, file: &str) -> PathBuf {
     let directory = store.certificates().join(name.as_str());
     directory.join("current").join(file)

@@ -12,14 +12,17 @@ use rcgen::{
     IsCa, KeyPair, KeyUsagePurpose, SerialNumber, date_time_ymd,
 };
 use renewd_core::accept::Answer;
+use renewd_core::supply::Advice;
 use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer};
 
-use super::{IssueError, Issuer, Order, Retry};
+use super::{IssueError, Issuer, Order, Retry, Sent};
 
 /// What the CA does with one order.
 pub(crate) enum Deed {
     /// Fails, and may be asked again so.
     Fail(Retry),
+    /// Fails, and this has become of the certificate request.
+    Leave(Sent),
     /// Never answers.
     Silence,
     /// Panics.
@@ -38,8 +41,11 @@ struct State {
     root: Arc<CertifiedIssuer<'static, KeyPair>>,
     deeds: VecDeque<Deed>,
     asked: usize,
+    requests: Vec<Vec<u8>>,
     signed: u64,
     silenced: usize,
+    no_advice: Option<Retry>,
+    asked_for_advice: usize,
 }
 
 impl FakeIssuer {
@@ -49,8 +55,11 @@ impl FakeIssuer {
             root: Arc::new(root()),
             deeds: VecDeque::new(),
             asked: 0,
+            requests: Vec::new(),
             signed: 0,
             silenced: 0,
+            no_advice: None,
+            asked_for_advice: 0,
         };
         Self {
             now: Box::new(now),
@@ -68,6 +77,11 @@ impl FakeIssuer {
         self.lock().asked
     }
 
+    /// The certificate requests that it was brought, in their order.
+    pub(crate) fn requests(&self) -> Vec<Vec<u8>> {
+        self.lock().requests.clone()
+    }
+
     /// How many orders it will never answer.
     pub(crate) fn silenced(&self) -> usize {
         self.lock().silenced
@@ -76,6 +90,16 @@ impl FakeIssuer {
     /// How many certificates it has signed.
     pub(crate) fn signed(&self) -> u64 {
         self.lock().signed
+    }
+
+    /// From now on it is asked for advice, and fails so.
+    pub(crate) fn has_no_advice(&self, retry: Retry) {
+        self.lock().no_advice = Some(retry);
+    }
+
+    /// How often it was asked for advice.
+    pub(crate) fn asked_for_advice(&self) -> usize {
+        self.lock().asked_for_advice
     }
 
     /// From now on it stands for another root.
@@ -126,6 +150,7 @@ impl Issuer for FakeIssuer {
         let deed = {
             let mut state = self.lock();
             state.asked += 1;
+            state.requests.push(order.csr.to_vec());
             state.deeds.pop_front()
         };
         Box::pin(async move {
@@ -133,6 +158,10 @@ impl Issuer for FakeIssuer {
                 None => Ok(self.sign(order)),
                 Some(Deed::Fail(retry)) => {
                     Err(IssueError::new("fake", retry, "the CA failed", "wait"))
+                }
+                Some(Deed::Leave(sent)) => {
+                    let error = IssueError::new("fake", Retry::BackOff, "the CA failed", "wait");
+                    Err(error.with_the_request(sent))
                 }
                 Some(Deed::Silence) => {
                     self.lock().silenced += 1;
@@ -153,5 +182,19 @@ impl Issuer for FakeIssuer {
     fn anchors<'a>(&'a self) -> BoxFuture<'a, Result<Vec<CertificateDer<'static>>, IssueError>> {
         let root = self.lock().root.der().clone();
         Box::pin(async move { Ok(vec![root]) })
+    }
+
+    fn advises(&self) -> bool {
+        self.lock().no_advice.is_some()
+    }
+
+    fn advice<'a>(
+        &'a self,
+        _: &'a CertificateDer<'static>,
+    ) -> BoxFuture<'a, Result<Option<Advice>, IssueError>> {
+        let mut state = self.lock();
+        state.asked_for_advice += 1;
+        let retry = state.no_advice.unwrap_or(Retry::BackOff);
+        Box::pin(async move { Err(IssueError::new("fake", retry, "the CA failed", "wait")) })
     }
 }

@@ -18,7 +18,7 @@ mod ca;
 mod constraints;
 mod csr;
 mod error;
-mod files;
+pub(in crate::issuer) mod files;
 mod provided;
 
 use std::path::{Path, PathBuf};
@@ -139,6 +139,7 @@ impl Issuer for LocalIssuer {
                 certificate: &certificate,
                 request: &request,
                 csr: &csr,
+                replaces: None,
             })
         }))
     }

@@ -4,9 +4,11 @@
 //! a certificate request, never a key, and is never believed: whatever it answers goes through
 //! [`renewd_core::accept`]. To add one: implement [`Issuer`], and name it in the composition root.
 
+pub mod acme;
 pub mod exec;
 #[cfg(test)]
 pub(crate) mod fake;
+pub mod https;
 pub mod local;
 
 use std::error::Error;
@@ -17,6 +19,7 @@ use futures_util::future::BoxFuture;
 use renewd_core::accept::Answer;
 use renewd_core::names::CertificateName;
 use renewd_core::request::Request;
+use renewd_core::supply::Advice;
 use rustls_pki_types::CertificateDer;
 
 /// One certificate, asked for.
@@ -28,6 +31,8 @@ pub struct Order<'a> {
     pub request: &'a Request,
     /// The certificate request in DER, signed by the key that the certificate is for.
     pub csr: &'a [u8],
+    /// The newest leaf that was issued for it, which the one asked for is to take the place of.
+    pub replaces: Option<&'a CertificateDer<'static>>,
 }
 
 /// A certification authority.
@@ -38,6 +43,19 @@ pub trait Issuer: Send + Sync {
     /// The CA certificates that the issuer stands for now: what peers should trust. Asked for before
     /// [`Issuer::issue`], since an answer is verified against what was held before it came.
     fn anchors<'a>(&'a self) -> BoxFuture<'a, Result<Vec<CertificateDer<'static>>, IssueError>>;
+
+    /// Whether it may say when a leaf should be renewed: then it is asked for its [`Issuer::advice`].
+    fn advises(&self) -> bool {
+        false
+    }
+
+    /// When it wants a leaf of its to be renewed; `None` when it has nothing to say, and needs not be asked again.
+    fn advice<'a>(
+        &'a self,
+        _leaf: &'a CertificateDer<'static>,
+    ) -> BoxFuture<'a, Result<Option<Advice>, IssueError>> {
+        Box::pin(async { Ok(None) })
+    }
 }
 
 /// When to ask again after a failure.
@@ -53,11 +71,24 @@ pub enum Retry {
     Operator,
 }
 
+/// What has become of the certificate request of an order that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sent {
+    /// It was not signed, as far as can be known.
+    #[default]
+    Refused,
+    /// The CA may still sign it: the next order for the same must bring this very request.
+    Open,
+    /// It was signed, and nothing came of it: it counts as an issuance.
+    Spent,
+}
+
 /// Why no certificate was issued, in words for the operator.
 #[derive(Debug)]
 pub struct IssueError {
     label: &'static str,
     retry: Retry,
+    sent: Sent,
     what: String,
     remedy: String,
     source: Option<Box<dyn Error + Send + Sync>>,
@@ -74,6 +105,7 @@ impl IssueError {
         Self {
             label,
             retry,
+            sent: Sent::default(),
             what: what.into(),
             remedy: remedy.into(),
             source: None,
@@ -85,6 +117,18 @@ impl IssueError {
     pub fn caused_by(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
+    }
+
+    /// With what has become of the certificate request.
+    #[must_use]
+    pub fn with_the_request(mut self, sent: Sent) -> Self {
+        self.sent = sent;
+        self
+    }
+
+    /// What has become of the certificate request.
+    pub fn sent(&self) -> Sent {
+        self.sent
     }
 
     /// A stable word for logs, metrics and the record.

@@ -62,6 +62,7 @@ impl Event {
             | Self::Issued { certificate, .. }
             | Self::AnswerRefused { certificate, .. }
             | Self::AcceptedWithWarning { certificate, .. }
+            | Self::RenewalAdvised { certificate, .. }
             | Self::RecordDamaged { certificate, .. }
             | Self::IdentityLost { certificate, .. }
             | Self::DiskRefuses { certificate, .. }

@@ -154,6 +154,17 @@ pub enum Event {
         /// What, and what helps.
         warning: String,
     },
+    /// The issuer says when it wants the newest certificate to be renewed.
+    RenewalAdvised {
+        /// Which certificate.
+        certificate: CertificateName,
+        /// When its window begins.
+        from: Timestamp,
+        /// When it ends.
+        until: Timestamp,
+        /// Where it says why.
+        explanation: Option<String>,
+    },
     /// The record was damaged, and set aside.
     RecordDamaged {
         /// Of which certificate.

@@ -97,6 +97,16 @@ impl Event {
                 next_try(*next)
             ),
             Self::AcceptedWithWarning { warning, .. } => warning.clone(),
+            Self::RenewalAdvised {
+                from,
+                until,
+                explanation,
+                ..
+            } => {
+                let why = explanation.as_ref();
+                let why = why.map_or(String::new(), |url| format!(" ({url})"));
+                format!("its issuer advises a renewal between {from} and {until}{why}")
+            }
             Self::RecordDamaged { detail, .. } => detail.clone(),
             Self::IdentityLost { error, .. } => {
                 format!("{error}; this identity can no longer be published")

@@ -18,6 +18,7 @@ const TYPES: [KeyType; 6] = [
 fn request(key_type: KeyType) -> Request {
     Request {
         issuer: "internal".parse().unwrap(),
+        directory: None,
         names: ["api.test", "10.0.0.1", "::1", "spiffe://td/api"]
             .map(|name| name.parse().unwrap())
             .into(),

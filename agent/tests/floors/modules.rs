@@ -30,6 +30,9 @@ const FLOORS: [(&str, &[&str]); 16] = [
         &[
             "credentials::LONGEST_NAMES",
             "probe::ProbeTarget",
+            "issuer::acme::AcmeSettings",
+            "issuer::acme::ExternalAccount",
+            "issuer::https::Trust",
             "issuer::exec::ExecSettings",
             "issuer::local::Constraints",
             "secret::Secret",
@@ -88,7 +91,8 @@ const FLOORS: [(&str, &[&str]); 16] = [
 ];
 
 /// The types behind the traits, with the modules that may name them.
-const CONCRETE: [(&str, &[&str]); 5] = [
+const CONCRETE: [(&str, &[&str]); 6] = [
+    ("AcmeIssuer", &["issuer", "app"]),
     ("ExecIssuer", &["issuer", "app"]),
     ("LocalIssuer", &["issuer", "app"]),
     ("SystemClock", &["clock", "app"]),

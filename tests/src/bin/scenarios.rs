@@ -96,6 +96,16 @@ fn carry_out(arguments: &Arguments) -> Result<Option<Tally>> {
                 .any(|part| scenario.name.contains(part.as_str()))
         });
     }
+    if !directory.join(scenarios::PEBBLE).exists() {
+        let missing = |name: &str| scenarios::of_acme().iter().any(|acme| acme.name == name);
+        scenarios.retain(|scenario| {
+            let runs = !missing(scenario.name);
+            if !runs {
+                println!("NOT RUN: {}: there is no pebble", scenario.name);
+            }
+            runs
+        });
+    }
     let debians = match arguments.debian {
         Releases::Bookworm => vec![Debian::Bookworm],
         Releases::Trixie => vec![Debian::Trixie],

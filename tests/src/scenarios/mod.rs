@@ -2,6 +2,7 @@
 //!
 //! One file for each subject; each scenario is a `const` with its sabotage twin beside it.
 
+mod acme;
 mod authority;
 mod callers;
 mod configuration;
@@ -34,6 +35,9 @@ mod verdict;
 
 use crate::scenario::Scenario;
 
+/// Where beside the packages pebble is.
+pub const PEBBLE: &str = "authorities/pebble";
+
 /// All of them; what the others stand on comes first.
 #[must_use]
 pub fn all() -> Vec<Scenario> {
@@ -49,6 +53,7 @@ pub fn all() -> Vec<Scenario> {
         configuration::ALL,
         sample_api::ALL,
         credentials::ALL,
+        acme::ALL,
         load::ALL,
         trust::ALL,
         peers::ALL,
@@ -71,6 +76,12 @@ pub fn all() -> Vec<Scenario> {
 #[must_use]
 pub fn first() -> &'static [Scenario] {
     harness::ALL
+}
+
+/// Those that need pebble, a certificate authority that not every host can fetch.
+#[must_use]
+pub fn of_acme() -> &'static [Scenario] {
+    acme::ALL
 }
 
 /// Those that lean on systemd itself: worth running on the newest one, too.

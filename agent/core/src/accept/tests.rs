@@ -71,6 +71,7 @@ impl World {
             key: KeyPair::generate().unwrap(),
             request: Request {
                 issuer: "internal".parse().unwrap(),
+                directory: None,
                 names: NAMES.map(|name| name.parse().unwrap()).into(),
                 lifetime: Duration::from_secs(3600),
                 key_type: crate::request::KeyType::default(),

@@ -67,6 +67,13 @@ pub enum Event {
     IssueFailed(supply::Failure),
     /// A certificate was accepted; it is kept under the record's next number.
     Accepted(NewIdentity),
+    /// The issuer advises when this leaf should be renewed.
+    RenewalAdvised {
+        /// Which.
+        leaf: Fingerprint,
+        /// What it said.
+        advice: supply::Advice,
+    },
     /// Another bundle than the published one is to be published.
     TrustChanged(TrustPart),
     /// How the dependents were before publishing.

@@ -16,7 +16,7 @@ use crate::leaf::{Fingerprint, Serial};
 use crate::names::{CertificateName, UnitName};
 use crate::proof::Standing;
 use crate::schedule;
-use crate::supply::{Supply, fold as supply};
+use crate::supply::{Advised, Supply, advice, fold as supply};
 
 mod event;
 mod generation;
@@ -112,6 +112,10 @@ pub struct Record {
     pub last_issuance: Option<Timestamp>,
     /// The operator asked for a renewal that has not begun.
     pub renew_requested: bool,
+    /// What the issuer advises about the newest leaf; kept only where there is some, so that a version that knows of
+    /// none reads the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renewal: Option<Advised>,
     /// What went wrong last; cleared when all is well again.
     pub last_error: Option<ErrorNote>,
 }
@@ -135,6 +139,7 @@ impl Record {
             issuances: 0,
             last_issuance: None,
             renew_requested: false,
+            renewal: None,
             last_error: None,
         }
     }
@@ -162,6 +167,9 @@ impl Record {
             Event::IssueStarted => supply::started(&mut self, context),
             Event::IssueFailed(failure) => supply::failed(&mut self, failure, context),
             Event::Accepted(identity) => supply::accepted(&mut self, identity, context),
+            Event::RenewalAdvised { leaf, advice } => {
+                advice::take_in(&mut self, &leaf, &advice, context);
+            }
             Event::TrustChanged(trust) => activation::trust_changed(&mut self, trust),
             Event::BaselineTaken(findings) => {
                 activation::baseline_taken(&mut self, findings, context)

@@ -113,6 +113,8 @@ pub(crate) fn accepted(record: &mut Record, identity: NewIdentity, context: Cont
     record.issuances += 1;
     record.last_issuance = Some(context.now);
     record.supply = Supply::Fresh;
+    // It was about the leaf before, and this one's issuer may have none.
+    record.renewal = None;
     if record.units.values().all(|unit| unit.debt.is_none()) {
         record.last_error = None;
     }

@@ -9,9 +9,12 @@ use crate::leaf::Fingerprint;
 use crate::record::{Generation, Record};
 use crate::schedule::{self, LONGEST_BACK_OFF, LONGEST_DOUBT};
 
+pub(crate) mod advice;
 pub(crate) mod fold;
 #[cfg(test)]
 mod tests;
+
+pub use advice::{Advice, Advised, ask_for_advice};
 
 /// Where the supply of a certificate stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +80,8 @@ pub enum Cause {
     First,
     /// The schedule says so.
     Due,
+    /// The issuer wants it so.
+    Advised,
     /// The operator asked.
     Operator,
     /// Names, usages, key type or issuer changed.
@@ -93,6 +98,7 @@ impl Cause {
         match self {
             Self::First => "the first certificate",
             Self::Due => "due",
+            Self::Advised => "its issuer advises it",
             Self::Operator => "asked for by the operator",
             Self::Changed => "the configuration changed",
             Self::Clock => "not valid by the clock",
@@ -156,7 +162,11 @@ pub fn next(record: &Record, request: &Fingerprint, life: Duration, now: Timesta
             renewed.leaf.not_after,
             &renewed.leaf.fingerprint,
         );
-        (due, Cause::Due, gap(record, life, now))
+        let (due, cause) = match advice::wanted(record, renewed) {
+            Some(at) => (at, Cause::Advised),
+            None => (due, Cause::Due),
+        };
+        (due, cause, gap(record, life, now))
     } else {
         // A changed configuration is the operator's doing: only a flapping one is held back.
         let gap = gap(record, life, now).min(Duration::from_secs(60));

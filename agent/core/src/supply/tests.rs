@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Action, Again, Cause, Failure, Supply, next};
+use super::{Action, Advice, Again, Cause, Failure, Supply, ask_for_advice, next};
 use crate::leaf::{Fingerprint, LeafFacts, Serial};
 use crate::record::{Context, Event, NewIdentity, Record, TrustPart};
 use crate::request::Usages;
@@ -340,4 +340,110 @@ fn an_answer_that_nobody_waits_for_is_dropped() {
 fn a_life_of_seconds_is_no_stampede() {
     let record = fresh(2 * SECOND);
     assert!(waits(&record, start()) >= SECOND);
+}
+
+fn advice(from: Timestamp, until: Timestamp) -> Advice {
+    Advice {
+        from,
+        until,
+        again: 6 * HOUR,
+        explanation: None,
+    }
+}
+
+fn advised(record: Record, advice: Advice, now: Timestamp) -> Record {
+    let leaf = record.target_generation().unwrap().leaf.fingerprint;
+    fold(record, Event::RenewalAdvised { leaf, advice }, now)
+}
+
+fn at(share: f64) -> Timestamp {
+    schedule::after(start(), DAY.mul_f64(share))
+}
+
+#[test]
+fn an_instant_of_the_advised_window_is_drawn_once_and_kept() {
+    let window = advice(at(0.5), at(0.6));
+    let record = advised(fresh(DAY), window.clone(), start());
+    assert_eq!(asked_at(&record, start()), Some(at(0.55)));
+    let cause = next(&record, &request(), DAY, at(0.56));
+    assert_eq!(cause, Action::Issue(Cause::Advised));
+    // Another draw would come out otherwise.
+    let leaf = record.target_generation().unwrap().leaf.fingerprint;
+    let context = Context {
+        now: at(0.1),
+        chance: 0.9,
+        life: DAY,
+        dependents: &[],
+    };
+    let advice = window;
+    let again = record.fold(Event::RenewalAdvised { leaf, advice }, context);
+    assert_eq!(asked_at(&again, start()), Some(at(0.55)));
+    // It goes with its leaf.
+    let renewed = fold(again.clone(), Event::IssueStarted, at(0.56));
+    let renewed = fold(
+        renewed,
+        Event::Accepted(identity(2, at(0.56), DAY)),
+        at(0.56),
+    );
+    assert_eq!(renewed.renewal, None);
+    // Advice about another leaf is none.
+    let other = Event::RenewalAdvised {
+        leaf: Fingerprint::of(b"other"),
+        advice: self::advice(at(0.1), at(0.1)),
+    };
+    assert_eq!(
+        asked_at(&fold(again, other, start()), start()),
+        Some(at(0.55))
+    );
+}
+
+#[test]
+fn a_renewal_is_put_off_only_to_where_the_alarm_would_come() {
+    for late in [at(0.95), at(5.0), Timestamp::MAX] {
+        let record = advised(fresh(DAY), advice(late, late), start());
+        let last = schedule::overdue(start(), schedule::after(start(), DAY));
+        assert_eq!(asked_at(&record, start()), Some(last));
+    }
+}
+
+#[test]
+fn a_window_that_is_past_renews_at_once_only_when_it_was_not_so_from_the_beginning() {
+    let before = schedule::after(Timestamp::from_second(1_577_836_800).unwrap(), DAY);
+    let past = || advice(before, before);
+    let record = advised(fresh(DAY), advice(at(0.6), at(0.7)), start());
+    let record = advised(record, past(), at(0.2));
+    assert_eq!(
+        next(&record, &request(), DAY, at(0.2)),
+        Action::Issue(Cause::Advised)
+    );
+    // A CA that says so of every leaf is not asked for more than three in a life.
+    let record = advised(fresh(DAY), past(), start());
+    let waits = schedule::between(start(), asked_at(&record, start()).unwrap());
+    assert!(waits >= DAY / 3 - SECOND, "{waits:?}");
+    // One that could not be asked at first may be about to revoke it.
+    let record = advised(fresh(DAY), past(), at(0.2));
+    assert_eq!(
+        next(&record, &request(), DAY, at(0.2)),
+        Action::Issue(Cause::Advised)
+    );
+}
+
+#[test]
+fn advice_is_asked_for_as_the_issuer_says_within_a_twentieth_of_the_life() {
+    let when = |record: &Record, now| ask_for_advice(record, now).unwrap().1;
+    let record = fresh(DAY);
+    assert_eq!(when(&record, start()), start());
+    for (again, asked) in [
+        (Duration::ZERO, 60 * SECOND),
+        (HOUR / 2, HOUR / 2),
+        (1_000_000_000 * SECOND, DAY / 20),
+    ] {
+        let window = advice(at(0.5), at(0.6));
+        let record = advised(record.clone(), Advice { again, ..window }, start());
+        assert_eq!(when(&record, start()), schedule::after(start(), asked));
+        // Written under a clock that was far ahead.
+        let before = Timestamp::from_second(1_000_000_000).unwrap();
+        assert_eq!(when(&record, before), before);
+    }
+    assert!(ask_for_advice(&Record::new("new".parse().unwrap()), start()).is_none());
 }

@@ -5,7 +5,7 @@ use super::{lines, load_main, load_pair};
 #[test]
 fn issuers_are_judged_with_the_names_that_they_may_certify() {
     let bad = [
-        ("type = \"acme\"", "type", "not supported by this version"),
+        ("type = \"vault\"", "type", "not supported by this version"),
         ("type = \"locl\"", "type", "did you mean \"local\"?"),
         ("# none", "type", "is missing"),
         ("type = 1", "type", "is the number 1"),
@@ -96,6 +96,108 @@ fn an_issuer_must_be_named_when_it_is_not_the_only_one() {
     let loaded = load_pair(&wrong, "names = [\"a.test\"]\n");
     assert_eq!(loaded.errors.len(), 1);
     assert_eq!(loaded.errors[0].field, "defaults.issuer");
+}
+
+#[test]
+fn an_acme_issuer_is_judged_key_by_key() {
+    let directory = "directory = \"https://ca.test/dir\"\n";
+    let bad = [
+        ("", "directory", "is missing"),
+        (
+            "directory = \"http://ca.test/dir\"",
+            "directory",
+            "begins with https://",
+        ),
+        (
+            "directory = \"https://user:secret@ca.test/\"",
+            "directory",
+            "no address",
+        ),
+        ("ca = \"ca.pem\"", "ca", "no absolute path"),
+        ("trust = \"public\"", "trust", "\"system\""),
+        (
+            "proxy = \"http://user:secret@proxy.test:1\"",
+            "proxy",
+            "without a user",
+        ),
+        (
+            "proxy = \"socks://proxy.test\"",
+            "proxy",
+            "no address of a proxy",
+        ),
+        ("contact = [\"ops@a.test\"]", "contact", "\"mailto:\""),
+        (
+            "terms_of_service = \"yes\"",
+            "terms_of_service",
+            "\"agreed\"",
+        ),
+        (
+            "eab_key_id = \"kid\"",
+            "eab_key_id",
+            "stands without eab_key",
+        ),
+        (
+            "eab_key = \"file:/k\"",
+            "eab_key",
+            "stands without eab_key_id",
+        ),
+        (
+            "eab_key_id = \"k\"\neab_key = \"abc\"",
+            "eab_key",
+            "no place of a secret",
+        ),
+        ("webroot = \"www\"", "webroot", "no absolute path"),
+        ("profile = \"\"", "profile", "visible ASCII"),
+        (
+            "root_lifetime = \"1y\"",
+            "root_lifetime",
+            "with type = \"local\"",
+        ),
+    ];
+    for (text, key, part) in bad {
+        let directory = match text.contains("directory") || key == "directory" {
+            true => "",
+            false => directory,
+        };
+        let main = format!("[issuer.public]\ntype = \"acme\"\n{directory}{text}\n");
+        let loaded = load_main(&main);
+        let [error] = loaded.errors.as_slice() else {
+            panic!("{text}: {:?}", loaded.errors);
+        };
+        assert_eq!(error.field, format!("issuer.public.{key}"));
+        assert!(error.to_string().contains(part), "{error}");
+        assert!(error.to_string().contains("renewd.toml:"), "{error}");
+        assert!(loaded.settings.issuers.is_empty());
+    }
+    // Its keys belong to no other type.
+    let loaded = load_main("[issuer.internal]\ntype = \"local\"\nprofile = \"x\"\n");
+    assert!(
+        loaded.errors[0]
+            .to_string()
+            .contains("with type = \"acme\"")
+    );
+}
+
+#[test]
+fn what_an_acme_ca_certifies_are_servers_by_names_that_it_can_ask_for() {
+    let main = "[issuer.public]\ntype = \"acme\"\ndirectory = \"https://ca.test/dir\"\n";
+    let loaded = load_pair(main, "names = [\"a.test\", \"192.0.2.1\"]\n");
+    assert_eq!(lines(&loaded.errors), Vec::<String>::new());
+    let usages = |loaded: &super::Loaded| {
+        let certificate = loaded.settings.certificates.values().next().unwrap();
+        certificate.request.usages
+    };
+    assert!(usages(&loaded).server && !usages(&loaded).client);
+    let asked = "names = [\"a.test\"]\nusage = [\"server\", \"client\"]\n";
+    assert!(usages(&load_pair(main, asked)).client);
+    let loaded = load_pair(main, "names = [\n\"*.a.test\",\n\"spiffe://td/x\",\n]\n");
+    let found: Vec<_> = loaded
+        .errors
+        .iter()
+        .map(|error| error.location.line)
+        .collect();
+    assert_eq!(found, [Some(2), Some(3)]);
+    assert!(loaded.errors[0].to_string().contains("dns-01"));
 }
 
 #[test]

@@ -12,6 +12,7 @@
 //! saved. Every step can be repeated: a lane may be dropped at any await, and a start goes on from the
 //! record.
 
+mod advice;
 mod disk;
 mod steps;
 mod upkeep;
@@ -34,6 +35,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::CertificateSettings;
 use crate::control::report::Step;
+use crate::driver::issue;
 use crate::driver::narrate;
 use crate::driver::unit_lane::Transit;
 use crate::driver::watchers::Watchers;
@@ -42,6 +44,7 @@ use crate::units::Activation;
 
 pub(crate) use view::View;
 
+use advice::AdviceSought;
 use disk::Unkept;
 use steps::{Done, Outcome};
 
@@ -75,8 +78,11 @@ pub(crate) struct Lane {
     works: FuturesUnordered<LocalBoxFuture<'static, Done>>,
     /// The issuer is being asked.
     asking: bool,
+    /// What it may still sign of a try before.
+    open: issue::Open,
     /// The baseline is being taken.
     baselining: bool,
+    advice: AdviceSought,
     /// Units with a step under way.
     busy: BTreeSet<UnitName>,
     /// Units that became active while they had a step under way, which may have begun before.
@@ -105,7 +111,9 @@ impl Lane {
             unkept: Unkept::a_record(),
             works: FuturesUnordered::new(),
             asking: false,
+            open: issue::Open::default(),
             baselining: false,
+            advice: AdviceSought::default(),
             busy: BTreeSet::new(),
             activated: BTreeSet::new(),
             owners_compared: false,
@@ -160,6 +168,7 @@ impl Lane {
     fn settings_in_force(&mut self) -> mpsc::Receiver<Activation> {
         self.fold(Event::Configured(self.dependents.clone()));
         self.look_at_trust();
+        self.advice.begin_anew();
         self.owners_compared = false;
         // For the units that are configured now.
         self.transit = None;
@@ -240,6 +249,7 @@ impl Lane {
                 }
             }
             Outcome::Trust(offered) => self.trust_offered(offered),
+            Outcome::Advice(leaf, told) => self.advised(leaf, told),
             Outcome::Baseline(findings) => {
                 self.baselining = false;
                 self.fold_after(Event::BaselineTaken(findings), done.took);

@@ -5,9 +5,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use renewd_core::leaf::Fingerprint;
 use renewd_core::names::UnitName;
 use renewd_core::record::{BaselineFinding, Event, Generation, GenerationNumber, TrustPart};
-use renewd_core::supply::Failure;
+use renewd_core::supply::{Advice, Failure};
 use renewd_core::unit::ActOutcome;
 use renewd_store::Identity;
 
@@ -25,6 +26,8 @@ pub(super) enum Outcome {
     Issued(Box<Result<Issued, Failure>>),
     /// What the issuer stands for, where it could say.
     Trust(Option<(TrustPart, String)>),
+    /// What the issuer advises about a leaf; where it could not be asked, how long it wants to be left alone.
+    Advice(Fingerprint, Result<Option<Advice>, Duration>),
     /// How the dependents are.
     Baseline(BTreeMap<UnitName, BaselineFinding>),
     /// A unit was told or probed.
@@ -40,7 +43,14 @@ pub(super) struct Done {
 impl Lane {
     pub(super) fn ask_issuer(&mut self) -> Next {
         self.asking = true;
-        let answer = issue::issue(self.world.clone(), self.settings.clone());
+        let newest = self.record.target_generation().cloned();
+        let answer = issue::issue(
+            self.world.clone(),
+            self.settings.clone(),
+            newest,
+            self.anchors_in_use(),
+            self.open.clone(),
+        );
         self.begin(async move { Outcome::Issued(Box::new(answer.await)) });
         Next::Again
     }

@@ -9,11 +9,12 @@ use renewd_core::supply::Supply;
 use renewd_core::unit::OnChange;
 use renewd_store::StoreError;
 use renewd_store::publish::LINGER;
+use rustls_pki_types::CertificateDer;
 use tokio::sync::mpsc;
 
-use crate::driver::issue;
 use crate::driver::lane::steps::Outcome;
 use crate::driver::lane::{Lane, Next};
+use crate::driver::{issue, sound};
 use crate::journal;
 use crate::units::Activation;
 
@@ -25,8 +26,25 @@ impl Lane {
         drop(issuers);
         // Before the first certificate there is nothing that it could go with.
         if let (Some(issuer), Some(_)) = (issuer, self.record.target) {
-            self.begin(async move { Outcome::Trust(issue::offered_trust(issuer.as_ref()).await) });
+            let needed = self.anchors_in_use();
+            self.begin(async move {
+                Outcome::Trust(issue::offered_trust(issuer.as_ref(), needed).await)
+            });
         }
+    }
+
+    /// What the leaf that is published, and the one that shall be, chain to.
+    pub(super) fn anchors_in_use(&self) -> Vec<CertificateDer<'static>> {
+        let (record, now) = (&self.record, self.world.now());
+        let leaves = [record.published_generation(), record.target_generation()];
+        let valid = leaves
+            .into_iter()
+            .flatten()
+            .filter(|leaf| leaf.leaf.not_after > now);
+        let (store, name) = (&self.world.store, &self.settings.name);
+        valid
+            .filter_map(|generation| sound::anchor(store, name, generation))
+            .collect()
     }
 
     pub(super) fn trust_offered(&mut self, offered: Option<(TrustPart, String)>) {
@@ -72,6 +90,7 @@ impl Lane {
 
     pub(super) fn clock_stepped(&mut self) {
         self.unkept.try_now();
+        self.advice.begin_anew();
         self.housekeep_soon();
         self.fold(Event::ClockStepped);
     }
@@ -84,7 +103,8 @@ impl Lane {
         self.forget_at_rest();
         let expiry = self.warn_of_expiry(now);
         let housekeeping = self.housekeep(now);
-        Next::Wait([expiry, housekeeping].into_iter().flatten().min())
+        let advice = self.seek_advice(now);
+        Next::Wait([expiry, housekeeping, advice].into_iter().flatten().min())
     }
 
     /// An alarm when the published certificate is close to its end, by when a renewal should have come, and

@@ -8,8 +8,8 @@ use renewd_store::disk::Disk;
 use super::host::{NGINX, nginx};
 use super::{Life, Site};
 use crate::control::Daemon;
-use crate::issuer::Retry;
 use crate::issuer::fake::Deed;
+use crate::issuer::{Retry, Sent};
 
 const UNIT: &str = "nginx.service";
 const DAY: Duration = Duration::from_secs(86_400);
@@ -130,5 +130,80 @@ fn a_ca_that_is_away_for_hours_is_asked_at_ever_longer_intervals() {
         );
         assert_eq!(site.read("c0"), before);
         assert_eq!(life.status("c0").state, "back-off");
+    });
+}
+
+#[test]
+fn a_request_that_the_ca_may_still_sign_is_brought_again_and_never_after_an_answer() {
+    renewed_with(
+        Deed::Leave(Sent::Open),
+        async |site: &Site, life: &Life<'_>| {
+            life.renew(&["c0"]).await;
+            life.settle().await;
+            life.renew(&["c0"]).await;
+            life.settle().await;
+            let requests = site.issuer.requests();
+            assert_eq!(requests.len(), 4);
+            assert_eq!(requests[1], requests[2]);
+            assert_ne!(requests[0], requests[1]);
+            assert_ne!(requests[2], requests[3]);
+        },
+    );
+}
+
+#[test]
+fn an_issuance_that_came_to_nothing_counts_and_its_request_is_not_brought_again() {
+    renewed_with(
+        Deed::Leave(Sent::Spent),
+        async |site: &Site, life: &Life<'_>| {
+            let before = life.record("c0").issuances;
+            assert_eq!(before, 2);
+            life.renew(&["c0"]).await;
+            life.settle().await;
+            let requests = site.issuer.requests();
+            assert_ne!(requests[1], requests[2]);
+        },
+    );
+}
+
+/// How often an issuer that has no advice is asked for it within twelve hours.
+fn asked_for_advice(retry: Retry) -> usize {
+    let site = Site::new(nginx);
+    site.certificate("c0", NGINX);
+    site.issuer.has_no_advice(retry);
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        life.settle().await;
+        for _ in 0..12 * 12 {
+            site.clock.pass(Duration::from_secs(300));
+            life.work().await;
+        }
+    });
+    assert_eq!(site.issuer.asked(), 1, "it goes on without");
+    site.issuer.asked_for_advice()
+}
+
+#[test]
+fn an_issuer_that_has_no_advice_is_asked_for_it_at_ever_longer_intervals_and_not_before_it_says() {
+    let often = asked_for_advice(Retry::BackOff);
+    assert!((6..10).contains(&often), "{often}");
+    let seldom = asked_for_advice(Retry::After(Duration::from_secs(4 * 3600)));
+    assert!((3..5).contains(&seldom), "{seldom}");
+}
+
+#[test]
+fn a_clock_that_is_set_ends_the_silence_about_advice() {
+    let site = Site::new(nginx);
+    site.certificate("c0", NGINX);
+    site.issuer.has_no_advice(Retry::BackOff);
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        life.settle().await;
+        site.clock.pass(Duration::from_secs(6 * 3600));
+        life.work().await;
+        let before = site.issuer.asked_for_advice();
+        site.clock.step(-jiff::SignedDuration::from_hours(5));
+        life.until("asked again", |life| {
+            life.site.issuer.asked_for_advice() > before
+        })
+        .await;
     });
 }

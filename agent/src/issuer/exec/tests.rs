@@ -49,6 +49,7 @@ impl World {
             key: PrivateKey::generate(KeyType::EcdsaP256).unwrap(),
             request: Request {
                 issuer: "program".parse().unwrap(),
+                directory: None,
                 names: ["a.example.internal", "*.b.example.internal"]
                     .map(|name| name.parse().unwrap())
                     .into(),
@@ -78,6 +79,7 @@ impl World {
             certificate: &"api".parse().unwrap(),
             request: &self.request,
             csr: &csr,
+            replaces: None,
         };
         issuer.issue(order).await
     }

@@ -1,4 +1,4 @@
-//! The CA's directory: who may own it, how a file in it comes to be, how it is read.
+//! An issuer's directory: who may own it, how a file in it comes to be, how it is read.
 //!
 //! Files are written aside, synced, renamed, and the directory is synced; nothing is edited in place
 //! except the log, which only grows. A file of another owner, a link, or one that others could read is
@@ -17,14 +17,14 @@ use super::error::LocalError;
 const MAX_BYTES: u64 = 64 * 1024;
 
 /// The directory, checked.
-pub(super) struct Directory {
+pub(in crate::issuer) struct Directory {
     path: PathBuf,
     owner: u32,
 }
 
 impl Directory {
     /// Opens the directory for its owner, making it if it is not there.
-    pub(super) fn open(path: &Path, owner: u32) -> Result<Self, LocalError> {
+    pub(in crate::issuer) fn open(path: &Path, owner: u32) -> Result<Self, LocalError> {
         match DirBuilder::new().mode(0o700).create(path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -54,7 +54,7 @@ impl Directory {
         })
     }
 
-    pub(super) fn file(&self, name: &str) -> PathBuf {
+    pub(in crate::issuer) fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
@@ -64,7 +64,10 @@ impl Directory {
     }
 
     /// The file's text, or nothing if there is no such file.
-    pub(super) fn read(&self, name: &str) -> Result<Option<Zeroizing<String>>, LocalError> {
+    pub(in crate::issuer) fn read(
+        &self,
+        name: &str,
+    ) -> Result<Option<Zeroizing<String>>, LocalError> {
         read(&self.file(name), Some(self.owner))
     }
 
@@ -81,11 +84,21 @@ impl Directory {
     }
 
     /// Makes or replaces a file: readers see the old or the new one, whole.
-    pub(super) fn replace(&self, name: &str, text: &str) -> Result<(), LocalError> {
+    pub(in crate::issuer) fn replace(&self, name: &str, text: &str) -> Result<(), LocalError> {
         let path = self.file(name);
         let aside = self.write_aside(name, text)?;
         rename(&aside, &path).map_err(|source| failed("replacing", &path, source))?;
         sync_directory(&self.path)
+    }
+
+    /// Removes a file, if it is there.
+    pub(in crate::issuer) fn remove(&self, name: &str) -> Result<(), LocalError> {
+        let path = self.file(name);
+        match remove_file(&path) {
+            Ok(()) => sync_directory(&self.path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(source) => Err(failed("removing", &path, source)),
+        }
     }
 
     /// Adds one line to a file, and waits until it is on the disk.

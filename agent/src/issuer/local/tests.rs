@@ -88,6 +88,7 @@ impl World {
             certificate: &certificate,
             request,
             csr,
+            replaces: None,
         })
     }
 
@@ -159,6 +160,7 @@ fn make(parent: &Path, settings: LocalSettings, now: &Arc<AtomicI64>) -> LocalIs
 fn request(names: &[&str], life: i64) -> Request {
     Request {
         issuer: "internal".parse().unwrap(),
+        directory: None,
         names: names.iter().map(|name| name.parse().unwrap()).collect(),
         lifetime: Duration::from_secs(u64::try_from(life).unwrap()),
         key_type: KeyType::default(),

@@ -76,6 +76,12 @@ pub(super) fn samples() -> Vec<Event> {
             reason: text(),
             next: next(None, false),
         },
+        Event::RenewalAdvised {
+            certificate: certificate(),
+            from: at(),
+            until: at(),
+            explanation: Some("https://ca.test/why".to_owned()),
+        },
         Event::AcceptedWithWarning {
             certificate: certificate(),
             warning: text(),

@@ -26,6 +26,7 @@ pub(crate) fn run(data: &[u8]) {
     };
     let request = Request {
         issuer: "internal".parse().expect("a name"),
+        directory: None,
         names: vec!["web.example".parse().expect("a name")],
         lifetime: Duration::from_secs(3600),
         key_type: KeyType::Ed25519,

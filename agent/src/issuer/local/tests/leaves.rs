@@ -137,6 +137,7 @@ async fn many_certificates_asked_for_at_once_are_all_issued() {
             certificate: &certificate,
             request: &request,
             csr,
+            replaces: None,
         })
     });
     for (answer, key) in futures_util::future::join_all(orders)
