@@ -62,13 +62,18 @@ pub(crate) async fn issue(
         None => fresh_key(request).await?,
     };
     // One that is lost or damaged is replaced without saying so.
-    let replaced =
-        newest.and_then(|newest| sound::leaf(&world.store, &settings.name, &newest).ok());
+    let replaced = newest
+        .as_ref()
+        .and_then(|newest| sound::leaf(&world.store, &settings.name, newest).ok());
+    let held = newest
+        .filter(|_| issuer.shows_identity())
+        .and_then(|newest| sound::held(&world.store, &settings.name, &newest).ok());
     let order = Order {
         certificate: &settings.name,
         request,
         csr: &asked.csr,
         replaces: replaced.as_ref(),
+        identity: held.as_ref(),
     };
     let answer = match issuer.issue(order).await {
         Ok(answer) => answer,

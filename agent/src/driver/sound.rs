@@ -12,6 +12,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use crate::issuer::HeldIdentity;
 use crate::keys::PrivateKey;
 
 /// Why something that was kept cannot be used.
@@ -57,6 +58,26 @@ pub(crate) fn identity(
         why,
     })?;
     Ok(identity)
+}
+
+/// The identity of a generation, to be shown to its CA.
+pub(crate) fn held(
+    store: &Store,
+    name: &CertificateName,
+    generation: &Generation,
+) -> Result<HeldIdentity, Unsound> {
+    let kept = identity(store, name, generation)?;
+    let damaged = |why: String| Unsound::Identity {
+        identity: generation.identity,
+        why,
+    };
+    Ok(HeldIdentity {
+        leaf: leaf_of(&kept.leaf_pem, generation).map_err(damaged)?,
+        chain: pem::parse_certificates(&kept.chain_pem)
+            .map_err(|error| damaged(error.to_string()))?,
+        key: PrivateKey::from_pem(&kept.key_pem).map_err(|error| damaged(error.to_string()))?,
+        not_after: generation.leaf.not_after,
+    })
 }
 
 fn check(

@@ -140,6 +140,7 @@ impl Issuer for LocalIssuer {
                 request: &request,
                 csr: &csr,
                 replaces: None,
+                identity: None,
             })
         }))
     }

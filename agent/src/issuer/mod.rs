@@ -8,19 +8,25 @@ pub mod acme;
 pub mod exec;
 #[cfg(test)]
 pub(crate) mod fake;
+mod found;
 pub mod https;
 pub mod local;
+
+pub use found::{Finding, Is, Question};
 
 use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 use renewd_core::accept::Answer;
 use renewd_core::names::CertificateName;
 use renewd_core::request::Request;
 use renewd_core::supply::Advice;
 use rustls_pki_types::CertificateDer;
+
+use crate::keys::PrivateKey;
 
 /// One certificate, asked for.
 #[derive(Debug, Clone, Copy)]
@@ -31,8 +37,24 @@ pub struct Order<'a> {
     pub request: &'a Request,
     /// The certificate request in DER, signed by the key that the certificate is for.
     pub csr: &'a [u8],
-    /// The newest leaf that was issued for it, which the one asked for is to take the place of.
+    /// The newest leaf that was issued for it, which the one asked for is to take the place of. It may be another
+    /// CA's, from before the configuration named this one.
     pub replaces: Option<&'a CertificateDer<'static>>,
+    /// That leaf with its chain and key, for an issuer that [shows](Issuer::shows_identity) it.
+    pub identity: Option<&'a HeldIdentity>,
+}
+
+/// What a certificate's holder can show of itself to a CA that renews over mutual TLS.
+#[derive(Debug)]
+pub struct HeldIdentity {
+    /// The leaf. It may be expired, and another CA's.
+    pub leaf: CertificateDer<'static>,
+    /// What stands between it and its anchor.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// Its key. It never leaves the TLS connection that it proves the possession of.
+    pub key: PrivateKey,
+    /// When the leaf ends.
+    pub not_after: Timestamp,
 }
 
 /// A certification authority.
@@ -40,9 +62,41 @@ pub trait Issuer: Send + Sync {
     /// Asks for a certificate.
     fn issue<'a>(&'a self, order: Order<'a>) -> BoxFuture<'a, Result<Answer, IssueError>>;
 
+    /// Whether it renews over mutual TLS: then an order brings the [identity](Order::identity) that is held.
+    fn shows_identity(&self) -> bool {
+        false
+    }
+
     /// The CA certificates that the issuer stands for now: what peers should trust. Asked for before
     /// [`Issuer::issue`], since an answer is verified against what was held before it came.
     fn anchors<'a>(&'a self) -> BoxFuture<'a, Result<Vec<CertificateDer<'static>>, IssueError>>;
+
+    /// Revokes a leaf of its; one that is revoked already is revoked.
+    fn revoke<'a>(&'a self, _revocation: Revocation<'a>) -> BoxFuture<'a, Result<(), IssueError>> {
+        Box::pin(async {
+            Err(IssueError::new(
+                "no-revocation",
+                Retry::Operator,
+                "this kind of issuer has no way to ask for a revocation",
+                "revoke it at the CA",
+            ))
+        })
+    }
+
+    /// What can be found of the CA without asking it for a certificate; `requests` are those of the certificates
+    /// that name it. Changes nothing at the CA but what a login leaves behind.
+    fn check<'a>(&'a self, _requests: &'a [Request]) -> BoxFuture<'a, Vec<Finding>> {
+        Box::pin(async {
+            let reachable = match self.anchors().await {
+                Ok(anchors) => Finding::yes(
+                    Question::Reachable,
+                    format!("{} CA certificates", anchors.len()),
+                ),
+                Err(error) => Finding::no(Question::Reachable, &error),
+            };
+            vec![reachable]
+        })
+    }
 
     /// Whether it may say when a leaf should be renewed: then it is asked for its [`Issuer::advice`].
     fn advises(&self) -> bool {
@@ -55,6 +109,42 @@ pub trait Issuer: Send + Sync {
         _leaf: &'a CertificateDer<'static>,
     ) -> BoxFuture<'a, Result<Option<Advice>, IssueError>> {
         Box::pin(async { Ok(None) })
+    }
+}
+
+/// A leaf that is to be revoked.
+#[derive(Debug, Clone, Copy)]
+pub struct Revocation<'a> {
+    /// The leaf.
+    pub leaf: &'a CertificateDer<'static>,
+    /// Why.
+    pub reason: Reason,
+    /// The leaf with its key, for an issuer that [shows](Issuer::shows_identity) it; absent where the key is no longer kept.
+    pub identity: Option<&'a HeldIdentity>,
+}
+
+/// Why a certificate is revoked: those reasons of RFC 5280, section 5.3.1, that a certificate's holder has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// None is given.
+    Unspecified,
+    /// Somebody else may have the key.
+    KeyCompromise,
+    /// Another one took its place.
+    Superseded,
+    /// The service is no more.
+    CessationOfOperation,
+}
+
+impl Reason {
+    /// As the CRL has it.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Unspecified => 0,
+            Self::KeyCompromise => 1,
+            Self::Superseded => 4,
+            Self::CessationOfOperation => 5,
+        }
     }
 }
 

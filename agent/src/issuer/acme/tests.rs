@@ -166,6 +166,7 @@ async fn bring(
         request: &request(),
         csr,
         replaces,
+        identity: None,
     };
     issuer.issue(order).await
 }

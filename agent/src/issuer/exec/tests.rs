@@ -80,6 +80,7 @@ impl World {
             request: &self.request,
             csr: &csr,
             replaces: None,
+            identity: None,
         };
         issuer.issue(order).await
     }

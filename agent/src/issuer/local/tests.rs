@@ -89,6 +89,7 @@ impl World {
             request,
             csr,
             replaces: None,
+            identity: None,
         })
     }
 

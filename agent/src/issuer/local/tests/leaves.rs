@@ -138,6 +138,7 @@ async fn many_certificates_asked_for_at_once_are_all_issued() {
             request: &request,
             csr,
             replaces: None,
+            identity: None,
         })
     });
     for (answer, key) in futures_util::future::join_all(orders)
