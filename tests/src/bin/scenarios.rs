@@ -96,16 +96,14 @@ fn carry_out(arguments: &Arguments) -> Result<Option<Tally>> {
                 .any(|part| scenario.name.contains(part.as_str()))
         });
     }
-    if !directory.join(scenarios::PEBBLE).exists() {
-        let missing = |name: &str| scenarios::of_acme().iter().any(|acme| acme.name == name);
-        scenarios.retain(|scenario| {
-            let runs = !missing(scenario.name);
-            if !runs {
-                println!("NOT RUN: {}: there is no pebble", scenario.name);
-            }
-            runs
-        });
-    }
+    let authorities = directory.join(scenarios::AUTHORITIES);
+    scenarios.retain(|scenario| {
+        let lacking = scenarios::lacks(scenario, &authorities);
+        if let Some(authority) = lacking {
+            println!("NOT RUN: {}: there is no {authority}", scenario.name);
+        }
+        lacking.is_none()
+    });
     let debians = match arguments.debian {
         Releases::Bookworm => vec![Debian::Bookworm],
         Releases::Trixie => vec![Debian::Trixie],

@@ -33,10 +33,15 @@ mod supervision;
 mod trust;
 mod verdict;
 
+use std::path::Path;
+
 use crate::scenario::Scenario;
 
-/// Where beside the packages pebble is.
-pub const PEBBLE: &str = "authorities/pebble";
+/// What beside the packages has the certificate authorities that not every host can fetch.
+pub const AUTHORITIES: &str = "authorities";
+
+/// Which scenarios need which of [`AUTHORITIES`], each a file or a directory that `tests/servers/NAME.sh` fetches.
+const NEEDS: &[(&str, &[Scenario])] = &[("pebble", acme::ALL)];
 
 /// All of them; what the others stand on comes first.
 #[must_use]
@@ -78,10 +83,15 @@ pub fn first() -> &'static [Scenario] {
     harness::ALL
 }
 
-/// Those that need pebble, a certificate authority that not every host can fetch.
+/// The authority that a scenario needs and that is not in the directory; `None` where it can run.
 #[must_use]
-pub fn of_acme() -> &'static [Scenario] {
-    acme::ALL
+pub fn lacks(scenario: &Scenario, authorities: &Path) -> Option<&'static str> {
+    let mut needed = NEEDS
+        .iter()
+        .filter(|(_, scenarios)| scenarios.iter().any(|one| one.name == scenario.name));
+    needed
+        .find(|(authority, _)| !authorities.join(authority).exists())
+        .map(|(authority, _)| *authority)
 }
 
 /// Those that lean on systemd itself: worth running on the newest one, too.
@@ -102,6 +112,25 @@ pub fn of_systemd() -> Vec<Scenario> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_scenario_is_left_out_only_for_want_of_an_authority_that_a_script_fetches() {
+        let none = tempfile::tempdir().unwrap();
+        let lacking = |scenario: &&Scenario| lacks(scenario, none.path()).is_some();
+        let needing: usize = NEEDS.iter().map(|(_, scenarios)| scenarios.len()).sum();
+        assert_eq!(needing, all().iter().filter(lacking).count());
+        let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("servers");
+        for (authority, scenarios) in NEEDS {
+            let script = scripts.join(authority).with_extension("sh");
+            assert!(script.exists(), "{}", script.display());
+            std::fs::write(none.path().join(authority), "").unwrap();
+            assert!(
+                scenarios
+                    .iter()
+                    .all(|one| lacks(one, none.path()).is_none())
+            );
+        }
+    }
 
     #[test]
     fn every_scenario_has_a_name_of_its_own_and_a_twin_with_a_reason() {
