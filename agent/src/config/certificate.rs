@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use renewd_core::names::{CertificateName, IssuerName, San};
+use renewd_core::names::{CertificateName, San};
 use renewd_core::request::{Request, Usages};
 
 use super::common::{Common, twice};
@@ -12,8 +12,9 @@ use super::document::At;
 use super::environment::Environment;
 use super::error::{ErrorKind, Mismatch, Report};
 use super::issuer::Main;
+use super::kind::Wanted;
 use super::raw::RawCertificate;
-use super::settings::{CertificateSettings, DependentSettings, IssuerKind, IssuerSettings};
+use super::settings::{CertificateSettings, DependentSettings, IssuerSettings};
 use super::source::Source;
 use super::values;
 
@@ -62,15 +63,20 @@ fn judge(
     // Without the defaults nobody knows whether a group is set.
     let ownership = main.and_then(|_| common.ownership(raw, environment, report));
     let issuer = issuer(raw, &common, main?, report)?;
-    judge_by_issuer(raw, issuer, &names, &common, lifetime, report);
+    let wanted = Wanted {
+        names: &names,
+        lifetime,
+        lifetime_at: common
+            .lifetime
+            .as_ref()
+            .map_or(&raw.location, |at| &at.location),
+    };
+    (issuer.kind.kind().judge)(issuer, &wanted, report);
     Some(CertificateSettings {
         name: name.clone(),
         request: Request {
             issuer: issuer.name.clone(),
-            directory: match &issuer.kind {
-                IssuerKind::Acme(acme) => Some(acme.directory.clone()),
-                IssuerKind::Local(_) | IssuerKind::Exec(_) => None,
-            },
+            directory: issuer.kind.directory().map(str::to_owned),
             names: names.into_iter().map(|at| at.value).collect(),
             lifetime,
             key_type: common.key_type.unwrap_or_default(),
@@ -82,16 +88,15 @@ fn judge(
     })
 }
 
-/// Public CAs certify servers only, and what is not asked for need not be there.
+/// Some CAs certify servers only, and what is not asked for need not be there.
 fn usages_of(common: &Common, main: Option<&Main>) -> Usages {
     let issuer = main.and_then(|main| match &common.issuer {
         Some(at) => main.issuer(at.value.as_str()).ok()?,
         None => main.only_issuer().ok()?,
     });
-    let acme = issuer.is_some_and(|issuer| matches!(issuer.kind, IssuerKind::Acme(_)));
     Usages {
         server: true,
-        client: !acme,
+        client: issuer.is_none_or(|issuer| issuer.kind.kind().for_clients),
     }
 }
 
@@ -177,94 +182,6 @@ fn issuer<'a>(
             None
         }
     }
-}
-
-/// What this issuer can never give.
-fn judge_by_issuer(
-    raw: &RawCertificate,
-    issuer: &IssuerSettings,
-    names: &[At<San>],
-    common: &Common,
-    lifetime: Duration,
-    report: &mut Report,
-) {
-    let local = match &issuer.kind {
-        IssuerKind::Local(local) => local,
-        IssuerKind::Acme(_) => return judge_by_acme(issuer, names, report),
-        IssuerKind::Exec(_) => return,
-    };
-    for name in names
-        .iter()
-        .filter(|name| !local.constraints.permits(&name.value))
-    {
-        let (kind, key) = match name.value {
-            San::Dns(_) => ("domain", "permitted_dns"),
-            San::Ip(_) => ("network", "permitted_ip"),
-            San::Uri(_) => ("SPIFFE ID", "permitted_uri"),
-        };
-        let table = issuer_table(&issuer.name);
-        name.refuse(
-            report,
-            Mismatch::of(
-                ErrorKind::Conflict,
-                format!("\"{}\" is not permitted to the issuer", name.value),
-                format!(
-                    "a name below a {kind} in {key} of {table} ({})",
-                    issuer.location
-                ),
-                format!("use another name, or add to {key}"),
-            ),
-        );
-    }
-    if local.issuing_ca.is_none() && lifetime > local.intermediate_lifetime {
-        let location = common
-            .lifetime
-            .as_ref()
-            .map_or(&raw.location, |at| &at.location);
-        report.warning(
-            location,
-            "lifetime",
-            format!(
-                "is longer than the issuer's intermediate lives ({}), and will be cut to it",
-                humantime::format_duration(local.intermediate_lifetime)
-            ),
-            format!(
-                "shorten it, or lengthen intermediate_lifetime of {}",
-                issuer_table(&issuer.name)
-            ),
-        );
-    }
-}
-
-/// What ACME has no proof for, or this version has none of.
-fn judge_by_acme(issuer: &IssuerSettings, names: &[At<San>], report: &mut Report) {
-    for name in names {
-        let (found, expected, remedy) = match &name.value {
-            San::Uri(_) => (
-                "is no name that ACME knows",
-                "DNS names and IP addresses",
-                "remove it, or use another issuer",
-            ),
-            San::Dns(text) if text.starts_with('*') => (
-                "is a wildcard, which needs the challenge dns-01, and this version has http-01 only",
-                "names without a star",
-                "write each name, or use another issuer",
-            ),
-            San::Dns(_) | San::Ip(_) => continue,
-        };
-        let found = format!(
-            "\"{}\" {found} ({}, {})",
-            name.value,
-            issuer_table(&issuer.name),
-            issuer.location
-        );
-        let mismatch = Mismatch::of(ErrorKind::Conflict, found, expected, remedy);
-        name.refuse(report, mismatch);
-    }
-}
-
-fn issuer_table(name: &IssuerName) -> String {
-    format!("[issuer.{name}]")
 }
 
 /// A certificate is due at two thirds of its life; the last third must hold a whole rotation.

@@ -12,7 +12,6 @@
 //! themselves stand in [`schema`], which the parser, the errors and `docs/configuration.md` share.
 
 mod accounts;
-mod acme;
 mod certificate;
 mod check;
 mod common;
@@ -20,10 +19,11 @@ mod dependent;
 mod document;
 mod environment;
 mod error;
-mod exec;
 mod files;
 mod issuer;
+mod kind;
 mod load;
+mod places;
 mod raw;
 pub mod schema;
 mod settings;

@@ -3,7 +3,9 @@
 
 use super::document::{At, parse};
 use super::error::{Location, Report};
-use super::schema::{ACME, CERTIFICATE, DEFAULTS, EXEC, ISSUER, MAIN, UNIT};
+use super::kind::{self, KINDS};
+use super::schema::{CERTIFICATE, DEFAULTS, MAIN, UNIT};
+use super::settings::IssuerKind;
 use super::source::Source;
 use super::walk::Section;
 
@@ -29,53 +31,12 @@ pub(super) struct RawCommon {
     pub(super) mode: Option<At<String>>,
 }
 
-/// `[issuer.NAME]`.
+/// `[issuer.NAME]`, whose keys are judged at once: they are nobody's but its kind's.
 #[derive(Debug)]
 pub(super) struct RawIssuer {
     pub(super) name: At<String>,
-    /// Whether every key of it is known and of its type.
-    pub(super) clean: bool,
-    pub(super) kind: Option<At<String>>,
-    /// Whether `type` stands there at all: a value of a wrong type is an error of its own.
-    pub(super) kind_given: bool,
-    pub(super) issuing_ca: Option<At<String>>,
-    pub(super) root_lifetime: Option<At<String>>,
-    pub(super) intermediate_lifetime: Option<At<String>>,
-    pub(super) permitted_dns: Option<RawList>,
-    pub(super) permitted_ip: Option<RawList>,
-    pub(super) permitted_uri: Option<RawList>,
-    pub(super) acme: RawAcme,
-    pub(super) exec: RawExec,
-}
-
-/// The keys of `[issuer.NAME]` with `type = "acme"`.
-#[derive(Debug, Default)]
-pub(super) struct RawAcme {
-    pub(super) directory: Option<At<String>>,
-    /// Whether `directory` stands there at all: a value of a wrong type is an error of its own.
-    pub(super) directory_given: bool,
-    pub(super) ca: Option<At<String>>,
-    pub(super) trust: Option<At<String>>,
-    pub(super) proxy: Option<At<String>>,
-    pub(super) contact: Option<RawList>,
-    pub(super) terms_of_service: Option<At<String>>,
-    pub(super) eab_key_id: Option<At<String>>,
-    pub(super) eab_key: Option<At<String>>,
-    pub(super) webroot: Option<At<String>>,
-    pub(super) profile: Option<At<String>>,
-}
-
-/// The keys of `[issuer.NAME]` with `type = "exec"`.
-#[derive(Debug, Default)]
-pub(super) struct RawExec {
-    pub(super) command: Option<RawList>,
-    /// Whether `command` and `trust` stand there at all: a value of a wrong type is an error of its own.
-    pub(super) command_given: bool,
-    pub(super) trust: Option<At<String>>,
-    pub(super) trust_given: bool,
-    pub(super) credentials: Option<RawList>,
-    pub(super) timeout: Option<At<String>>,
-    pub(super) output_limit: Option<At<i64>>,
+    /// What it is; `None` where there is an error in its table.
+    pub(super) kind: Option<IssuerKind>,
 }
 
 /// `NAME.toml` in `certs.d`.
@@ -111,7 +72,7 @@ impl RawMain {
             .map(|section| RawCommon::read(&section, report))
             .unwrap_or_default();
         let issuers = top
-            .named_tables("issuer", &ISSUER, report)
+            .named_tables("issuer", KINDS[0].schema, report)
             .into_iter()
             .map(|(name, section)| RawIssuer::read(name, section, report))
             .collect();
@@ -136,108 +97,23 @@ impl RawCommon {
 impl RawIssuer {
     fn read(name: At<String>, section: Section<'_>, report: &mut Report) -> Self {
         let before = report.errors.len();
-        let kind = section.text("type", report);
-        let kind_given = section.has("type");
-        // A slip in "type" is one error, and not one for each key of that type.
-        let meant = match (section.has("command"), section.has("directory")) {
-            (true, _) => Some("exec"),
-            (false, true) => Some("acme"),
-            _ => None,
-        };
-        let section = match kind.as_ref().map(|kind| kind.value.as_str()).or(meant) {
-            Some("acme") => {
-                let section = section.of(&ACME);
-                section.refuse_unknown_keys(report);
-                let acme = RawAcme::read(&section, report);
-                return Self {
-                    clean: report.errors.len() == before,
-                    kind,
-                    kind_given,
-                    acme,
-                    ..Self::bare(name)
-                };
-            }
-            Some("exec") => {
-                let section = section.of(&EXEC);
-                section.refuse_unknown_keys(report);
-                let exec = RawExec::read(&section, report);
-                return Self {
-                    clean: report.errors.len() == before,
-                    kind,
-                    kind_given,
-                    exec,
-                    ..Self::bare(name)
-                };
-            }
-            None | Some("local") => {
-                section.refuse_unknown_keys(report);
-                section
-            }
-            // The keys of another type are not known here; its type alone is the error.
-            Some(_) => section,
-        };
-        let mut raw = Self {
-            clean: true,
-            kind,
-            kind_given,
-            issuing_ca: section.text("issuing_ca", report),
-            root_lifetime: section.text("root_lifetime", report),
-            intermediate_lifetime: section.text("intermediate_lifetime", report),
-            permitted_dns: section.texts("permitted_dns", report),
-            permitted_ip: section.texts("permitted_ip", report),
-            permitted_uri: section.texts("permitted_uri", report),
-            ..Self::bare(name)
-        };
-        raw.clean = report.errors.len() == before;
-        raw
-    }
-
-    fn bare(name: At<String>) -> Self {
+        let named = section.text("type", report);
+        match &named {
+            Some(at) => drop(at.parse(report, |text| kind::known(text))),
+            None if section.has("type") => {}
+            None => report.error(section.location(), section.field("type"), kind::missing()),
+        }
+        let meant = kind::meant(named.as_ref().map(|at| at.value.as_str()), &section);
+        // The keys of a type that there is not are not known; its type alone is the error.
+        let kind = meant.and_then(|kind| {
+            let section = section.of(kind.schema);
+            section.refuse_unknown_keys(report);
+            (kind.read)(&section, report)
+        });
+        let clean = report.errors.len() == before;
         Self {
             name,
-            clean: true,
-            kind: None,
-            kind_given: false,
-            issuing_ca: None,
-            root_lifetime: None,
-            intermediate_lifetime: None,
-            permitted_dns: None,
-            permitted_ip: None,
-            permitted_uri: None,
-            acme: RawAcme::default(),
-            exec: RawExec::default(),
-        }
-    }
-}
-
-impl RawAcme {
-    fn read(section: &Section<'_>, report: &mut Report) -> Self {
-        Self {
-            directory: section.text("directory", report),
-            directory_given: section.has("directory"),
-            ca: section.text("ca", report),
-            trust: section.text("trust", report),
-            proxy: section.text("proxy", report),
-            contact: section.texts("contact", report),
-            terms_of_service: section.text("terms_of_service", report),
-            eab_key_id: section.text("eab_key_id", report),
-            eab_key: section.text("eab_key", report),
-            webroot: section.text("webroot", report),
-            profile: section.text("profile", report),
-        }
-    }
-}
-
-impl RawExec {
-    fn read(section: &Section<'_>, report: &mut Report) -> Self {
-        Self {
-            command: section.texts("command", report),
-            command_given: section.has("command"),
-            trust: section.text("trust", report),
-            trust_given: section.has("trust"),
-            credentials: section.texts("credentials", report),
-            timeout: section.text("timeout", report),
-            output_limit: section.integer("output_limit", report),
+            kind: kind.filter(|_| clean),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Every key that a configuration file may have. The parser knows no other; errors take their
 //! expectation and example from here, and a test holds `docs/configuration.md` to it.
 
+use super::kind::KINDS;
+
 /// One key.
 #[derive(Debug, Clone, Copy)]
 pub struct Key {
@@ -23,6 +25,8 @@ pub struct Schema {
     pub placing: &'static str,
     /// Its keys.
     pub keys: &'static [Key],
+    /// Words of other tools that mean one of its keys and no other table's, beside [`ALIASES`].
+    pub aliases: &'static [(&'static str, &'static str)],
 }
 
 impl Schema {
@@ -32,7 +36,8 @@ impl Schema {
     }
 }
 
-const fn key(name: &'static str, expected: &'static str, example: &'static str) -> Key {
+/// A key: what it is called, what it takes, and a value that works.
+pub(super) const fn key(name: &'static str, expected: &'static str, example: &'static str) -> Key {
     Key {
         name,
         expected,
@@ -61,6 +66,7 @@ pub const MAIN: Schema = Schema {
         key("defaults", "a table", "[defaults]"),
         key("issuer", "a table for each issuer", "[issuer.internal]"),
     ],
+    aliases: &[],
 };
 
 /// `[defaults]` in `renewd.toml`.
@@ -69,97 +75,7 @@ pub const DEFAULTS: Schema = Schema {
     in_main_file: true,
     placing: "write it below [defaults] in renewd.toml",
     keys: &[ISSUER_NAME, LIFETIME, KEY_TYPE, USAGE, OWNER, GROUP, MODE],
-};
-
-/// `[issuer.NAME]` in `renewd.toml`, with `type = "local"`.
-pub const ISSUER: Schema = Schema {
-    title: "[issuer.NAME]",
-    in_main_file: true,
-    placing: "write it below an [issuer.NAME] with type = \"local\" in renewd.toml",
-    keys: &[
-        key("type", "an issuer's type in quotes", "\"local\""),
-        key(
-            "issuing_ca",
-            "the place of a CA's key and certificates in quotes",
-            "\"credential:issuing-ca.pem\"",
-        ),
-        key("root_lifetime", "a duration in quotes", "\"20y\""),
-        key("intermediate_lifetime", "a duration in quotes", "\"1y\""),
-        key(
-            "permitted_dns",
-            "a list of domains",
-            "[\"example.internal\"]",
-        ),
-        key("permitted_ip", "a list of networks", "[\"10.0.0.0/8\"]"),
-        key(
-            "permitted_uri",
-            "a list of SPIFFE IDs",
-            "[\"spiffe://example.internal\"]",
-        ),
-    ],
-};
-
-/// `[issuer.NAME]` in `renewd.toml`, with `type = "acme"`.
-pub const ACME: Schema = Schema {
-    title: "[issuer.NAME] with type = \"acme\"",
-    in_main_file: true,
-    placing: "write it below an [issuer.NAME] with type = \"acme\" in renewd.toml",
-    keys: &[
-        key("type", "an issuer's type in quotes", "\"acme\""),
-        key(
-            "directory",
-            "an address in quotes",
-            "\"https://ca.example.internal/acme/directory\"",
-        ),
-        key("ca", "a path in quotes", "\"/etc/renewd/ca.pem\""),
-        key(
-            "trust",
-            "\"system\" or a path in quotes",
-            "\"/etc/renewd/roots.pem\"",
-        ),
-        key(
-            "proxy",
-            "an address in quotes",
-            "\"http://proxy.example.internal:3128\"",
-        ),
-        key(
-            "contact",
-            "a list of addresses",
-            "[\"mailto:ops@example.org\"]",
-        ),
-        key("terms_of_service", "\"agreed\" in quotes", "\"agreed\""),
-        key("eab_key_id", "a key's identifier in quotes", "\"kid-1\""),
-        key(
-            "eab_key",
-            "the place of a key in quotes",
-            "\"credential:eab\"",
-        ),
-        key("webroot", "a path in quotes", "\"/var/www/html\""),
-        key("profile", "a profile's name in quotes", "\"shortlived\""),
-    ],
-};
-
-/// `[issuer.NAME]` in `renewd.toml`, with `type = "exec"`.
-pub const EXEC: Schema = Schema {
-    title: "[issuer.NAME] with type = \"exec\"",
-    in_main_file: true,
-    placing: "write it below an [issuer.NAME] with type = \"exec\" in renewd.toml",
-    keys: &[
-        key("type", "an issuer's type in quotes", "\"exec\""),
-        key(
-            "command",
-            "a list of a program and its arguments",
-            "[\"/usr/local/libexec/issue\"]",
-        ),
-        key("trust", "a path in quotes", "\"/etc/renewd/roots.pem\""),
-        key(
-            "credentials",
-            "a list of credentials' names",
-            "[\"ca-password\"]",
-        ),
-        key("timeout", "a duration in quotes", "\"60s\""),
-        key("output_limit", "a whole number", "1048576"),
-    ],
+    aliases: &[],
 };
 
 /// The top level of a certificate's file.
@@ -178,6 +94,7 @@ pub const CERTIFICATE: Schema = Schema {
         MODE,
         key("unit", "a table for each unit", "[unit.\"nginx.service\"]"),
     ],
+    aliases: &[],
 };
 
 /// `[unit."NAME"]` in a certificate's file.
@@ -197,10 +114,15 @@ pub const UNIT: Schema = Schema {
         key("reload_timeout", "a duration in quotes", "\"90s\""),
         key("probe_timeout", "a duration in quotes", "\"10s\""),
     ],
+    aliases: &[],
 };
 
 /// All tables, outermost first.
-pub const ALL: [&Schema; 7] = [&MAIN, &DEFAULTS, &ISSUER, &ACME, &EXEC, &CERTIFICATE, &UNIT];
+pub(super) fn all() -> impl Iterator<Item = &'static Schema> {
+    let issuers = KINDS.iter().map(|kind| kind.schema);
+    let above = [&MAIN, &DEFAULTS].into_iter().chain(issuers);
+    above.chain([&CERTIFICATE, &UNIT])
+}
 
 /// Words that people bring from other tools, with the key that is meant here.
 pub(super) const ALIASES: &[(&str, &str)] = &[
@@ -214,25 +136,6 @@ pub(super) const ALIASES: &[(&str, &str)] = &[
     ("san", "names"),
     ("sans", "names"),
     ("ca", "issuer"),
-    ("ca", "issuing_ca"),
-    ("intermediate", "issuing_ca"),
-    ("directory_url", "directory"),
-    ("server", "directory"),
-    ("url", "directory"),
-    ("ca_file", "ca"),
-    ("root", "ca"),
-    ("email", "contact"),
-    ("mail", "contact"),
-    ("tos", "terms_of_service"),
-    ("agree_tos", "terms_of_service"),
-    ("eab_kid", "eab_key_id"),
-    ("eab_hmac_key", "eab_key"),
-    ("credential", "credentials"),
-    ("argv", "command"),
-    ("exec", "command"),
-    ("program", "command"),
-    ("roots", "trust"),
-    ("deadline", "timeout"),
     ("duration", "lifetime"),
     ("ttl", "lifetime"),
     ("valid_for", "lifetime"),

@@ -118,6 +118,13 @@ pub struct IssuerSettings {
     pub location: Location,
 }
 
+impl IssuerSettings {
+    /// Its table, as it is written.
+    pub(super) fn table(&self) -> String {
+        format!("[issuer.{}]", self.name)
+    }
+}
+
 impl PartialEq for IssuerSettings {
     fn eq(&self, other: &Self) -> bool {
         let Self {
@@ -138,6 +145,16 @@ pub enum IssuerKind {
     Acme(AcmeSettings),
     /// A program.
     Exec(ExecSettings),
+}
+
+impl IssuerKind {
+    /// Where the CA is, if that tells one CA from another under the same name.
+    pub fn directory(&self) -> Option<&str> {
+        match self {
+            Self::Acme(acme) => Some(&acme.directory),
+            Self::Local(_) | Self::Exec(_) => None,
+        }
+    }
 }
 
 /// The embedded CA's settings.

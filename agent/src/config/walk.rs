@@ -5,7 +5,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::document::{At, dotted, saturating, shown};
 use super::error::{ErrorKind, Location, Mismatch, Report};
-use super::schema::{ALIASES, ALL, Key, Schema};
+use super::schema::{ALIASES, Key, Schema, all};
 use super::source::Source;
 use super::suggest::nearest;
 
@@ -50,6 +50,24 @@ impl<'a> Section<'a> {
     /// The dotted path of a key.
     pub(super) fn field(&self, key: &str) -> String {
         dotted(&self.path, key)
+    }
+
+    /// The dotted path of the table.
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Notes that a key is missing, where it is; `example` is a line that works.
+    pub(super) fn need(&self, key: &str, expected: &str, example: &str, report: &mut Report) {
+        if !self.has(key) {
+            let mismatch = Mismatch::of(
+                ErrorKind::MissingKey,
+                "is missing",
+                expected,
+                format!("write for example {example}"),
+            );
+            report.error(&self.location, self.field(key), mismatch);
+        }
     }
 
     /// Whether the key stands there, with whatever value.
@@ -197,15 +215,15 @@ impl<'a> Section<'a> {
 
     fn meant(&self, name: &str) -> String {
         let names = |schema: &'static Schema| schema.keys.iter().map(|known| known.name);
-        let same_file = |schema: &&&Schema| schema.in_main_file == self.schema.in_main_file;
-        let has_it = |schema: &&&Schema| schema.key(name).is_some();
-        let elsewhere = ALL
-            .iter()
+        let same_file = |schema: &&'static Schema| schema.in_main_file == self.schema.in_main_file;
+        let has_it = |schema: &&'static Schema| schema.key(name).is_some();
+        let elsewhere = all()
             .filter(has_it)
             .find(same_file)
-            .or_else(|| ALL.iter().find(has_it));
+            .or_else(|| all().find(has_it));
         let alias = ALIASES
             .iter()
+            .chain(self.schema.aliases)
             .find(|(word, meant)| *word == name && self.schema.key(meant).is_some())
             .map(|(_, meant)| *meant);
         if let Some(meant) = alias {

@@ -9,8 +9,7 @@ use super::{MAIN, environment, load_certificate, load_pair};
 
 /// Lines that are near the real ones.
 fn line() -> impl Strategy<Value = String> {
-    let keys: Vec<&str> = super::super::schema::ALL
-        .iter()
+    let keys: Vec<&str> = super::super::schema::all()
         .flat_map(|schema| schema.keys.iter().map(|key| key.name))
         .collect();
     let key = proptest::sample::select(keys);

@@ -1,72 +1,102 @@
 //! `[issuer.NAME]` with `type = "exec"`.
 
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use renewd_core::names::CredentialName;
 
 use crate::issuer::exec::ExecSettings;
 
-use super::common::{parse, twice};
-use super::document::clipped;
-use super::error::{ErrorKind, Mismatch, Report};
-use super::raw::{RawExec, RawIssuer, RawList};
-use super::values::{self, TIMEOUT};
+use super::super::common::{parse, twice};
+use super::super::document::clipped;
+use super::super::error::{Mismatch, Report};
+use super::super::places::{self, LONGEST_PATH};
+use super::super::raw::RawList;
+use super::super::schema::{Schema, key};
+use super::super::settings::IssuerKind;
+use super::super::values::{self, TIMEOUT};
+use super::super::walk::Section;
+use super::Kind;
 
-/// Longer than any path or argument that somebody wrote down.
-const LONGEST: usize = 4096;
 /// Of an answer; more would be no answer.
 const OUTPUT: RangeInclusive<i64> = 1024..=16 * 1024 * 1024;
 const DEFAULT_OUTPUT: usize = 1024 * 1024;
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Judges the keys; `None` where the command or its roots are missing or wrong.
-pub(super) fn read(raw: &RawIssuer, report: &mut Report) -> Option<ExecSettings> {
-    let exec = &raw.exec;
-    for (given, key, expected, example) in [
-        (
-            exec.command_given,
+pub(super) const KIND: Kind = Kind {
+    name: "exec",
+    schema: &SCHEMA,
+    told_by: "command",
+    for_clients: true,
+    read,
+    judge: |_, _, _| {},
+};
+
+const SCHEMA: Schema = Schema {
+    title: "[issuer.NAME] with type = \"exec\"",
+    in_main_file: true,
+    placing: "write it below an [issuer.NAME] with type = \"exec\" in renewd.toml",
+    keys: &[
+        key("type", "an issuer's type in quotes", "\"exec\""),
+        key(
             "command",
-            "a program and its arguments",
+            "a list of a program and its arguments",
             "[\"/usr/local/libexec/issue\"]",
         ),
-        (
-            exec.trust_given,
-            "trust",
-            "the file with the CA's roots",
-            "\"/etc/renewd/roots.pem\"",
+        key("trust", "a path in quotes", "\"/etc/renewd/roots.pem\""),
+        key(
+            "credentials",
+            "a list of credentials' names",
+            "[\"ca-password\"]",
         ),
-    ] {
-        if !given {
-            report.error(
-                &raw.name.location,
-                format!("{}.{key}", raw.name.field),
-                Mismatch::of(
-                    ErrorKind::MissingKey,
-                    "is missing",
-                    expected,
-                    format!("write for example {key} = {example}"),
-                ),
-            );
-        }
-    }
-    let command = exec.command.as_ref().and_then(|raw| command(raw, report));
-    let trust = parse(&exec.trust, report, |text| {
-        path(text, "trust = \"/etc/renewd/roots.pem\"")
+        key("timeout", "a duration in quotes", "\"60s\""),
+        key("output_limit", "a whole number", "1048576"),
+    ],
+    aliases: &[
+        ("credential", "credentials"),
+        ("argv", "command"),
+        ("exec", "command"),
+        ("program", "command"),
+        ("roots", "trust"),
+        ("deadline", "timeout"),
+    ],
+};
+
+fn read(section: &Section<'_>, report: &mut Report) -> Option<IssuerKind> {
+    section.need(
+        "command",
+        "a program and its arguments",
+        "command = [\"/usr/local/libexec/issue\"]",
+        report,
+    );
+    section.need(
+        "trust",
+        "the file with the CA's roots",
+        "trust = \"/etc/renewd/roots.pem\"",
+        report,
+    );
+    let command = section
+        .texts("command", report)
+        .and_then(|raw| command(&raw, report));
+    let trust = parse(&section.text("trust", report), report, |text| {
+        places::path(text, "trust = \"/etc/renewd/roots.pem\"")
     });
-    let credentials = credentials(exec, report);
-    let timeout = parse(&exec.timeout, report, |text| {
+    let credentials = credentials(section, report);
+    let timeout = parse(&section.text("timeout", report), report, |text| {
         values::duration(text, &TIMEOUT)
     });
-    let output_limit = parse(&exec.output_limit, report, output_limit);
-    Some(ExecSettings {
+    let output_limit = parse(
+        &section.integer("output_limit", report),
+        report,
+        output_limit,
+    );
+    Some(IssuerKind::Exec(ExecSettings {
         command: command?,
         trust: trust?.value,
         credentials,
         timeout: timeout.map_or(DEFAULT_TIMEOUT, |at| at.value),
         output_limit: output_limit.map_or(DEFAULT_OUTPUT, |at| at.value),
-    })
+    }))
 }
 
 fn command(raw: &RawList, report: &mut Report) -> Option<Vec<String>> {
@@ -87,7 +117,7 @@ fn command(raw: &RawList, report: &mut Report) -> Option<Vec<String>> {
         return None;
     }
     let before = report.errors.len();
-    program.parse(report, |text| path(text, EXAMPLE));
+    program.parse(report, |text| places::path(text, EXAMPLE));
     for argument in &raw.value[1..] {
         argument.parse(report, |text| self::argument(text));
     }
@@ -95,31 +125,20 @@ fn command(raw: &RawList, report: &mut Report) -> Option<Vec<String>> {
     right.then(|| raw.value.iter().map(|at| at.value.clone()).collect())
 }
 
-fn path(text: &str, example: &str) -> Result<PathBuf, Mismatch> {
-    if text.starts_with('/') && text.len() <= LONGEST && !text.contains('\0') {
-        return Ok(text.into());
-    }
-    Err(Mismatch::new(
-        format!("{:?} is no absolute path", clipped(text)),
-        "a path that begins with a slash",
-        format!("write for example {example}"),
-    ))
-}
-
 fn argument(text: &str) -> Result<(), Mismatch> {
-    if text.len() <= LONGEST && !text.contains('\0') {
+    if text.len() <= LONGEST_PATH && !text.contains('\0') {
         return Ok(());
     }
     Err(Mismatch::new(
         format!("{:?} cannot be an argument", clipped(text)),
-        format!("at most {LONGEST} bytes, none of them zero"),
+        format!("at most {LONGEST_PATH} bytes, none of them zero"),
         "shorten it, or put it into a file",
     ))
 }
 
-fn credentials(exec: &RawExec, report: &mut Report) -> Vec<CredentialName> {
+fn credentials(section: &Section<'_>, report: &mut Report) -> Vec<CredentialName> {
     let mut names = Vec::new();
-    let Some(raw) = &exec.credentials else {
+    let Some(raw) = section.texts("credentials", report) else {
         return names;
     };
     if let Some(at) = raw.value.get(values::MOST_ENTRIES) {
