@@ -5,6 +5,7 @@
 //! simulator call the same functions.
 //!
 //! * [`names`], [`request`], [`leaf`]: what is asked for and what a certificate says;
+//! * [`revocation`]: why a leaf is no longer believed;
 //! * [`accept`]: whether an issuer's answer may be published;
 //! * [`trust`]: the bundle that peers are verified against; [`pem`]: how it is written;
 //! * [`unit`], [`proof`]: the words for dependents and for what is known of them;
@@ -19,6 +20,7 @@ pub mod pem;
 pub mod proof;
 pub mod record;
 pub mod request;
+pub mod revocation;
 pub mod schedule;
 pub mod supply;
 pub mod trust;

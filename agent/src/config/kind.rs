@@ -49,6 +49,11 @@ pub(super) static KINDS: [&Kind; 3] = [&local::KIND, &acme::KIND, &exec::KIND];
 const LATER: [&str; 4] = ["step", "vault", "est", "spiffe"];
 
 impl IssuerKind {
+    /// As `type` has it.
+    pub fn name(&self) -> &'static str {
+        self.kind().name
+    }
+
     /// What the configuration knows of it.
     pub(super) fn kind(&self) -> &'static Kind {
         match self {

@@ -12,7 +12,9 @@ use tokio::time::timeout;
 use zlink::tokio::unix::{self, Connection};
 
 use super::listen::{CONTROL_SOCKET, STATUS_SOCKET};
-use super::report::{CertificateDetail, ReloadReport, StatusReport, Step};
+use super::report::{
+    CertificateDetail, IssuerFindings, IssuersReport, ReloadReport, Revoked, StatusReport, Step,
+};
 use super::service::{CaRootReply, VersionReply};
 use super::wire::{ControlFault, StatusFault};
 
@@ -20,6 +22,8 @@ use super::wire::{ControlFault, StatusFault};
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long a reload of the configuration may take: it resolves names and asks systemd.
 const RELOAD_PATIENCE: Duration = Duration::from_secs(90);
+/// How long an issuer may take: its own deadlines are shorter.
+const ISSUER_PATIENCE: Duration = Duration::from_secs(180);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +81,7 @@ trait StatusProxy {
         &mut self,
         issuer: Option<&str>,
     ) -> zlink::Result<Result<CaRootReply, StatusFault>>;
+    async fn issuers(&mut self) -> zlink::Result<Result<IssuersReport, StatusFault>>;
     #[zlink(more)]
     async fn watch(
         &mut self,
@@ -94,6 +99,16 @@ trait ControlProxy {
     ) -> zlink::Result<impl Stream<Item = zlink::Result<Result<Step, ControlFault>>>>;
     async fn reload(&mut self) -> zlink::Result<Result<ReloadReport, ControlFault>>;
     async fn forget(&mut self, name: &str) -> zlink::Result<Result<(), ControlFault>>;
+    async fn revoke(
+        &mut self,
+        name: &str,
+        generation: Option<u64>,
+        reason: &str,
+    ) -> zlink::Result<Result<Revoked, ControlFault>>;
+    async fn check_issuer(
+        &mut self,
+        name: &str,
+    ) -> zlink::Result<Result<IssuerFindings, ControlFault>>;
 }
 
 /// A connection to the read-only socket.
@@ -150,6 +165,16 @@ impl StatusClient {
         let answer = timeout(PATIENCE, self.0.connection.ca_root(issuer)).await;
         let reply = within(&self.0.path, PATIENCE, answer)?;
         Ok(reply.map_err(ClientError::Status)?.pem)
+    }
+
+    /// All issuers in brief.
+    ///
+    /// # Errors
+    ///
+    /// Any [`ClientError`].
+    pub async fn issuers(&mut self) -> Result<IssuersReport, ClientError> {
+        let answer = timeout(PATIENCE, self.0.connection.issuers()).await;
+        within(&self.0.path, PATIENCE, answer)?.map_err(ClientError::Status)
     }
 
     /// The status now, and then anew at every change. Without a deadline: the caller has one.
@@ -227,6 +252,35 @@ impl ControlClient {
     pub async fn reload(&mut self) -> Result<ReloadReport, ClientError> {
         let answer = timeout(RELOAD_PATIENCE, self.0.connection.reload()).await;
         let reply = within(&self.0.path, RELOAD_PATIENCE, answer)?;
+        reply.map_err(|fault| self.0.refusal(fault))
+    }
+
+    /// Has the issuer revoke the leaf of a generation; without a number that of the published one.
+    ///
+    /// # Errors
+    ///
+    /// Any [`ClientError`]; [`ControlFault::Failed`] in it, with what the issuer said.
+    pub async fn revoke(
+        &mut self,
+        name: &str,
+        generation: Option<u64>,
+        reason: &str,
+    ) -> Result<Revoked, ClientError> {
+        let asked = self.0.connection.revoke(name, generation, reason);
+        let answer = timeout(ISSUER_PATIENCE, asked).await;
+        let reply = within(&self.0.path, ISSUER_PATIENCE, answer)?;
+        reply.map_err(|fault| self.0.refusal(fault))
+    }
+
+    /// Has the daemon look at an issuer.
+    ///
+    /// # Errors
+    ///
+    /// Any [`ClientError`]; [`ControlFault::NoSuchIssuer`] in it.
+    pub async fn check_issuer(&mut self, name: &str) -> Result<IssuerFindings, ClientError> {
+        let asked = self.0.connection.check_issuer(name);
+        let answer = timeout(ISSUER_PATIENCE, asked).await;
+        let reply = within(&self.0.path, ISSUER_PATIENCE, answer)?;
         reply.map_err(|fault| self.0.refusal(fault))
     }
 

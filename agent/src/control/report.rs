@@ -10,6 +10,7 @@ use std::fmt;
 use futures_util::future::LocalBoxFuture;
 use jiff::Timestamp;
 use renewd_core::names::{CertificateName, IssuerName};
+use renewd_core::record::GenerationNumber;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 use zlink::introspect::{CustomType, Type};
@@ -53,6 +54,32 @@ pub trait Daemon {
     /// [`ControlError::StillConfigured`], [`ControlError::NoSuchCertificate`], or
     /// [`ControlError::Failed`] when the disk refused.
     fn forget(&self, name: CertificateName) -> LocalBoxFuture<'_, Result<(), ControlError>>;
+
+    /// Has the leaf of a generation revoked by its issuer; without a number that of the published one.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::NoSuchCertificate`], [`ControlError::Stopping`], or [`ControlError::Failed`] with what the issuer
+    /// said.
+    fn revoke(
+        &self,
+        name: CertificateName,
+        generation: Option<GenerationNumber>,
+        reason: &str,
+    ) -> LocalBoxFuture<'_, Result<Revoked, ControlError>>;
+
+    /// All issuers in brief.
+    fn issuers(&self) -> IssuersReport;
+
+    /// Looks at an issuer, without asking it for a certificate.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::NoSuchIssuer`].
+    fn check_issuer(
+        &self,
+        name: &IssuerName,
+    ) -> LocalBoxFuture<'static, Result<IssuerFindings, ControlError>>;
 
     /// The root certificates of a local issuer, as PEM; without a name those of the only one.
     ///
@@ -102,6 +129,59 @@ impl fmt::Display for UtcTime {
 
 impl Type for UtcTime {
     const TYPE: &'static zlink::idl::Type<'static> = &zlink::idl::Type::String;
+}
+
+/// What was revoked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct Revoked {
+    /// Which generation's leaf.
+    pub generation: u64,
+    /// Its serial number in lower-case hex.
+    pub serial: String,
+    /// Whether it was the one in use: then another one is asked for.
+    pub in_use: bool,
+}
+
+/// The answer of `renewctl issuer list --json`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct IssuersReport {
+    /// All issuers, by name.
+    pub issuers: Vec<IssuerStatus>,
+}
+
+/// One issuer in `issuer list`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, CustomType)]
+pub struct IssuerStatus {
+    /// Its name.
+    pub name: String,
+    /// Its type, as the configuration has it.
+    pub kind: String,
+    /// Where it is; null where its type says so.
+    pub address: Option<String>,
+    /// The certificates that name it, by name.
+    pub certificates: Vec<String>,
+    /// When a certificate of its was accepted last.
+    pub last_issued: Option<UtcTime>,
+    /// What went wrong last with one of those certificates, until it went right again.
+    pub last_error: Option<String>,
+}
+
+/// The answer of `renewctl issuer check --json`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct IssuerFindings {
+    /// What was found, in the order in which it was asked.
+    pub findings: Vec<IssuerFinding>,
+}
+
+/// One thing that was found of an issuer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, CustomType)]
+pub struct IssuerFinding {
+    /// What was asked: reachable, authenticated, clock or may-issue.
+    pub question: String,
+    /// Yes, no, or unknown: only an issuance would tell.
+    pub is: String,
+    /// In words, with the remedy.
+    pub text: String,
 }
 
 /// The answer of `renewctl status --json`.

@@ -22,8 +22,9 @@ use zlink::service;
 
 use super::peer::gone;
 use super::report::{
-    CertificateDetail, CertificateStatus, ControlError, Daemon, GenerationVerdict, ReloadReport,
-    StatusReport, Step, UnitDetail, UnitStatus,
+    CertificateDetail, CertificateStatus, ControlError, Daemon, GenerationVerdict, IssuerFinding,
+    IssuerFindings, IssuerStatus, IssuersReport, ReloadReport, Revoked, StatusReport, Step,
+    UnitDetail, UnitStatus,
 };
 use super::wire::{ControlFault, StatusFault};
 
@@ -47,6 +48,11 @@ fn certificate(name: String) -> Result<CertificateName, ControlError> {
         .map_err(|_| ControlError::NoSuchCertificate(name))
 }
 
+fn issuer(name: String) -> Result<IssuerName, ControlError> {
+    name.parse()
+        .map_err(|_| ControlError::NoSuchIssuer(format!("there is no issuer named {name:?}")))
+}
+
 fn boxed<T>(replies: impl Stream<Item = T> + 'static) -> Pin<Box<dyn Stream<Item = T>>> {
     Box::pin(replies)
 }
@@ -63,7 +69,7 @@ pub(super) struct StatusService {
     product = "renewd",
     version = env!("CARGO_PKG_VERSION"),
     url = "https://renewd.io/",
-    types = [CertificateStatus, UnitStatus, GenerationVerdict, UnitDetail]
+    types = [CertificateStatus, UnitStatus, GenerationVerdict, UnitDetail, IssuerStatus]
 )]
 impl StatusService {
     /// The version of the running daemon.
@@ -90,15 +96,14 @@ impl StatusService {
 
     /// The root certificates of a local issuer; without a name those of the only one.
     async fn ca_root(&self, issuer: Option<String>) -> Result<CaRootReply, StatusFault> {
-        let issuer: Option<IssuerName> = issuer
-            .map(|name| {
-                name.parse().map_err(|_| {
-                    ControlError::NoSuchIssuer(format!("there is no issuer named {name:?}"))
-                })
-            })
-            .transpose()?;
+        let issuer: Option<IssuerName> = issuer.map(self::issuer).transpose()?;
         let pem = self.daemon.ca_root(issuer.as_ref())?;
         Ok(CaRootReply { pem })
+    }
+
+    /// All issuers in brief.
+    async fn issuers(&self) -> IssuersReport {
+        self.daemon.issuers()
     }
 
     /// The status now, and then anew at every change.
@@ -158,7 +163,8 @@ impl ControlService {
     vendor = "The renewd developers",
     product = "renewd",
     version = env!("CARGO_PKG_VERSION"),
-    url = "https://renewd.io/"
+    url = "https://renewd.io/",
+    types = [IssuerFinding]
 )]
 impl ControlService {
     /// Issues the named certificates anew, now. With `more`, every step as it happens; else the first.
@@ -205,6 +211,25 @@ impl ControlService {
             .reload()
             .await
             .map_err(|errors| ControlFault::ReloadRefused { errors })
+    }
+
+    /// Has the leaf of a generation revoked by its issuer; without a number that of the published one.
+    async fn revoke(
+        &self,
+        name: String,
+        generation: Option<u64>,
+        reason: String,
+    ) -> Result<Revoked, ControlFault> {
+        self.permit()?;
+        let name = certificate(name)?;
+        Ok(self.daemon.revoke(name, generation, &reason).await?)
+    }
+
+    /// Looks at an issuer, without asking it for a certificate.
+    async fn check_issuer(&self, name: String) -> Result<IssuerFindings, ControlFault> {
+        self.permit()?;
+        let name = issuer(name)?;
+        Ok(self.daemon.check_issuer(&name).await?)
     }
 
     /// Removes what is published and recorded of a certificate that has left the configuration.

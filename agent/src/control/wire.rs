@@ -38,6 +38,11 @@ pub enum ControlFault {
         /// The name that was asked for.
         name: String,
     },
+    /// There is no such issuer.
+    NoSuchIssuer {
+        /// Which, and what to do.
+        message: String,
+    },
     /// `Forget` of a certificate that is still configured.
     StillConfigured {
         /// The name that was asked for.
@@ -73,6 +78,7 @@ impl From<ControlError> for ControlFault {
     fn from(error: ControlError) -> Self {
         match error {
             ControlError::NoSuchCertificate(name) => Self::NoSuchCertificate { name },
+            ControlError::NoSuchIssuer(message) => Self::NoSuchIssuer { message },
             ControlError::StillConfigured(name) => Self::StillConfigured { name },
             ControlError::Stopping => Self::Stopping,
             other => Self::Failed {

@@ -133,11 +133,7 @@ impl From<StatusFault> for Failure {
     fn from(fault: StatusFault) -> Self {
         match fault {
             StatusFault::NoSuchCertificate { name } => no_such_certificate(&name),
-            StatusFault::NoSuchIssuer { message } => Self::new(
-                Code::Data,
-                message,
-                "issuers are named in renewd.toml, as [issuer.NAME]",
-            ),
+            StatusFault::NoSuchIssuer { message } => no_such_issuer(message),
             StatusFault::Failed { message } => Self::new(Code::Negative, message, ""),
         }
     }
@@ -153,6 +149,7 @@ impl From<ControlFault> for Failure {
                 "run this as root, or as a member of group renewd-admin",
             ),
             ControlFault::NoSuchCertificate { name } => no_such_certificate(&name),
+            ControlFault::NoSuchIssuer { message } => no_such_issuer(message),
             ControlFault::StillConfigured { name } => Self::new(
                 Code::Data,
                 format!("certificate {name:?} is still configured"),
@@ -172,6 +169,14 @@ impl From<ControlFault> for Failure {
             ControlFault::Failed { message } => Self::new(Code::Negative, message, ""),
         }
     }
+}
+
+fn no_such_issuer(message: String) -> Failure {
+    Failure::new(
+        Code::Data,
+        message,
+        "\"renewctl issuer list\" has their names; renewd.toml names them, as [issuer.NAME]",
+    )
 }
 
 /// The failure for a certificate that is not configured.

@@ -10,6 +10,7 @@ mod dependents;
 mod doctor;
 mod expiry;
 mod failure;
+mod issuer;
 mod output;
 mod published;
 mod renew;
@@ -28,6 +29,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use jiff::Timestamp;
 use renewd_core::names::CertificateName;
+use renewd_core::revocation::Reason;
 
 pub use apply::{DIGEST_FILE, stale_rule};
 pub use complete::VARIABLE as COMPLETION_VARIABLE;
@@ -136,6 +138,27 @@ enum Command {
     Expiry,
     /// Allow the daemon, as root, to tell exactly the configured units what is configured
     Apply(apply::Options),
+    /// Have a certificate revoked by its issuer; if it is the one in use, another one is asked for at once
+    Revoke {
+        /// The certificate
+        #[arg(add = complete::certificates())]
+        name: CertificateName,
+        /// The leaf of this generation, and not of the published one
+        #[arg(long, value_name = "NUMBER")]
+        generation: Option<u64>,
+        /// Why, for the revocation list
+        #[arg(
+            long,
+            default_value = Reason::Unspecified.label(),
+            value_parser = Reason::ALL.map(Reason::label)
+        )]
+        reason: String,
+    },
+    /// The issuers: who is asked for certificates
+    Issuer {
+        #[command(subcommand)]
+        command: IssuerCommand,
+    },
     /// The local certification authority
     Ca {
         #[command(subcommand)]
@@ -151,6 +174,24 @@ enum Command {
     Reload,
     /// The versions of this program and of the running daemon
     Version,
+}
+
+#[derive(Debug, Subcommand)]
+enum IssuerCommand {
+    /// Every issuer: its type, its certificates, and how it went last
+    List {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Look whether an issuer answers, knows us and would issue, without asking it for a certificate
+    Check {
+        /// The issuer
+        name: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -249,6 +290,17 @@ pub async fn run(cli: Cli, out: &mut Output<'_>) -> Result<(), Failure> {
         Command::Apply(options) => {
             apply::apply(&places, &options, &Systemd::new(None), out).await?;
         }
+        Command::Revoke {
+            name,
+            generation,
+            reason,
+        } => issuer::revoke(&places, name.as_str(), generation, &reason, out).await?,
+        Command::Issuer {
+            command: IssuerCommand::List { json },
+        } => issuer::list(&places, json, now, out).await?,
+        Command::Issuer {
+            command: IssuerCommand::Check { name, json },
+        } => issuer::check(&places, &name, json, out).await?,
         Command::Ca {
             command: CaCommand::Root { issuer },
         } => {

@@ -4,12 +4,15 @@ use std::path::Path;
 
 use futures_util::future::{LocalBoxFuture, join_all};
 use renewd_core::names::{CertificateName, IssuerName};
+use renewd_core::record::GenerationNumber;
 use renewd_core::unit::OnChange;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 
 use crate::config::{self, DependentSettings, Settings};
-use crate::control::report::{CertificateDetail, ReloadReport, StatusReport, Step};
+use crate::control::report::{
+    CertificateDetail, IssuerFindings, IssuersReport, ReloadReport, Revoked, StatusReport, Step,
+};
 use crate::control::{ControlError, Daemon};
 use crate::driver::lane::Command;
 use crate::driver::{ASK_SYSTEMD, Driver, report};
@@ -129,6 +132,27 @@ impl Daemon for Driver {
             }
             store.forget(&name).map_err(failed)
         })
+    }
+
+    fn revoke(
+        &self,
+        name: CertificateName,
+        generation: Option<GenerationNumber>,
+        reason: &str,
+    ) -> LocalBoxFuture<'_, Result<Revoked, ControlError>> {
+        let reason = reason.to_owned();
+        Box::pin(async move { self.have_revoked(&name, generation, &reason).await })
+    }
+
+    fn issuers(&self) -> IssuersReport {
+        self.issuers_in_brief()
+    }
+
+    fn check_issuer(
+        &self,
+        name: &IssuerName,
+    ) -> LocalBoxFuture<'static, Result<IssuerFindings, ControlError>> {
+        self.look_at_issuer(name)
     }
 
     fn ca_root(&self, issuer: Option<&IssuerName>) -> Result<String, ControlError> {

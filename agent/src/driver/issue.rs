@@ -100,6 +100,7 @@ pub(crate) async fn issue(
         leaf: accepted.facts.clone(),
         anchor: accepted.anchor,
         request: digest,
+        issuer: request.issuer.clone(),
         trust: trust_part(&bundle),
     };
     let identity = Identity {

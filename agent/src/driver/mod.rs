@@ -8,6 +8,7 @@ mod accepted;
 mod daemon;
 mod entrust;
 mod issue;
+mod issuers;
 mod lane;
 mod look;
 mod narrate;

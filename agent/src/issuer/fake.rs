@@ -15,7 +15,7 @@ use renewd_core::accept::Answer;
 use renewd_core::supply::Advice;
 use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer};
 
-use super::{IssueError, Issuer, Order, Retry, Sent};
+use super::{IssueError, Issuer, Order, Retry, Revocation, Sent};
 
 /// What the CA does with one order.
 pub(crate) enum Deed {
@@ -46,6 +46,9 @@ struct State {
     silenced: usize,
     no_advice: Option<Retry>,
     asked_for_advice: usize,
+    revoked: Vec<Vec<u8>>,
+    refuses_to_revoke: bool,
+    shown: Vec<Option<Vec<u8>>>,
 }
 
 impl FakeIssuer {
@@ -60,6 +63,9 @@ impl FakeIssuer {
             silenced: 0,
             no_advice: None,
             asked_for_advice: 0,
+            revoked: Vec::new(),
+            refuses_to_revoke: false,
+            shown: Vec::new(),
         };
         Self {
             now: Box::new(now),
@@ -100,6 +106,21 @@ impl FakeIssuer {
     /// How often it was asked for advice.
     pub(crate) fn asked_for_advice(&self) -> usize {
         self.lock().asked_for_advice
+    }
+
+    /// The leaves that it revoked.
+    pub(crate) fn revoked(&self) -> Vec<Vec<u8>> {
+        self.lock().revoked.clone()
+    }
+
+    /// From now on it revokes nothing.
+    pub(crate) fn refuses_to_revoke(&self) {
+        self.lock().refuses_to_revoke = true;
+    }
+
+    /// The leaf that each order showed to be held.
+    pub(crate) fn shown(&self) -> Vec<Option<Vec<u8>>> {
+        self.lock().shown.clone()
     }
 
     /// From now on it stands for another root.
@@ -151,6 +172,8 @@ impl Issuer for FakeIssuer {
             let mut state = self.lock();
             state.asked += 1;
             state.requests.push(order.csr.to_vec());
+            let shown = order.identity.map(|held| held.leaf.to_vec());
+            state.shown.push(shown);
             state.deeds.pop_front()
         };
         Box::pin(async move {
@@ -182,6 +205,22 @@ impl Issuer for FakeIssuer {
     fn anchors<'a>(&'a self) -> BoxFuture<'a, Result<Vec<CertificateDer<'static>>, IssueError>> {
         let root = self.lock().root.der().clone();
         Box::pin(async move { Ok(vec![root]) })
+    }
+
+    fn shows_identity(&self) -> bool {
+        true
+    }
+
+    fn revoke<'a>(&'a self, revocation: Revocation<'a>) -> BoxFuture<'a, Result<(), IssueError>> {
+        Box::pin(async move {
+            let mut state = self.lock();
+            if state.refuses_to_revoke {
+                let error = IssueError::new("fake", Retry::Operator, "the CA refused", "ask it");
+                return Err(error);
+            }
+            state.revoked.push(revocation.leaf.to_vec());
+            Ok(())
+        })
     }
 
     fn advises(&self) -> bool {

@@ -1,12 +1,9 @@
 //! What `renewctl issuer check` finds of a CA without asking it for a certificate.
 
-use serde::{Deserialize, Serialize};
-
 use super::IssueError;
 
 /// What is asked of a CA.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Question {
     /// Whether it answers, by its own address and certificate.
     Reachable,
@@ -18,9 +15,20 @@ pub enum Question {
     MayIssue,
 }
 
+impl Question {
+    /// A stable word.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Reachable => "reachable",
+            Self::Authenticated => "authenticated",
+            Self::Clock => "clock",
+            Self::MayIssue => "may-issue",
+        }
+    }
+}
+
 /// What was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Is {
     /// So it is.
     Yes,
@@ -28,6 +36,17 @@ pub enum Is {
     No,
     /// Only an issuance would tell.
     Unknown,
+}
+
+impl Is {
+    /// A stable word.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Yes => "yes",
+            Self::No => "no",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 /// The answer to one question.

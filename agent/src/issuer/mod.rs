@@ -23,6 +23,7 @@ use jiff::Timestamp;
 use renewd_core::accept::Answer;
 use renewd_core::names::CertificateName;
 use renewd_core::request::Request;
+use renewd_core::revocation::Reason;
 use renewd_core::supply::Advice;
 use rustls_pki_types::CertificateDer;
 
@@ -121,31 +122,6 @@ pub struct Revocation<'a> {
     pub reason: Reason,
     /// The leaf with its key, for an issuer that [shows](Issuer::shows_identity) it; absent where the key is no longer kept.
     pub identity: Option<&'a HeldIdentity>,
-}
-
-/// Why a certificate is revoked: those reasons of RFC 5280, section 5.3.1, that a certificate's holder has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
-    /// None is given.
-    Unspecified,
-    /// Somebody else may have the key.
-    KeyCompromise,
-    /// Another one took its place.
-    Superseded,
-    /// The service is no more.
-    CessationOfOperation,
-}
-
-impl Reason {
-    /// As the CRL has it.
-    pub fn code(self) -> u8 {
-        match self {
-            Self::Unspecified => 0,
-            Self::KeyCompromise => 1,
-            Self::Superseded => 4,
-            Self::CessationOfOperation => 5,
-        }
-    }
 }
 
 /// When to ask again after a failure.

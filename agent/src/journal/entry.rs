@@ -63,6 +63,7 @@ impl Event {
             | Self::AnswerRefused { certificate, .. }
             | Self::AcceptedWithWarning { certificate, .. }
             | Self::RenewalAdvised { certificate, .. }
+            | Self::Revoked { certificate, .. }
             | Self::RecordDamaged { certificate, .. }
             | Self::IdentityLost { certificate, .. }
             | Self::DiskRefuses { certificate, .. }
@@ -117,6 +118,9 @@ impl Event {
         let mut fields = Fields::default();
         match self {
             Self::Issued {
+                generation, serial, ..
+            }
+            | Self::Revoked {
                 generation, serial, ..
             }
             | Self::Published {

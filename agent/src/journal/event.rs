@@ -165,6 +165,17 @@ pub enum Event {
         /// Where it says why.
         explanation: Option<String>,
     },
+    /// A leaf was revoked on the operator's order.
+    Revoked {
+        /// Of which certificate.
+        certificate: CertificateName,
+        /// Of which generation.
+        generation: GenerationNumber,
+        /// Its serial number.
+        serial: Serial,
+        /// Why, as the CA was told.
+        reason: &'static str,
+    },
     /// The record was damaged, and set aside.
     RecordDamaged {
         /// Of which certificate.

@@ -70,6 +70,7 @@ impl Event {
             }
             Self::AcceptedWithWarning { .. } => warn("3cda2ce364644d1ba8ebce4fef34f625", "accept"),
             Self::RenewalAdvised { .. } => info("d0ef8f56927640a6816323b3128b0d53", "issue"),
+            Self::Revoked { .. } => warn("60ee73ffb4e44440b7e359db966b5322", "issue"),
             Self::RecordDamaged { .. } => error("a860afcbbf3642a7b059ed7f3ac56f06", "store"),
             Self::IdentityLost { .. } => error("5a6325a456fc4f02a31fec30e429ddbf", "store"),
             Self::DiskRefuses { .. } => error("325723dd5ab645e8a451f623617811b4", "store"),

@@ -107,6 +107,12 @@ impl Event {
                 let why = why.map_or(String::new(), |url| format!(" ({url})"));
                 format!("its issuer advises a renewal between {from} and {until}{why}")
             }
+            Self::Revoked {
+                generation,
+                serial,
+                reason,
+                ..
+            } => format!("generation {generation} was revoked by its issuer (serial {serial}, {reason})"),
             Self::RecordDamaged { detail, .. } => detail.clone(),
             Self::IdentityLost { error, .. } => {
                 format!("{error}; this identity can no longer be published")

@@ -219,6 +219,81 @@ fn forget_refuses_what_is_configured_and_ca_root_prints_pem() {
 }
 
 #[test]
+fn a_revocation_says_what_was_revoked_and_what_comes_of_it() {
+    let dir = open_dir();
+    let fake = Fake::new();
+    let _server = Server::start(dir.path(), &fake);
+    let (code, text, error) = run(renewctl(dir.path(), &["revoke", "api"]));
+    assert_eq!(code, 0, "{error}");
+    assert!(text.contains("generation 7 of api, serial 0a1b"), "{text}");
+    assert!(text.contains("another one is asked for"), "{text}");
+    let older = [
+        "revoke",
+        "api",
+        "--generation",
+        "5",
+        "--reason",
+        "key-compromise",
+    ];
+    let (code, text, error) = run(renewctl(dir.path(), &older));
+    assert_eq!(code, 0, "{error}");
+    assert!(!text.contains("another one"), "{text}");
+    let (code, _, error) = run(renewctl(dir.path(), &["revoke", "web"]));
+    assert_eq!(code, 1, "{error}");
+    assert!(error.contains("the CA refused"), "{error}");
+    assert_eq!(
+        *fake.asked.lock().unwrap(),
+        [
+            "revoke api None unspecified",
+            "revoke api Some(5) key-compromise",
+            "revoke web None unspecified"
+        ]
+    );
+    // What is no reason is no order.
+    let (code, _, error) = run(renewctl(
+        dir.path(),
+        &["revoke", "api", "--reason", "boredom"],
+    ));
+    assert_eq!(code, 64, "{error}");
+    assert!(error.contains("cessation-of-operation"), "{error}");
+}
+
+#[test]
+fn issuers_are_listed_and_looked_at() {
+    let dir = open_dir();
+    let _server = Server::start(dir.path(), &Fake::new());
+    let (code, text, error) = run(renewctl(dir.path(), &["issuer", "list"]));
+    assert_eq!(code, 0, "{error}");
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].starts_with("ISSUER"), "{text}");
+    assert!(lines[1].contains("api, web"), "{text}");
+    assert!(
+        text.contains("internal: web: the CA said") && !text.contains('\x1b'),
+        "{text}"
+    );
+    let (code, text, _) = run(renewctl(dir.path(), &["issuer", "list", "--json"]));
+    assert_eq!(code, 0);
+    let json: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(json["issuers"][1]["name"], "spare");
+
+    let (code, text, error) = run(renewctl(dir.path(), &["issuer", "check", "internal"]));
+    assert_eq!(code, 0, "what is unknown is no failure: {error}");
+    assert!(
+        text.contains("may-issue") && text.contains("unknown"),
+        "{text}"
+    );
+    let (code, text, error) = run(renewctl(
+        dir.path(),
+        &["issuer", "check", "spare", "--json"],
+    ));
+    assert_eq!((code, error.as_str()), (1, ""));
+    let json: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(json["findings"][1]["is"], "no");
+    let (code, _, error) = run(renewctl(dir.path(), &["issuer", "check", "other"]));
+    assert_eq!(code, 65, "{error}");
+}
+
+#[test]
 fn without_a_daemon_commands_say_how_to_start_it() {
     let dir = open_dir();
     for command in [

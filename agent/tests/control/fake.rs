@@ -9,8 +9,8 @@ use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use renewd::control::report::{
-    CertificateDetail, CertificateStatus, GenerationVerdict, ReloadReport, StatusReport, Step,
-    UnitDetail, UnitStatus,
+    CertificateDetail, CertificateStatus, GenerationVerdict, IssuerFinding, IssuerFindings,
+    IssuerStatus, IssuersReport, ReloadReport, Revoked, StatusReport, Step, UnitDetail, UnitStatus,
 };
 use renewd::control::{self, ControlError, Daemon, Limits};
 use renewd_core::names::{CertificateName, IssuerName};
@@ -113,6 +113,74 @@ impl Daemon for Fake {
             }
         }
         .boxed_local()
+    }
+
+    fn revoke(
+        &self,
+        name: CertificateName,
+        generation: Option<u64>,
+        reason: &str,
+    ) -> LocalBoxFuture<'_, Result<Revoked, ControlError>> {
+        self.asked(format!("revoke {name} {generation:?} {reason}"));
+        let revoked = Revoked {
+            generation: generation.unwrap_or(7),
+            serial: "0a1b".to_owned(),
+            in_use: generation.is_none(),
+        };
+        let refused = "the CA refused: it was not issued here; ask its operator".to_owned();
+        async move {
+            match name.as_str() {
+                "api" => Ok(revoked),
+                _ => Err(ControlError::Failed(refused)),
+            }
+        }
+        .boxed_local()
+    }
+
+    fn issuers(&self) -> IssuersReport {
+        let issuer = |name: &str, certificates: &[&str], last_error: Option<&str>| IssuerStatus {
+            name: name.to_owned(),
+            kind: "local".to_owned(),
+            address: None,
+            certificates: certificates.iter().map(ToString::to_string).collect(),
+            last_issued: None,
+            last_error: last_error.map(str::to_owned),
+        };
+        IssuersReport {
+            issuers: vec![
+                issuer(
+                    "internal",
+                    &["api", "web"],
+                    Some("web: the CA said \x1b[2J"),
+                ),
+                issuer("spare", &[], None),
+            ],
+        }
+    }
+
+    fn check_issuer(
+        &self,
+        name: &IssuerName,
+    ) -> LocalBoxFuture<'static, Result<IssuerFindings, ControlError>> {
+        let finding = |question: &str, is: &str| IssuerFinding {
+            question: question.to_owned(),
+            is: is.to_owned(),
+            text: format!("{question} is {is}"),
+        };
+        let findings = match name.as_str() {
+            "internal" => Ok(vec![
+                finding("reachable", "yes"),
+                finding("may-issue", "unknown"),
+            ]),
+            "spare" => Ok(vec![
+                finding("reachable", "yes"),
+                finding("authenticated", "no"),
+            ]),
+            other => Err(ControlError::NoSuchIssuer(format!(
+                "there is no issuer named {other:?}"
+            ))),
+        };
+        async move { findings.map(|findings| IssuerFindings { findings }) }.boxed_local()
     }
 
     fn ca_root(&self, issuer: Option<&IssuerName>) -> Result<String, ControlError> {

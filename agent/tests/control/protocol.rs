@@ -110,6 +110,7 @@ fn another_user_may_read_status_and_give_no_orders() {
         run(command)
     };
     assert_eq!(as_nobody(&["status", "--json"]).0, 0);
+    assert_eq!(as_nobody(&["issuer", "list"]).0, 0);
     let (code, _, error) = as_nobody(&["reload"]);
     assert_eq!(code, 77, "{error}");
     assert!(error.contains("renewd-admin"), "{error}");
@@ -122,6 +123,8 @@ fn another_user_may_read_status_and_give_no_orders() {
         &["forget", "old"],
         &["renew", "api"],
         &["renew", "api", "--wait"],
+        &["revoke", "api"],
+        &["issuer", "check", "internal"],
     ] {
         let (code, _, error) = as_nobody(order);
         assert_eq!(code, 77, "{order:?}: {error}");

@@ -8,6 +8,7 @@ mod blows;
 mod chaos;
 mod invariants;
 mod parts;
+mod revoked;
 mod strategies;
 mod transitions;
 mod verdicts;

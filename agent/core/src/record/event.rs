@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::leaf::{Fingerprint, LeafFacts};
-use crate::names::UnitName;
+use crate::names::{IssuerName, UnitName};
 use crate::proof::{ProbeReport, Proof};
 use crate::record::GenerationNumber;
 use crate::supply;
@@ -21,6 +21,8 @@ pub struct NewIdentity {
     pub anchor: Fingerprint,
     /// The digest of the request.
     pub request: Fingerprint,
+    /// Which issuer it is of.
+    pub issuer: IssuerName,
     /// The bundle.
     pub trust: TrustPart,
 }
@@ -109,6 +111,8 @@ pub enum Event {
     Republish,
     /// The private copy of the identity that first came in this generation is gone or damaged.
     IdentityLost(GenerationNumber),
+    /// The issuer revoked the leaf of the identity that first came in this generation.
+    Revoked(GenerationNumber),
     /// A chance to forget what no longer matters.
     Housekeeping,
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::leaf::{Fingerprint, LeafFacts};
-use crate::names::UnitName;
+use crate::names::{IssuerName, UnitName};
 use crate::proof::Reason;
 
 /// Numbers of generations only rise; the first is 1.
@@ -31,6 +31,13 @@ pub struct Generation {
     /// not be published again.
     #[serde(default)]
     pub lost: bool,
+    /// The leaf was revoked on the operator's order: what is published of it stays until there is another, but it is
+    /// never published again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub revoked: bool,
+    /// Which issuer the leaf is of; `None` in records of versions that did not keep it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<IssuerName>,
 }
 
 /// What came of a generation.

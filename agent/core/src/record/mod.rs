@@ -200,6 +200,7 @@ impl Record {
                     supply::nothing_to_publish(&mut self, context);
                 }
             }
+            Event::Revoked(identity) => supply::revoked(&mut self, identity),
             Event::Housekeeping => self.forget_generations(context.now),
         }
         activation::reconsider(&mut self, context);
@@ -223,7 +224,7 @@ impl Record {
     }
 
     /// Whether the identity of `number` can still be used: valid for longer than a reload and its
-    /// probes take, not blamed, and chaining to today's bundle.
+    /// probes take, not blamed or revoked, and chaining to today's bundle.
     pub fn usable(&self, number: GenerationNumber, life: Duration, now: Timestamp) -> bool {
         self.generations.get(&number).is_some_and(|generation| {
             let granted = schedule::between(generation.accepted_at, generation.leaf.not_after);
@@ -231,6 +232,7 @@ impl Record {
             generation.leaf.not_before <= schedule::after(now, schedule::EARLY)
                 && generation.leaf.not_after > schedule::after(now, margin)
                 && !generation.lost
+                && !generation.revoked
                 && self.anchors.contains(&generation.anchor)
                 && !self.identity_blamed(generation.identity)
         })

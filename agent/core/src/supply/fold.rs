@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::record::{Context, Generation, NewIdentity, Record};
+use crate::record::{Context, Generation, GenerationNumber, NewIdentity, Record};
 use crate::schedule::{self, LONGEST_DOUBT};
 use crate::supply::{Again, Failure, Supply, gap, is_early, remaining};
 
@@ -98,6 +98,18 @@ pub(crate) fn blamed(record: &mut Record, context: Context<'_>) {
     }
 }
 
+/// Nobody who looks at a revocation list believes the identity any more. If it is the one in use, the operator's order
+/// to revoke it is one to replace it.
+pub(crate) fn revoked(record: &mut Record, identity: GenerationNumber) {
+    let aim = record.target_generation().map(|target| target.identity);
+    for generation in record.generations.values_mut() {
+        if generation.identity == identity {
+            generation.revoked = true;
+            record.renew_requested |= aim == Some(identity);
+        }
+    }
+}
+
 /// Without an identity that can be published the issuer is asked anew: with back-off, lest a disk
 /// that loses keys become an issuance loop.
 pub(crate) fn nothing_to_publish(record: &mut Record, context: Context<'_>) {
@@ -134,6 +146,8 @@ pub(crate) fn accepted(record: &mut Record, identity: NewIdentity, context: Cont
         accepted_at: context.now,
         verdict: None,
         lost: false,
+        revoked: false,
+        issuer: Some(identity.issuer),
     });
     record.target = Some(number);
 }

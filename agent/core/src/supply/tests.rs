@@ -52,6 +52,7 @@ fn identity(serial: u8, from: Timestamp, life: Duration) -> NewIdentity {
             is_ca: false,
         },
         anchor: Fingerprint::of(b"anchor"),
+        issuer: "internal".parse().unwrap(),
         request: request(),
         trust: trust(0),
     }

@@ -14,7 +14,8 @@ use tokio::sync::{mpsc, watch};
 
 use super::{Host, mode};
 use crate::control::report::{
-    CertificateDetail, CertificateStatus, ReloadReport, StatusReport, Step, UnitStatus,
+    CertificateDetail, CertificateStatus, IssuerFindings, IssuersReport, ReloadReport, Revoked,
+    StatusReport, Step, UnitStatus,
 };
 use crate::control::{self, ControlError, Daemon};
 use crate::ctl::doctor::{Options, doctor};
@@ -47,6 +48,23 @@ impl Daemon for Reporting {
     }
     fn forget(&self, _: CertificateName) -> LocalBoxFuture<'_, Result<(), ControlError>> {
         unreachable!("doctor changes nothing")
+    }
+    fn revoke(
+        &self,
+        _: CertificateName,
+        _: Option<u64>,
+        _: &str,
+    ) -> LocalBoxFuture<'_, Result<Revoked, ControlError>> {
+        unreachable!("doctor changes nothing")
+    }
+    fn issuers(&self) -> IssuersReport {
+        unreachable!("doctor does not ask")
+    }
+    fn check_issuer(
+        &self,
+        _: &IssuerName,
+    ) -> LocalBoxFuture<'static, Result<IssuerFindings, ControlError>> {
+        unreachable!("doctor does not ask")
     }
     fn ca_root(&self, _: Option<&IssuerName>) -> Result<String, ControlError> {
         unreachable!("doctor does not ask")

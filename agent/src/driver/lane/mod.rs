@@ -14,6 +14,7 @@
 
 mod advice;
 mod disk;
+mod revoke;
 mod steps;
 mod upkeep;
 mod view;
@@ -42,6 +43,7 @@ use crate::driver::watchers::Watchers;
 use crate::driver::world::World;
 use crate::units::Activation;
 
+pub(crate) use revoke::Revoke;
 pub(crate) use view::View;
 
 use advice::AdviceSought;
@@ -52,6 +54,8 @@ use steps::{Done, Outcome};
 pub(crate) enum Command {
     /// Renew now; tell each step.
     Renew(mpsc::UnboundedSender<Step>),
+    /// Have the leaf of a generation revoked.
+    Revoke(Revoke),
     /// New settings are in force.
     Configure(Rc<CertificateSettings>),
     /// Say that you are alive.
@@ -150,6 +154,7 @@ impl Lane {
                         self.unkept.try_now();
                         self.fold(Event::RenewRequested);
                     }
+                    Some(Command::Revoke(order)) => self.revoke(order),
                     Some(Command::Configure(settings)) => {
                         self.dependents = dependents(&settings);
                         self.settings = settings;
@@ -250,6 +255,7 @@ impl Lane {
             }
             Outcome::Trust(offered) => self.trust_offered(offered),
             Outcome::Advice(leaf, told) => self.advised(leaf, told),
+            Outcome::Revoked(revoked) => self.revoked(*revoked),
             Outcome::Baseline(findings) => {
                 self.baselining = false;
                 self.fold_after(Event::BaselineTaken(findings), done.took);

@@ -14,6 +14,7 @@ use renewd_store::Identity;
 
 use crate::config::{CertificateSettings, DependentSettings};
 use crate::driver::issue::{self, Issued};
+use crate::driver::lane::revoke::Revoked;
 use crate::driver::lane::{Lane, Next};
 use crate::driver::sound::{self, Unsound};
 use crate::driver::unit_lane::Telling;
@@ -28,6 +29,8 @@ pub(super) enum Outcome {
     Trust(Option<(TrustPart, String)>),
     /// What the issuer advises about a leaf; where it could not be asked, how long it wants to be left alone.
     Advice(Fingerprint, Result<Option<Advice>, Duration>),
+    /// What came of an order to revoke.
+    Revoked(Box<Revoked>),
     /// How the dependents are.
     Baseline(BTreeMap<UnitName, BaselineFinding>),
     /// A unit was told or probed.

@@ -9,6 +9,7 @@ mod host;
 mod issuer;
 mod lanes;
 mod manners;
+mod revoked;
 mod rotation;
 mod site;
 mod time;

@@ -82,6 +82,12 @@ pub(super) fn samples() -> Vec<Event> {
             until: at(),
             explanation: Some("https://ca.test/why".to_owned()),
         },
+        Event::Revoked {
+            certificate: certificate(),
+            generation: 7,
+            serial: serial(),
+            reason: "superseded",
+        },
         Event::AcceptedWithWarning {
             certificate: certificate(),
             warning: text(),

@@ -268,6 +268,7 @@ pub(super) fn new_identity(start: i64, life: u64, trust: TrustPart) -> NewIdenti
             usages: Usages::default(),
             is_ca: false,
         },
+        issuer: "internal".parse().unwrap(),
         request: request(0),
         trust,
     }

@@ -39,6 +39,8 @@ pub(super) enum Blow {
     Damage,
     Chown,
     LoseKey(usize),
+    /// The operator revokes one of the identities.
+    Revoke(usize),
     Clock(i64),
     Suspend(u32),
     /// Names or key type changed.
@@ -117,6 +119,7 @@ pub(super) fn blow() -> impl Strategy<Value = Blow> {
         1 => Just(Blow::Damage),
         1 => Just(Blow::Chown),
         1 => (0..3_usize).prop_map(Blow::LoseKey),
+        1 => (0..3_usize).prop_map(Blow::Revoke),
         1 => (0..100_000_u32).prop_map(Blow::Suspend),
         1 => (0..3_u32).prop_map(Blow::Request),
         1 => (unit, on_change(), any::<bool>(), 0..3_u32).prop_map(|(unit, on_change, probed, wave)| {
@@ -174,6 +177,12 @@ pub(super) fn apply(world: &mut World, blow: Blow) {
             let lost = world.kept.iter().rev().nth(back).copied();
             if let Some(lost) = lost {
                 world.kept.remove(&lost);
+            }
+        }
+        Blow::Revoke(back) => {
+            let revoked = world.identities.keys().rev().nth(back).copied();
+            if let Some(revoked) = revoked {
+                world.event(Event::Revoked(revoked));
             }
         }
         Blow::Clock(seconds) => world.step_clock(SignedDuration::from_secs(seconds)),
@@ -327,7 +336,8 @@ pub(super) fn anything() -> impl Strategy<Value = (Event, i64, f64)> {
         name.clone().prop_map(Event::UnitActivated),
         name.prop_map(Event::UnitFound),
         Just(Event::Republish),
-        number.prop_map(Event::IdentityLost),
+        number.clone().prop_map(Event::IdentityLost),
+        number.prop_map(Event::Revoked),
         Just(Event::Housekeeping),
     ];
     (event, instant, 0.0..1.0)

@@ -305,6 +305,7 @@ fn without_a_rollout_words_about_it_change_nothing() {
         Event::UnitFound(unit("a.service")),
         Event::Republish,
         Event::IdentityLost(1),
+        Event::Revoked(1),
         Event::Housekeeping,
         Event::Recovered {
             current: None,

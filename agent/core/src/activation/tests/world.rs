@@ -430,6 +430,7 @@ impl World {
                         Event::Accepted(NewIdentity {
                             anchor: trust.anchors[0],
                             leaf: identity.leaf,
+                            issuer: "internal".parse().unwrap(),
                             request: self.request,
                             trust,
                         })
