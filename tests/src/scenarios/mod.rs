@@ -5,6 +5,7 @@
 mod acme;
 mod authority;
 mod callers;
+mod cfssl;
 mod configuration;
 mod credentials;
 mod damage;
@@ -41,7 +42,7 @@ use crate::scenario::Scenario;
 pub const AUTHORITIES: &str = "authorities";
 
 /// Which scenarios need which of [`AUTHORITIES`], each a file or a directory that `tests/servers/NAME.sh` fetches.
-const NEEDS: &[(&str, &[Scenario])] = &[("pebble", acme::ALL)];
+const NEEDS: &[(&str, &[Scenario])] = &[("pebble", acme::ALL), ("cfssl", cfssl::ALL)];
 
 /// All of them; what the others stand on comes first.
 #[must_use]
@@ -73,6 +74,7 @@ pub fn all() -> Vec<Scenario> {
         supervision::ALL,
         endurance::ALL,
         exec::ALL,
+        cfssl::ALL,
     ]
     .concat()
 }
