@@ -1,5 +1,10 @@
 //! What `renewctl issuer check` finds of a CA without asking it for a certificate.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
+use renewd_core::schedule;
+
 use super::IssueError;
 
 /// What is asked of a CA.
@@ -79,12 +84,68 @@ impl Finding {
         }
     }
 
+    /// How far the CA's clock, of which an answer told, is from ours. A leaf that begins later than a minute from now is
+    /// refused, and so is, by the CA, what we sign for longer than a minute ahead.
+    pub fn clock(theirs: Option<Timestamp>, now: Timestamp) -> Self {
+        let Some(theirs) = theirs else {
+            return Self::unknown(Question::Clock, "its answers have no date");
+        };
+        let seconds = theirs.duration_since(now).as_secs();
+        let apart = humantime::format_duration(Duration::from_secs(seconds.unsigned_abs()));
+        let text = match seconds {
+            0 => "its clock is ours".to_owned(),
+            1.. => format!("its clock is {apart} ahead of ours"),
+            _ => format!("its clock is {apart} behind ours"),
+        };
+        if seconds.unsigned_abs() <= schedule::EARLY.as_secs() {
+            return Self::yes(Question::Clock, text);
+        }
+        Self {
+            question: Question::Clock,
+            is: Is::No,
+            text: format!(
+                "{text}; set the one that is wrong (\"timedatectl\" tells of this host's)"
+            ),
+        }
+    }
+
     /// It is not, for this reason.
     pub fn no(question: Question, error: &IssueError) -> Self {
         Self {
             question,
             is: Is::No,
             text: error.operator_text(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_a_minute_off_is_a_finding_and_one_that_is_not_told_is_none() {
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let cases = [
+            (None, Is::Unknown, "no date"),
+            (Some(0), Is::Yes, "its clock is ours"),
+            (Some(60), Is::Yes, "1m ahead"),
+            (Some(-60), Is::Yes, "1m behind"),
+            (Some(61), Is::No, "1m 1s ahead of ours; set"),
+            (Some(-7200), Is::No, "2h behind ours; set"),
+            (Some(i64::MAX / 1_000_000_000), Is::No, "years"),
+        ];
+        for (off, is, text) in cases {
+            let theirs = off.map(|off| now.saturating_add(SignedDuration::from_secs(off)).unwrap());
+            let found = Finding::clock(theirs, now);
+            assert_eq!(
+                (found.question, found.is),
+                (Question::Clock, is),
+                "{found:?}"
+            );
+            assert!(found.text.contains(text), "{found:?}");
         }
     }
 }

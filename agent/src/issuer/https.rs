@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::body::Bytes;
-use hyper::header::{HeaderMap, RETRY_AFTER};
+use hyper::header::{DATE, HeaderMap, RETRY_AFTER};
 use hyper::{Request, Response};
 use jiff::Timestamp;
 use reqwest::redirect::{Attempt, Policy};
@@ -169,4 +169,10 @@ pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
         Duration::try_from(date.duration_since(now)).ok()?
     };
     Some(asked.min(LONGEST_RETRY_AFTER))
+}
+
+/// What the server's clock said (RFC 9110, section 6.6.1).
+pub fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    let text = headers.get(DATE)?.to_str().ok()?;
+    Some(jiff::fmt::rfc2822::parse(text).ok()?.timestamp())
 }
