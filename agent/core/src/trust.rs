@@ -2,21 +2,19 @@
 //!
 //! Owns how a bundle changes: what a CA offers is added at once; what it no longer offers is kept
 //! until `keep` has passed *and* no own leaf needs it. It must never be fed from an answer's chain:
-//! offers come from the issuer's own list of anchors or from a pin. Its neighbour is
-//! [`crate::accept`], which verifies against what is held here.
+//! offers come from the issuer's own list of anchors or from a pin. Its neighbours are
+//! [`crate::accept`], which verifies against what is offered, and the record, which keeps the instants.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use aws_lc_rs::digest;
 use jiff::{SignedDuration, Timestamp};
 use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
-use serde::{Deserialize, Serialize};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::leaf::Fingerprint;
 use crate::pem;
+use crate::record::TrustPart;
 
 /// The most anchors in a bundle: several times the public web's.
 pub const MAX_ANCHORS: usize = 1024;
@@ -24,22 +22,18 @@ pub const MAX_ANCHORS: usize = 1024;
 pub const MAX_ANCHOR_BYTES: usize = 64 * 1024;
 
 /// One CA certificate that is trusted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "StoredAnchor", into = "StoredAnchor")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Anchor {
     /// The certificate.
     pub der: CertificateDer<'static>,
     /// SHA-256 of the DER.
     pub fingerprint: Fingerprint,
-    /// When it was first offered.
-    pub first_seen: Timestamp,
     /// When the CA was first seen to offer it no longer.
     pub dropped_at: Option<Timestamp>,
 }
 
 /// The anchors in force, ordered by fingerprint: equal sets are equal bundles, byte for byte.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(from = "Vec<Anchor>", into = "Vec<Anchor>")]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Bundle {
     anchors: Vec<Anchor>,
 }
@@ -91,6 +85,26 @@ impl TrustError {
 }
 
 impl Bundle {
+    /// What was kept: certificates, and since when the CA offers some of them no longer.
+    pub fn kept(
+        certificates: impl IntoIterator<Item = CertificateDer<'static>>,
+        dropped: &BTreeMap<Fingerprint, Timestamp>,
+    ) -> Self {
+        let anchor = |der: CertificateDer<'static>| {
+            let fingerprint = Fingerprint::of(&der);
+            Anchor {
+                der,
+                fingerprint,
+                dropped_at: dropped.get(&fingerprint).copied(),
+            }
+        };
+        let mut bundle = Self {
+            anchors: certificates.into_iter().map(anchor).collect(),
+        };
+        bundle.sort();
+        bundle
+    }
+
     /// The anchors, ordered by fingerprint.
     pub fn anchors(&self) -> &[Anchor] {
         &self.anchors
@@ -101,32 +115,29 @@ impl Bundle {
         self.anchors.is_empty()
     }
 
-    /// The certificates, as [`crate::accept::accept`] takes them.
-    pub fn certificates(&self) -> Vec<CertificateDer<'static>> {
-        let der = |anchor: &Anchor| anchor.der.clone();
-        self.anchors.iter().map(der).collect()
-    }
-
-    /// A digest over the certificates: it changes when, and only when, what peers are verified against does.
-    pub fn digest(&self) -> Fingerprint {
-        let mut context = digest::Context::new(&digest::SHA256);
-        for anchor in &self.anchors {
-            context.update(anchor.fingerprint.as_bytes());
-        }
-        Fingerprint::from_digest(&context.finish())
-    }
-
     /// The bundle as PEM: what is published as `ca.pem`.
     pub fn pem(&self) -> String {
         let text = |anchor: &Anchor| pem::certificate(&anchor.der);
         self.anchors.iter().map(text).collect()
     }
 
+    /// What the record keeps of it. The digest, over the PEM, changes when, and only when, what peers are verified
+    /// against does.
+    pub fn part(&self) -> TrustPart {
+        let dropped = |anchor: &Anchor| Some((anchor.fingerprint, anchor.dropped_at?));
+        TrustPart {
+            digest: Fingerprint::of(self.pem().as_bytes()),
+            anchors: self.anchors.iter().map(|anchor| anchor.fingerprint).collect(),
+            dropped: self.anchors.iter().filter_map(dropped).collect(),
+        }
+    }
+
     /// The bundle after an issuer said which CA certificates it stands for. `needed` are the anchors that
     /// own leaves (current, previous or quarantined) chain to; `keep` is how long a dropped one stays.
     ///
     /// # Errors
-    /// When the offer is empty, too long, or holds anything but CA certificates; the bundle then stays.
+    /// When the offer is empty, too long, or holds no CA certificate; the bundle then stays. What else it holds
+    /// beside CA certificates is left out: hosts trust a few that are of no known form.
     pub fn merge(
         &self,
         offered: &[CertificateDer<'_>],
@@ -165,7 +176,6 @@ impl Bundle {
                 merged.bundle.anchors.push(Anchor {
                     der,
                     fingerprint,
-                    first_seen: now,
                     dropped_at: None,
                 });
             }
@@ -195,14 +205,20 @@ fn check(offered: &[CertificateDer<'_>]) -> Result<Offer, TrustError> {
         _ => {}
     }
     let mut checked = BTreeMap::new();
+    let mut wrong = None;
     for (index, der) in offered.iter().enumerate() {
-        check_anchor(der).map_err(|why| TrustError::NotACa {
-            position: index + 1,
-            why,
-        })?;
-        checked.insert(Fingerprint::of(der), der.clone().into_owned());
+        match check_anchor(der) {
+            Ok(()) => _ = checked.insert(Fingerprint::of(der), der.clone().into_owned()),
+            Err(why) => {
+                let position = index + 1;
+                wrong.get_or_insert(TrustError::NotACa { position, why });
+            }
+        }
     }
-    Ok(checked)
+    match wrong {
+        Some(error) if checked.is_empty() => Err(error),
+        _ => Ok(checked),
+    }
 }
 
 fn check_anchor(der: &[u8]) -> Result<(), String> {
@@ -220,56 +236,6 @@ fn check_anchor(der: &[u8]) -> Result<(), String> {
         return Err(format!("{} is not a CA", certificate.subject()));
     }
     Ok(())
-}
-
-/// An anchor as it is stored: the certificate as PEM, so that a record can be read with common tools.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StoredAnchor {
-    pem: String,
-    first_seen: Timestamp,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    dropped_at: Option<Timestamp>,
-}
-
-impl From<Anchor> for StoredAnchor {
-    fn from(anchor: Anchor) -> Self {
-        Self {
-            pem: pem::certificate(&anchor.der),
-            first_seen: anchor.first_seen,
-            dropped_at: anchor.dropped_at,
-        }
-    }
-}
-
-impl TryFrom<StoredAnchor> for Anchor {
-    type Error = String;
-
-    fn try_from(stored: StoredAnchor) -> Result<Self, String> {
-        let der = CertificateDer::from_pem_slice(stored.pem.as_bytes())
-            .map_err(|error| format!("an anchor's PEM cannot be read: {error}"))?;
-        check_anchor(&der)?;
-        Ok(Self {
-            fingerprint: Fingerprint::of(&der),
-            der,
-            first_seen: stored.first_seen,
-            dropped_at: stored.dropped_at,
-        })
-    }
-}
-
-impl From<Vec<Anchor>> for Bundle {
-    fn from(anchors: Vec<Anchor>) -> Self {
-        let mut bundle = Self { anchors };
-        bundle.sort();
-        bundle
-    }
-}
-
-impl From<Bundle> for Vec<Anchor> {
-    fn from(bundle: Bundle) -> Self {
-        bundle.anchors
-    }
 }
 
 #[cfg(test)]

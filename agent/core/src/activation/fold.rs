@@ -9,6 +9,7 @@ use crate::activation::{Course, Rollout, Stage};
 use crate::names::UnitName;
 use crate::record::{BaselineFinding, Context, DebtStep, GenerationNumber, Record, TrustPart};
 use crate::schedule;
+use crate::supply::roots;
 use crate::unit::Dependent;
 
 pub(crate) fn recovered(
@@ -93,9 +94,11 @@ pub(crate) fn configured(record: &mut Record, dependents: &[Dependent], context:
 }
 
 pub(crate) fn trust_changed(record: &mut Record, trust: TrustPart) {
+    record.dropped = trust.dropped;
     if record.trust == Some(trust.digest) {
         return;
     }
+    roots::offered(record, &trust.anchors);
     record.trust = Some(trust.digest);
     record.anchors = trust.anchors;
     if let Some(number) = record.target.and_then(|target| again(record, target)) {

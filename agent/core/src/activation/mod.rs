@@ -166,7 +166,7 @@ fn publishable(record: &Record, number: GenerationNumber, life: Duration, now: T
     };
     !generation.lost
         && !record.identity_blamed(generation.identity)
-        && (generation.leaf.not_after > now
+        && (generation.end() > now
             || record.published.is_some_and(|published| !usable(published)))
 }
 

@@ -17,6 +17,8 @@ use crate::unit::{ActOutcome, Dependent};
 pub struct NewIdentity {
     /// What the leaf says.
     pub leaf: LeafFacts,
+    /// The last instant at which it can be used: the leaf's end, or an earlier one of what is above it.
+    pub usable_until: Timestamp,
     /// The anchor that its chain ends in.
     pub anchor: Fingerprint,
     /// The digest of the request.
@@ -27,13 +29,15 @@ pub struct NewIdentity {
     pub trust: TrustPart,
 }
 
-/// The digest of a bundle and its anchors.
+/// The digest of a bundle, and its anchors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrustPart {
     /// Digest over the bundle.
     pub digest: Fingerprint,
     /// SHA-256 of each anchor.
     pub anchors: Vec<Fingerprint>,
+    /// Those of them that the CA stands for no longer, and since when.
+    pub dropped: BTreeMap<Fingerprint, Timestamp>,
 }
 
 /// A dependent's condition before publishing.
@@ -76,8 +80,10 @@ pub enum Event {
         /// What it said.
         advice: supply::Advice,
     },
-    /// Another bundle than the published one is to be published.
+    /// Another bundle than the published one is to be published, or the CA dropped an anchor that is kept.
     TrustChanged(TrustPart),
+    /// What this certificate and the others of its issuer have as new roots is known to all their dependents.
+    RootsKnown,
     /// How the dependents were before publishing.
     BaselineTaken(BTreeMap<UnitName, BaselineFinding>),
     /// The generation is current.

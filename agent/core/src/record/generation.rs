@@ -19,6 +19,9 @@ pub struct Generation {
     pub trust: Fingerprint,
     /// What the leaf says.
     pub leaf: LeafFacts,
+    /// When the chain above the leaf, or its anchor, ends, where that is before the leaf does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usable_until: Option<Timestamp>,
     /// The anchor that the leaf's chain ends in.
     pub anchor: Fingerprint,
     /// The digest of the request that the leaf answers.
@@ -38,6 +41,13 @@ pub struct Generation {
     /// Which issuer the leaf is of; `None` in records of versions that did not keep it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issuer: Option<IssuerName>,
+}
+
+impl Generation {
+    /// The last instant at which it can be used, which the schedule goes by.
+    pub fn end(&self) -> Timestamp {
+        self.usable_until.unwrap_or(self.leaf.not_after)
+    }
 }
 
 /// What came of a generation.

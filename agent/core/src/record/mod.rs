@@ -16,7 +16,7 @@ use crate::leaf::{Fingerprint, Serial};
 use crate::names::{CertificateName, UnitName};
 use crate::proof::Standing;
 use crate::schedule;
-use crate::supply::{Advised, Supply, advice, fold as supply};
+use crate::supply::{Advised, NewRoots, Supply, advice, fold as supply, roots};
 
 mod event;
 mod generation;
@@ -104,6 +104,13 @@ pub struct Record {
     pub trust: Option<Fingerprint>,
     /// Its anchors.
     pub anchors: Vec<Fingerprint>,
+    /// Those of them that the CA stands for no longer, and since when; kept only where there are some, so that a
+    /// version that knows of none reads the others.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub dropped: BTreeMap<Fingerprint, Timestamp>,
+    /// Those that are new; kept only where there are some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_roots: Option<NewRoots>,
     /// The dependents.
     pub units: BTreeMap<UnitName, UnitRecord>,
     /// Answers got from the issuer so far.
@@ -135,6 +142,8 @@ impl Record {
             previous: None,
             trust: None,
             anchors: Vec::new(),
+            dropped: BTreeMap::new(),
+            new_roots: None,
             units: BTreeMap::new(),
             issuances: 0,
             last_issuance: None,
@@ -171,6 +180,7 @@ impl Record {
                 advice::take_in(&mut self, &leaf, &advice, context);
             }
             Event::TrustChanged(trust) => activation::trust_changed(&mut self, trust),
+            Event::RootsKnown => roots::known(&mut self, context.now),
             Event::BaselineTaken(findings) => {
                 activation::baseline_taken(&mut self, findings, context)
             }
@@ -223,14 +233,23 @@ impl Record {
             .map(|generation| &generation.leaf.serial)
     }
 
+    /// Whether the newest bundle is published, and every dependent has it as far as can be known. Of a certificate
+    /// that was never published nobody has any.
+    pub fn trust_is_known(&self) -> bool {
+        self.published_generation().is_none_or(|published| {
+            Some(published.trust) == self.trust
+                && self.units.values().all(|unit| unit.debt.is_none())
+        })
+    }
+
     /// Whether the identity of `number` can still be used: valid for longer than a reload and its
     /// probes take, not blamed or revoked, and chaining to today's bundle.
     pub fn usable(&self, number: GenerationNumber, life: Duration, now: Timestamp) -> bool {
         self.generations.get(&number).is_some_and(|generation| {
-            let granted = schedule::between(generation.accepted_at, generation.leaf.not_after);
+            let granted = schedule::between(generation.accepted_at, generation.end());
             let margin = (life.min(granted) / 20).min(Duration::from_secs(300));
             generation.leaf.not_before <= schedule::after(now, schedule::EARLY)
-                && generation.leaf.not_after > schedule::after(now, margin)
+                && generation.end() > schedule::after(now, margin)
                 && !generation.lost
                 && !generation.revoked
                 && self.anchors.contains(&generation.anchor)

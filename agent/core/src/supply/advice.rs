@@ -81,7 +81,7 @@ fn advised<'a>(record: &'a Record, generation: &Generation) -> Option<&'a Advise
 /// The instant that the issuer wants a leaf to be renewed at, within our bounds.
 pub(super) fn wanted(record: &Record, generation: &Generation) -> Option<Timestamp> {
     let advised = advised(record, generation)?;
-    let last = schedule::overdue(generation.accepted_at, generation.leaf.not_after);
+    let last = schedule::overdue(generation.accepted_at, generation.end());
     Some(advised.chosen.min(last))
 }
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::record::{Context, Generation, GenerationNumber, NewIdentity, Record};
 use crate::schedule::{self, LONGEST_DOUBT};
-use crate::supply::{Again, Failure, Supply, gap, is_early, remaining};
+use crate::supply::{Again, Failure, Supply, gap, is_early, remaining, roots};
 
 pub(crate) fn started(record: &mut Record, context: Context<'_>) {
     let failures = match record.supply {
@@ -133,13 +133,18 @@ pub(crate) fn accepted(record: &mut Record, identity: NewIdentity, context: Cont
     // A bundle that came while the issuer was asked is newer than the one that came with the answer.
     let overtaken = record.trust != asked && record.anchors.contains(&identity.anchor);
     if !overtaken {
+        roots::offered(record, &identity.trust.anchors);
         record.trust = Some(identity.trust.digest);
         record.anchors = identity.trust.anchors;
+        record.dropped = identity.trust.dropped;
     }
+    roots::used(record, &identity.anchor);
     let number = record.next_number();
     let number = record.add_generation(Generation {
         identity: number,
         trust: record.trust.unwrap_or(identity.trust.digest),
+        usable_until: (identity.usable_until < identity.leaf.not_after)
+            .then_some(identity.usable_until),
         leaf: identity.leaf,
         anchor: identity.anchor,
         request: identity.request,

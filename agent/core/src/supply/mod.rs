@@ -11,10 +11,12 @@ use crate::schedule::{self, LONGEST_BACK_OFF, LONGEST_DOUBT};
 
 pub(crate) mod advice;
 pub(crate) mod fold;
+pub(crate) mod roots;
 #[cfg(test)]
 mod tests;
 
 pub use advice::{Advice, Advised, ask_for_advice};
+pub use roots::NewRoots;
 
 /// Where the supply of a certificate stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,6 +92,8 @@ pub enum Cause {
     Clock,
     /// A try failed before, or the last certificate was blamed.
     Again,
+    /// A new root is to be known first; only waited for.
+    NewRoot,
 }
 
 impl Cause {
@@ -103,6 +107,7 @@ impl Cause {
             Self::Changed => "the configuration changed",
             Self::Clock => "not valid by the clock",
             Self::Again => "a new try",
+            Self::NewRoot => "the CA has a new root, which is to be known everywhere before it is used",
         }
     }
 }
@@ -118,8 +123,29 @@ pub enum Action {
     Wait(Option<Timestamp>, Cause),
 }
 
-/// Decides what the supply machine does at `now`; `request` is the digest of what is configured.
-pub fn next(record: &Record, request: &Fingerprint, life: Duration, now: Timestamp) -> Action {
+/// Decides what the supply machine does at `now`; `request` is the digest of what is configured, `settle` how long a
+/// new root is known on this host before it is used.
+pub fn next(
+    record: &Record,
+    request: &Fingerprint,
+    life: Duration,
+    settle: Duration,
+    now: Timestamp,
+) -> Action {
+    let action = wanted(record, request, life, now);
+    let at = match action {
+        Action::Issue(_) => now,
+        Action::Wait(Some(at), _) => at,
+        Action::Doubt | Action::Wait(None, _) => return action,
+    };
+    match roots::wait(record, settle, now) {
+        Some(until) if until > at => Action::Wait(Some(until), Cause::NewRoot),
+        _ => action,
+    }
+}
+
+/// As if every root were known.
+fn wanted(record: &Record, request: &Fingerprint, life: Duration, now: Timestamp) -> Action {
     if let Supply::Issuing { .. } = record.supply {
         return Action::Wait(None, Cause::Again);
     }
@@ -159,7 +185,7 @@ pub fn next(record: &Record, request: &Fingerprint, life: Duration, now: Timesta
         let renewed = in_question(record).unwrap_or(target);
         let due = schedule::due(
             renewed.accepted_at,
-            renewed.leaf.not_after,
+            renewed.end(),
             &renewed.leaf.fingerprint,
         );
         let (due, cause) = match advice::wanted(record, renewed) {
@@ -206,7 +232,7 @@ fn in_question(record: &Record) -> Option<&Generation> {
 }
 
 fn usable_life(generation: &Generation) -> Duration {
-    schedule::between(generation.accepted_at, generation.leaf.not_after)
+    schedule::between(generation.accepted_at, generation.end())
 }
 
 /// The shortest time from one automatic issuance to the next. An issuer may give a shorter life than
@@ -235,6 +261,6 @@ fn longest_wait(record: &Record, life: Duration) -> Duration {
 
 /// What remains of the certificate in use; `None` when there is none that is valid.
 fn remaining(record: &Record, now: Timestamp) -> Option<Duration> {
-    let remaining = schedule::between(now, record.published_generation()?.leaf.not_after);
+    let remaining = schedule::between(now, record.published_generation()?.end());
     (!remaining.is_zero()).then_some(remaining)
 }

@@ -1,5 +1,6 @@
 //! The supply machine's transitions, one by one.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -12,6 +13,7 @@ use crate::schedule;
 
 const DAY: Duration = Duration::from_secs(86_400);
 const HOUR: Duration = Duration::from_secs(3600);
+const SETTLE: Duration = Duration::from_secs(7200);
 const SECOND: Duration = Duration::from_secs(1);
 
 fn start() -> Timestamp {
@@ -26,6 +28,7 @@ fn trust(version: u8) -> TrustPart {
     TrustPart {
         digest: Fingerprint::of(&[version]),
         anchors: vec![Fingerprint::of(b"anchor")],
+        dropped: BTreeMap::new(),
     }
 }
 
@@ -51,6 +54,7 @@ fn identity(serial: u8, from: Timestamp, life: Duration) -> NewIdentity {
             usages: Usages::default(),
             is_ca: false,
         },
+        usable_until: schedule::after(from, life),
         anchor: Fingerprint::of(b"anchor"),
         issuer: "internal".parse().unwrap(),
         request: request(),
@@ -82,7 +86,7 @@ fn failure(again: Again, answered: bool) -> Event {
 
 /// When the issuer is asked, if nothing else happens.
 fn asked_at(record: &Record, from: Timestamp) -> Option<Timestamp> {
-    match next(record, &request(), DAY, from) {
+    match next(record, &request(), DAY, SETTLE, from) {
         Action::Issue(_) => Some(from),
         Action::Wait(at, _) => at,
         Action::Doubt => None,
@@ -97,7 +101,7 @@ fn waits(record: &Record, from: Timestamp) -> Duration {
 fn the_first_certificate_is_asked_for_at_once() {
     let record = Record::new("api".parse().unwrap());
     assert_eq!(
-        next(&record, &request(), DAY, start()),
+        next(&record, &request(), DAY, SETTLE, start()),
         Action::Issue(Cause::First)
     );
 }
@@ -125,7 +129,7 @@ fn while_the_issuer_is_asked_nothing_else_is() {
 fn the_operator_is_not_held_back() {
     let record = fold(fresh(DAY), Event::RenewRequested, start());
     assert_eq!(
-        next(&record, &request(), DAY, start()),
+        next(&record, &request(), DAY, SETTLE, start()),
         Action::Issue(Cause::Operator)
     );
     let record = fold(record, Event::IssueStarted, start());
@@ -137,11 +141,11 @@ fn a_changed_request_is_due_now_but_not_twice_a_minute() {
     let record = fresh(DAY);
     let other = Fingerprint::of(b"another request");
     assert_eq!(
-        next(&record, &other, DAY, start()),
+        next(&record, &other, DAY, SETTLE, start()),
         Action::Wait(Some(schedule::after(start(), 60 * SECOND)), Cause::Changed)
     );
     assert_eq!(
-        next(&record, &other, DAY, schedule::after(start(), 60 * SECOND)),
+        next(&record, &other, DAY, SETTLE, schedule::after(start(), 60 * SECOND)),
         Action::Issue(Cause::Changed)
     );
 }
@@ -194,7 +198,7 @@ fn without_any_certificate_the_gap_is_at_most_an_hour() {
     let record = Record::new("api".parse().unwrap())
         .fold(Event::IssueStarted, context)
         .fold(failure(Again::BackOff, true), context);
-    let Action::Wait(Some(at), _) = next(&record, &request(), life, start()) else {
+    let Action::Wait(Some(at), _) = next(&record, &request(), life, SETTLE, start()) else {
         panic!("{record:#?}");
     };
     assert_eq!(schedule::between(start(), at), HOUR);
@@ -259,12 +263,12 @@ fn a_clock_before_our_own_past_is_doubted_but_not_for_long() {
     let early = start()
         .checked_sub(jiff::SignedDuration::from_hours(24 * 365))
         .unwrap();
-    assert_eq!(next(&record, &request(), DAY, early), Action::Doubt);
+    assert_eq!(next(&record, &request(), DAY, SETTLE, early), Action::Doubt);
     let record = fold(record, Event::ClockDoubted, early);
     assert_eq!(waits(&record, early), schedule::LONGEST_DOUBT);
     let later = schedule::after(early, schedule::LONGEST_DOUBT);
     assert_eq!(
-        next(&record, &request(), DAY, later),
+        next(&record, &request(), DAY, SETTLE, later),
         Action::Issue(Cause::Clock)
     );
 }
@@ -293,7 +297,7 @@ fn a_step_back_in_time_replaces_what_is_not_valid_yet() {
         .unwrap();
     let record = fold(fresh(DAY), Event::ClockStepped, early);
     assert_eq!(
-        next(&record, &request(), DAY, early),
+        next(&record, &request(), DAY, SETTLE, early),
         Action::Issue(Cause::Clock)
     );
 }
@@ -366,7 +370,7 @@ fn an_instant_of_the_advised_window_is_drawn_once_and_kept() {
     let window = advice(at(0.5), at(0.6));
     let record = advised(fresh(DAY), window.clone(), start());
     assert_eq!(asked_at(&record, start()), Some(at(0.55)));
-    let cause = next(&record, &request(), DAY, at(0.56));
+    let cause = next(&record, &request(), DAY, SETTLE, at(0.56));
     assert_eq!(cause, Action::Issue(Cause::Advised));
     // Another draw would come out otherwise.
     let leaf = record.target_generation().unwrap().leaf.fingerprint;
@@ -414,7 +418,7 @@ fn a_window_that_is_past_renews_at_once_only_when_it_was_not_so_from_the_beginni
     let record = advised(fresh(DAY), advice(at(0.6), at(0.7)), start());
     let record = advised(record, past(), at(0.2));
     assert_eq!(
-        next(&record, &request(), DAY, at(0.2)),
+        next(&record, &request(), DAY, SETTLE, at(0.2)),
         Action::Issue(Cause::Advised)
     );
     // A CA that says so of every leaf is not asked for more than three in a life.
@@ -424,7 +428,7 @@ fn a_window_that_is_past_renews_at_once_only_when_it_was_not_so_from_the_beginni
     // One that could not be asked at first may be about to revoke it.
     let record = advised(fresh(DAY), past(), at(0.2));
     assert_eq!(
-        next(&record, &request(), DAY, at(0.2)),
+        next(&record, &request(), DAY, SETTLE, at(0.2)),
         Action::Issue(Cause::Advised)
     );
 }
@@ -447,4 +451,114 @@ fn advice_is_asked_for_as_the_issuer_says_within_a_twentieth_of_the_life() {
         assert_eq!(when(&record, before), before);
     }
     assert!(ask_for_advice(&Record::new("new".parse().unwrap()), start()).is_none());
+}
+
+/// The bundle of [`trust`], and another root.
+fn with_a_new_root() -> TrustPart {
+    let mut trust = trust(1);
+    trust.anchors.push(Fingerprint::of(b"new"));
+    trust
+}
+
+#[test]
+fn a_new_root_is_waited_for_until_it_is_known_and_has_settled_and_the_reason_is_told() {
+    let due = asked_at(&fresh(DAY), start()).unwrap();
+    let record = fold(fresh(DAY), Event::TrustChanged(with_a_new_root()), start());
+    let last = schedule::overdue(start(), schedule::after(start(), DAY));
+    // Nobody knows it yet: the end is near before it is used.
+    for now in [start(), due] {
+        assert_eq!(
+            next(&record, &request(), DAY, SETTLE, now),
+            Action::Wait(Some(last), Cause::NewRoot)
+        );
+    }
+    assert_eq!(
+        next(&record, &request(), DAY, SETTLE, last),
+        Action::Issue(Cause::Due)
+    );
+    // The operator's renewal waits, too; and nothing does once it has settled.
+    let known = schedule::after(start(), HOUR);
+    let record = fold(record, Event::RootsKnown, known);
+    let asked = fold(record.clone(), Event::RenewRequested, known);
+    let settled = schedule::after(known, SETTLE);
+    assert_eq!(
+        next(&asked, &request(), DAY, SETTLE, known),
+        Action::Wait(Some(settled), Cause::NewRoot)
+    );
+    assert_eq!(
+        next(&asked, &request(), DAY, SETTLE, settled),
+        Action::Issue(Cause::Operator)
+    );
+    assert_eq!(asked_at(&record, known), Some(due));
+    // However long it shall take, the certificate in use lasts.
+    assert_eq!(
+        next(&record, &request(), DAY, 100 * DAY, due),
+        Action::Wait(Some(last), Cause::NewRoot)
+    );
+}
+
+#[test]
+fn what_is_used_or_dropped_is_waited_for_no_longer_and_a_further_root_is() {
+    let later = schedule::after(start(), HOUR);
+    let record = fold(fresh(DAY), Event::TrustChanged(with_a_new_root()), start());
+    let known = fold(record.clone(), Event::RootsKnown, start());
+    let mut further = with_a_new_root();
+    further.anchors.push(Fingerprint::of(b"further"));
+    further.digest = Fingerprint::of(b"further");
+    let again = fold(known.clone(), Event::TrustChanged(further), later);
+    let new = again.new_roots.unwrap();
+    assert_eq!((new.roots.len(), new.known_since), (2, None));
+
+    let mut dropped = trust(2);
+    dropped.digest = Fingerprint::of(b"dropped");
+    let dropped = fold(known.clone(), Event::TrustChanged(dropped), later);
+    assert_eq!(dropped.new_roots, None);
+
+    let asked = fold(known, Event::IssueStarted, later);
+    let mut under_it = identity(2, later, DAY);
+    under_it.anchor = Fingerprint::of(b"new");
+    under_it.trust = with_a_new_root();
+    let used = fold(asked, Event::Accepted(under_it), later);
+    assert_eq!(used.new_roots, None);
+    assert!(used.anchors.contains(&Fingerprint::of(b"new")));
+}
+
+#[test]
+fn nobody_waits_for_a_root_where_nothing_is_in_use_or_the_clock_is_wrong() {
+    let new = Record::new("api".parse().unwrap());
+    let new = fold(new, Event::TrustChanged(with_a_new_root()), start());
+    assert_eq!(new.new_roots, None);
+    assert_eq!(asked_at(&new, start()), Some(start()));
+
+    let record = fold(fresh(DAY), Event::TrustChanged(with_a_new_root()), start());
+    let over = schedule::after(start(), DAY);
+    assert_eq!(asked_at(&record, over), Some(over));
+    let year = jiff::SignedDuration::from_hours(24 * 365);
+    let early = start().checked_sub(year).unwrap();
+    let record = fold(record, Event::RenewRequested, start());
+    assert_eq!(asked_at(&record, early), Some(early));
+}
+
+#[test]
+fn a_chain_that_ends_before_the_leaf_is_what_the_schedule_goes_by() {
+    let record = Record::new("api".parse().unwrap());
+    let record = fold(record, Event::IssueStarted, start());
+    let end = schedule::after(start(), HOUR);
+    let mut short = identity(1, start(), DAY);
+    short.usable_until = end;
+    let record = fold(record, Event::Accepted(short), start());
+    let record = fold(record, Event::BaselineTaken(Default::default()), start());
+    let record = fold(record, Event::Published(1), start());
+    assert_eq!(record.published_generation().unwrap().end(), end);
+    let waits = waits(&record, start());
+    assert!(waits > HOUR / 2 && waits < HOUR * 3 / 4, "{waits:?}");
+    assert!(record.usable(1, DAY, start()));
+    assert!(!record.usable(1, DAY, end));
+    // At its end there is an outage: tries come fast.
+    let late = schedule::after(start(), 2 * HOUR);
+    let record = fold(record, Event::IssueStarted, late);
+    let record = fold(record, failure(Again::BackOff, false), late);
+    assert!(self::waits(&record, late) <= 300 * SECOND);
+    let text = serde_json::to_string(&record).unwrap();
+    assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record);
 }

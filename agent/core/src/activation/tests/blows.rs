@@ -47,6 +47,7 @@ impl World {
         let trust = TrustPart {
             digest: Fingerprint::of(format!("bundle {version}").as_bytes()),
             anchors,
+            dropped: Default::default(),
         };
         self.bundles.push(trust.clone());
         if self.fold(Event::TrustChanged(trust)).is_err() {

@@ -163,7 +163,7 @@ proptest! {
             let before = record.highest;
             record = record.fold(event, context);
             prop_assert!(record.highest >= before);
-            let _ = crate::supply::next(&record, &request(0), life, now);
+            let _ = crate::supply::next(&record, &request(0), life, life / 10, now);
             let _ = crate::activation::next(&record, &dependents, &Default::default(), life, now);
             let _ = record.state();
             let text = serde_json::to_string(&record).unwrap();

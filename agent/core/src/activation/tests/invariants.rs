@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::parts::Identity;
 use crate::activation::Course;
+use crate::leaf::Fingerprint;
 use crate::names::UnitName;
 use crate::proof::Proof;
 use crate::record::{Context, Event, GenerationNumber, Record, TrustPart, Verdict};
@@ -24,6 +25,10 @@ pub(super) struct Ghost {
     /// The newest bundle ever published, as an index.
     newest_trust: usize,
     stepped: bool,
+    /// Somebody set the clock, at any time.
+    ever_stepped: bool,
+    /// Since when each anchor is known to all dependents, or in use.
+    known: BTreeMap<Fingerprint, Timestamp>,
     /// The minute that is counted, and how often the daemon woke in it.
     wakes: (i64, u32),
     /// Identities that were blamed.
@@ -41,6 +46,7 @@ pub(super) struct Ghost {
 impl Ghost {
     pub(super) fn clock_stepped(&mut self) {
         self.stepped = true;
+        self.ever_stepped = true;
     }
 
     /// No world makes the daemon spin.
@@ -72,6 +78,7 @@ impl Ghost {
             survives_a_restart(after);
         }
         self.note_payment(event, before, dependents);
+        self.note_roots(event, before, after, context.now);
         for number in [
             after.target,
             after.published,
@@ -155,6 +162,39 @@ impl Ghost {
         };
         if before.published == Some(*generation) {
             self.paid.insert(unit.clone(), *generation);
+        }
+    }
+
+    /// Which anchors may be used, and from when on.
+    fn note_roots(&mut self, event: &Event, before: &Record, after: &Record, now: Timestamp) {
+        if let Event::Accepted(identity) = event {
+            self.known.insert(identity.anchor, Timestamp::MIN);
+        }
+        let (since, known) = match before.published {
+            // Nobody has any bundle yet.
+            None => (Timestamp::MIN, true),
+            Some(_) => (now, after.published.is_some() && after.trust_is_known()),
+        };
+        for anchor in after.anchors.iter().filter(|_| known) {
+            self.known.entry(*anchor).or_insert(since);
+        }
+        // One that comes back is new again.
+        self.known.retain(|anchor, _| after.anchors.contains(anchor));
+    }
+
+    /// While what is published lasts, the issuer is not asked before all anchors have been known for so long.
+    pub(super) fn check_roots(&self, record: &Record, settle: Duration, now: Timestamp) {
+        let Some(published) = record.published_generation() else {
+            return;
+        };
+        let overdue = schedule::overdue(published.accepted_at, published.end());
+        if self.ever_stepped || now >= overdue {
+            return;
+        }
+        for anchor in &record.anchors {
+            let since = self.known.get(anchor);
+            let known = since.is_some_and(|since| schedule::after(*since, settle) <= now);
+            assert!(known, "{anchor} is known since {since:?}, at {now}: {record:#?}");
         }
     }
 

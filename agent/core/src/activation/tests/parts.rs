@@ -258,6 +258,7 @@ pub(super) fn new_identity(start: i64, life: u64, trust: TrustPart) -> NewIdenti
     let seed = [start.to_be_bytes(), life.to_be_bytes()].concat();
     NewIdentity {
         anchor: trust.anchors[0],
+        usable_until: schedule::after(not_before, Duration::from_secs(life)),
         leaf: LeafFacts {
             serial: Serial::from_der(&seed),
             fingerprint: Fingerprint::of(&seed),

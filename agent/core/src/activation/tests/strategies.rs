@@ -1,5 +1,6 @@
 //! What property tests draw from: blows to the world, and events out of the blue.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -271,6 +272,7 @@ pub(super) fn anything() -> impl Strategy<Value = (Event, i64, f64)> {
     let trust = |version: u64| TrustPart {
         digest: Fingerprint::of(&version.to_be_bytes()),
         anchors: vec![Fingerprint::of(&(version / 2).to_be_bytes())],
+        dropped: BTreeMap::new(),
     };
     let event = prop_oneof![
         (prop::option::of(number.clone()), number.clone())
@@ -335,6 +337,7 @@ pub(super) fn anything() -> impl Strategy<Value = (Event, i64, f64)> {
         }),
         name.clone().prop_map(Event::UnitActivated),
         name.prop_map(Event::UnitFound),
+        Just(Event::RootsKnown),
         Just(Event::Republish),
         number.clone().prop_map(Event::IdentityLost),
         number.prop_map(Event::Revoked),

@@ -45,6 +45,8 @@ pub(super) struct World {
     /// What the host's clock adds to it.
     pub(super) clock_error: SignedDuration,
     pub(super) life: Duration,
+    /// How long a root is known before it is used.
+    pub(super) settle: Duration,
     pub(super) request: Fingerprint,
     pub(super) dependents: Vec<Dependent>,
     pub(super) units: BTreeMap<UnitName, Unit>,
@@ -112,6 +114,7 @@ impl World {
             time: Timestamp::from_second(1_800_000_000).expect("an instant"),
             clock_error: SignedDuration::ZERO,
             life,
+            settle: life / 10,
             request: request(0),
             dependents,
             units,
@@ -124,6 +127,7 @@ impl World {
             bundles: vec![TrustPart {
                 digest: Fingerprint::of(b"bundle 0"),
                 anchors: vec![anchor(0)],
+                dropped: BTreeMap::new(),
             }],
             answers: 0,
             serial: 0,
@@ -315,11 +319,17 @@ impl World {
         for _ in 0..200 {
             let mut wakes = Vec::new();
             let mut idle = true;
-            match supply::next(&self.record, &self.request, self.life, self.now()) {
+            let (life, settle, now) = (self.life, self.settle, self.now());
+            // What the driver finds over all certificates.
+            let new = self.record.new_roots.as_ref();
+            if new.is_some_and(|new| new.known_since.is_none()) && self.record.trust_is_known() {
+                self.fold(Event::RootsKnown)?;
+            }
+            match supply::next(&self.record, &self.request, life, settle, now) {
                 supply::Action::Issue(cause) => {
                     idle = false;
-                    self.ghost
-                        .check_issue(&self.record, cause, self.life, self.now());
+                    self.ghost.check_issue(&self.record, cause, life, now);
+                    self.ghost.check_roots(&self.record, settle, now);
                     self.fold(Event::IssueStarted)?;
                     self.begin(Duration::from_secs(2), Step::Issue);
                 }
@@ -429,6 +439,7 @@ impl World {
                         let trust = self.bundles.last().expect("a bundle").clone();
                         Event::Accepted(NewIdentity {
                             anchor: trust.anchors[0],
+                            usable_until: identity.leaf.not_after,
                             leaf: identity.leaf,
                             issuer: "internal".parse().unwrap(),
                             request: self.request,
