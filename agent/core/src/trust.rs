@@ -127,7 +127,11 @@ impl Bundle {
         let dropped = |anchor: &Anchor| Some((anchor.fingerprint, anchor.dropped_at?));
         TrustPart {
             digest: Fingerprint::of(self.pem().as_bytes()),
-            anchors: self.anchors.iter().map(|anchor| anchor.fingerprint).collect(),
+            anchors: self
+                .anchors
+                .iter()
+                .map(|anchor| anchor.fingerprint)
+                .collect(),
             dropped: self.anchors.iter().filter_map(dropped).collect(),
         }
     }

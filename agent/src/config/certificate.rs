@@ -82,6 +82,7 @@ fn judge(
             key_type: common.key_type.unwrap_or_default(),
             usages,
         },
+        trust: main?.trust.of(&issuer.kind, lifetime),
         ownership: ownership?,
         dependents,
         location: raw.location.clone(),

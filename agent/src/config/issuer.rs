@@ -12,11 +12,13 @@ use super::raw::{RawIssuer, RawMain};
 use super::settings::IssuerSettings;
 use super::source::Source;
 use super::suggest::nearest;
+use super::trust::Trust;
 
 /// What `renewd.toml` says, as far as it is right.
 #[derive(Debug, Clone)]
 pub(super) struct Main {
     pub(super) defaults: Common,
+    pub(super) trust: Trust,
     pub(super) issuers: BTreeMap<IssuerName, IssuerSettings>,
     /// Names whose tables have errors: a certificate that names one is not wrong for that.
     pub(super) doubtful: Vec<String>,
@@ -33,6 +35,7 @@ impl Main {
         let raw = RawMain::read(source, report)?;
         let mut main = Self {
             defaults: Common::read(&raw.defaults, environment, report),
+            trust: Trust::read(&raw.trust, report),
             issuers: BTreeMap::new(),
             doubtful: Vec::new(),
             location: source.location(0),

@@ -30,6 +30,7 @@ mod settings;
 mod source;
 mod specifier;
 mod suggest;
+mod trust;
 mod values;
 mod walk;
 
@@ -40,7 +41,7 @@ pub use error::{ConfigError, ConfigWarning, ErrorKind, Location};
 pub use load::{Held, Loaded, load, load_at_start, load_texts};
 pub use settings::{
     CertificateSettings, DependentSettings, IssuerKind, IssuerSettings, LocalIssuerSettings,
-    Ownership, Settings, Texts,
+    Ownership, Settings, Texts, TrustSettings,
 };
 
 #[cfg(test)]

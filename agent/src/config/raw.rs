@@ -4,7 +4,7 @@
 use super::document::{At, parse};
 use super::error::{Location, Report};
 use super::kind::{self, KINDS};
-use super::schema::{CERTIFICATE, DEFAULTS, MAIN, UNIT};
+use super::schema::{CERTIFICATE, DEFAULTS, MAIN, TRUST, UNIT};
 use super::settings::IssuerKind;
 use super::source::Source;
 use super::walk::Section;
@@ -16,7 +16,15 @@ pub(super) type RawList = At<Vec<At<String>>>;
 #[derive(Debug, Default)]
 pub(super) struct RawMain {
     pub(super) defaults: RawCommon,
+    pub(super) trust: RawTrust,
     pub(super) issuers: Vec<RawIssuer>,
+}
+
+/// `[trust]`.
+#[derive(Debug, Default)]
+pub(super) struct RawTrust {
+    pub(super) keep: Option<At<String>>,
+    pub(super) settle: Option<At<String>>,
 }
 
 /// The keys that stand in `[defaults]` and in a certificate's file.
@@ -71,12 +79,23 @@ impl RawMain {
             .table("defaults", &DEFAULTS, report)
             .map(|section| RawCommon::read(&section, report))
             .unwrap_or_default();
+        let trust = top
+            .table("trust", &TRUST, report)
+            .map(|section| RawTrust {
+                keep: section.text("keep", report),
+                settle: section.text("settle", report),
+            })
+            .unwrap_or_default();
         let issuers = top
             .named_tables("issuer", KINDS[0].schema, report)
             .into_iter()
             .map(|(name, section)| RawIssuer::read(name, section, report))
             .collect();
-        Some(Self { defaults, issuers })
+        Some(Self {
+            defaults,
+            trust,
+            issuers,
+        })
     }
 }
 

@@ -64,7 +64,20 @@ pub const MAIN: Schema = Schema {
     placing: "it belongs into renewd.toml",
     keys: &[
         key("defaults", "a table", "[defaults]"),
+        key("trust", "a table", "[trust]"),
         key("issuer", "a table for each issuer", "[issuer.internal]"),
+    ],
+    aliases: &[],
+};
+
+/// `[trust]` in `renewd.toml`.
+pub const TRUST: Schema = Schema {
+    title: "[trust]",
+    in_main_file: true,
+    placing: "write it below [trust] in renewd.toml",
+    keys: &[
+        key("keep", "a duration in quotes", "\"7d\""),
+        key("settle", "a duration in quotes", "\"2h\""),
     ],
     aliases: &[],
 };
@@ -120,7 +133,7 @@ pub const UNIT: Schema = Schema {
 /// All tables, outermost first.
 pub(super) fn all() -> impl Iterator<Item = &'static Schema> {
     let issuers = KINDS.iter().map(|kind| kind.schema);
-    let above = [&MAIN, &DEFAULTS].into_iter().chain(issuers);
+    let above = [&MAIN, &DEFAULTS, &TRUST].into_iter().chain(issuers);
     above.chain([&CERTIFICATE, &UNIT])
 }
 

@@ -177,6 +177,8 @@ pub struct CertificateSettings {
     pub name: CertificateName,
     /// What is asked of the issuer.
     pub request: Request,
+    /// How its trust bundle changes.
+    pub trust: TrustSettings,
     /// Whose the published files are.
     pub ownership: Ownership,
     /// The units that depend on it, in the order of their waves, then of the file.
@@ -201,15 +203,26 @@ impl PartialEq for CertificateSettings {
         let Self {
             name,
             request,
+            trust,
             ownership,
             dependents,
             location: _,
         } = self;
         *name == other.name
             && *request == other.request
+            && *trust == other.trust
             && *ownership == other.ownership
             && *dependents == other.dependents
     }
+}
+
+/// How a trust bundle changes when the CA's roots do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TrustSettings {
+    /// How long a root stays that the CA stands for no longer.
+    pub keep: Duration,
+    /// How long a new root is known on this host before a certificate under it is asked for.
+    pub settle: Duration,
 }
 
 /// Whose the published private files (key and combined) are.

@@ -138,7 +138,10 @@ fn event(name: &CertificateName, verdict: &Verdict, now: Timestamp) -> Option<Ev
     let certificate = name.clone();
     Some(match verdict {
         Verdict::Well => return None,
-        Verdict::Ends(leaf) => Event::ending(name, leaf, leaf.not_after <= now),
+        Verdict::Ends(leaf) => {
+            let end = leaf.not_after;
+            Event::ending(name, &leaf.serial, end, end <= now)
+        }
         Verdict::Missing => Event::NothingPublished { certificate },
         Verdict::Unreadable(why) => Event::PublishedUnreadable {
             certificate,

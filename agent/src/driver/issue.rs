@@ -7,16 +7,16 @@ use std::rc::Rc;
 use renewd_core::accept::{Accepted, accept};
 use renewd_core::leaf::Fingerprint;
 use renewd_core::pem;
-use renewd_core::record::{Generation, NewIdentity, TrustPart};
+use renewd_core::record::{Generation, NewIdentity};
 use renewd_core::request::Request;
 use renewd_core::supply::{Again, Failure};
 use renewd_store::Identity;
-use rustls_pki_types::CertificateDer;
 
 use crate::config::CertificateSettings;
 use crate::driver::sound;
+use crate::driver::trust::{Anchors, Trust};
 use crate::driver::world::World;
-use crate::issuer::{IssueError, Issuer, Order, Retry, Sent};
+use crate::issuer::{IssueError, Order, Retry, Sent};
 use crate::journal;
 use crate::keys::{KeyError, PrivateKey};
 
@@ -37,13 +37,14 @@ pub(crate) struct Asked {
 /// What an issuer may still sign after a try that failed. In memory alone: after a restart a fresh key is asked for.
 pub(crate) type Open = Rc<RefCell<Option<Asked>>>;
 
-/// Makes a key, asks the issuer, and accepts or refuses the answer. `newest` is what was issued last,
-/// `needed` what must stay in the bundle.
+/// Makes a key, asks the issuer, and accepts or refuses the answer. `newest` is what was issued last, `trust` what the
+/// bundle was until now, and `heard` what the issuer stands for, where it has just said so.
 pub(crate) async fn issue(
     world: Rc<World>,
     settings: Rc<CertificateSettings>,
     newest: Option<Generation>,
-    needed: Vec<CertificateDer<'static>>,
+    trust: Trust,
+    heard: Option<Anchors>,
     open: Open,
 ) -> Result<Issued, Failure> {
     let request = &settings.request;
@@ -54,7 +55,21 @@ pub(crate) async fn issue(
         answered: false,
     })?;
     // Held before the answer comes: an answer never makes itself an anchor.
-    let anchors = issuer.anchors().await.map_err(|error| failure(&error))?;
+    let anchors = match heard {
+        Some(anchors) => anchors,
+        None => issuer
+            .anchors()
+            .await
+            .map_err(|error| failure(&error))?
+            .into(),
+    };
+    let merged = trust
+        .merged(&anchors, world.now())
+        .map_err(|error| Failure {
+            text: error.to_string(),
+            again: Again::BackOff,
+            answered: false,
+        })?;
     let digest = request.digest();
     let open_still = open.take().filter(|asked| asked.request == digest);
     let asked = match open_still {
@@ -94,14 +109,13 @@ pub(crate) async fn issue(
             }
         })?;
     wait_until_usable(&world, &accepted).await;
-    let bundle = with(anchors, needed);
-    let bundle_pem = pem::certificates(&bundle);
     let new = NewIdentity {
         leaf: accepted.facts.clone(),
+        usable_until: accepted.usable_until,
         anchor: accepted.anchor,
         request: digest,
         issuer: request.issuer.clone(),
-        trust: trust_part(&bundle),
+        trust: merged.bundle.part(),
     };
     let identity = Identity {
         key_pem: key.pem(),
@@ -117,7 +131,7 @@ pub(crate) async fn issue(
     Ok(Issued {
         identity,
         new,
-        bundle_pem,
+        bundle_pem: merged.bundle.pem(),
     })
 }
 
@@ -162,39 +176,4 @@ fn failure(error: &IssueError) -> Failure {
         again,
         answered: error.sent() == Sent::Spent,
     }
-}
-
-/// The digest of a bundle and its anchors.
-pub(crate) fn trust_part(anchors: &[CertificateDer<'_>]) -> TrustPart {
-    let prints: Vec<Fingerprint> = anchors
-        .iter()
-        .map(|anchor| Fingerprint::of(anchor))
-        .collect();
-    let digest = Fingerprint::of(pem::certificates(anchors).as_bytes());
-    TrustPart {
-        digest,
-        anchors: prints,
-    }
-}
-
-/// What an issuer stands for, and what leaves in use chain to: they may be of another CA, or of its root before.
-fn with(
-    mut offered: Vec<CertificateDer<'static>>,
-    needed: Vec<CertificateDer<'static>>,
-) -> Vec<CertificateDer<'static>> {
-    for anchor in needed {
-        if !offered.contains(&anchor) {
-            offered.push(anchor);
-        }
-    }
-    offered
-}
-
-/// What an issuer stands for now, with what must stay beside it, as PEM and digest; `None` when it cannot say.
-pub(crate) async fn offered_trust(
-    issuer: &dyn Issuer,
-    needed: Vec<CertificateDer<'static>>,
-) -> Option<(TrustPart, String)> {
-    let anchors = with(issuer.anchors().await.ok()?, needed);
-    Some((trust_part(&anchors), pem::certificates(&anchors)))
 }

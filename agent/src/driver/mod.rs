@@ -17,6 +17,7 @@ mod report;
 mod sound;
 #[cfg(test)]
 mod tests;
+mod trust;
 mod unit_lane;
 mod watchers;
 mod world;
@@ -217,7 +218,10 @@ impl Driver {
         for (name, issuer) in &settings.issuers {
             let unchanged = self.settings.borrow().issuers.get(name) == Some(issuer);
             let made = held.remove(name).filter(|_| unchanged);
-            let made = made.unwrap_or_else(|| self.setup.issuers.make(issuer));
+            let made = made.unwrap_or_else(|| {
+                self.world.hearsay.forget(name);
+                self.setup.issuers.make(issuer)
+            });
             issuers.insert(name.clone(), made);
         }
         *held = issuers;

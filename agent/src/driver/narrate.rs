@@ -15,7 +15,7 @@ fn next_try(after: &Record) -> NextTry {
     };
     let end = after
         .published_generation()
-        .map(|generation| generation.leaf.not_after);
+        .map(renewd_core::record::Generation::end);
     let in_time = at.is_some_and(|at| end.is_none_or(|end| at < end));
     NextTry { at, in_time }
 }
@@ -56,7 +56,7 @@ pub(crate) fn journal(
                 certificate: certificate(),
                 generation: after.highest,
                 serial: identity.leaf.serial.clone(),
-                not_after: identity.leaf.not_after,
+                not_after: identity.usable_until,
             })
         }
         Event::Published(generation) => {

@@ -59,7 +59,7 @@ fn of_record(settings: &CertificateSettings, record: &Record, now: Timestamp) ->
         generation: record.published,
         serial: published.map(|generation| generation.leaf.serial.to_string()),
         not_before: published.map(|generation| generation.leaf.not_before.into()),
-        not_after: published.map(|generation| generation.leaf.not_after.into()),
+        not_after: published.map(|generation| generation.end().into()),
         next_renewal: next_renewal.map(Into::into),
         last_error: error.map(|error| error.text.clone()),
         units: settings
@@ -94,8 +94,8 @@ fn next_renewal(
     record: &Record,
     now: Timestamp,
 ) -> (Option<Timestamp>, String) {
-    let request = settings.request.digest();
-    match supply::next(record, &request, settings.request.lifetime, now) {
+    let (request, settle) = (settings.request.digest(), settings.trust.settle);
+    match supply::next(record, &request, settings.request.lifetime, settle, now) {
         Action::Issue(cause) => (Some(now), cause.label().to_owned()),
         Action::Doubt => (None, "the clock is doubted".to_owned()),
         Action::Wait(at, cause) => (at, cause.label().to_owned()),

@@ -15,6 +15,8 @@ use crate::control::report::Step;
 #[derive(Default)]
 pub(crate) struct Watchers {
     watchers: Vec<mpsc::UnboundedSender<Step>>,
+    /// What they wait for, as they were told.
+    told: Option<String>,
     /// Why the issuer was asked last.
     pub(crate) cause: Option<supply::Cause>,
 }
@@ -22,6 +24,7 @@ pub(crate) struct Watchers {
 impl Watchers {
     pub(crate) fn add(&mut self, watcher: mpsc::UnboundedSender<Step>) {
         self.watchers.push(watcher);
+        self.told = None;
     }
 
     /// Tells what an event brought.
@@ -50,14 +53,18 @@ impl Watchers {
         });
     }
 
-    /// Tells that nothing can be begun, and why.
-    pub(crate) fn tell_of_wait(&mut self, record: &Record, why: String, now: Timestamp) {
+    /// Tells that nothing can be begun, and why, once to each.
+    pub(crate) fn tell_of_wait(&mut self, record: &Record, why: &str, now: Timestamp) {
+        if self.told.as_deref() == Some(why) {
+            return;
+        }
+        self.told = Some(why.to_owned());
         self.send(Step {
             at: now.into(),
             certificate: record.certificate.to_string(),
             step: "waiting".to_owned(),
             unit: None,
-            detail: why,
+            detail: why.to_owned(),
             elapsed_ms: 0,
             finished: None,
         });

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::credentials::Vault;
+use crate::driver::trust::Hearsay;
 use crate::driver::unit_lane::UnitLanes;
 use crate::issuer::Issuer;
 use crate::probe::Probe;
@@ -35,6 +36,7 @@ pub struct World {
     /// What units load as systemd credentials.
     pub credentials: Arc<Vault>,
     pub(crate) unit_lanes: UnitLanes,
+    pub(crate) hearsay: Hearsay,
     pub(crate) changes: watch::Sender<u64>,
     pub(crate) stopping: Cell<bool>,
     chance: RefCell<Chance>,
@@ -65,6 +67,7 @@ impl World {
             clock,
             issuers: RefCell::default(),
             credentials: Arc::default(),
+            hearsay: Hearsay::default(),
             changes: watch::Sender::new(0),
             stopping: Cell::new(false),
             chance: RefCell::new(chance),

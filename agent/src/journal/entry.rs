@@ -62,6 +62,7 @@ impl Event {
             | Self::Issued { certificate, .. }
             | Self::AnswerRefused { certificate, .. }
             | Self::AcceptedWithWarning { certificate, .. }
+            | Self::TrustChanged { certificate, .. }
             | Self::RenewalAdvised { certificate, .. }
             | Self::Revoked { certificate, .. }
             | Self::RecordDamaged { certificate, .. }

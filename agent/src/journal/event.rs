@@ -2,7 +2,7 @@
 //! [`super::text`], and what it means in `docs/journal.md`, from which the message catalogue is made.
 
 use jiff::Timestamp;
-use renewd_core::leaf::{LeafFacts, Serial};
+use renewd_core::leaf::{Fingerprint, Serial};
 use renewd_core::names::{CertificateName, CredentialName, UnitName};
 use renewd_core::proof::{Proof, Reason};
 use renewd_core::record::GenerationNumber;
@@ -153,6 +153,17 @@ pub enum Event {
         certificate: CertificateName,
         /// What, and what helps.
         warning: String,
+    },
+    /// The CA has other roots than before, or one that it dropped is kept no longer.
+    TrustChanged {
+        /// Whose bundle.
+        certificate: CertificateName,
+        /// Trusted from now on.
+        added: Vec<Fingerprint>,
+        /// Dropped by the CA, and kept for now.
+        dropped: Vec<Fingerprint>,
+        /// Trusted no longer.
+        removed: Vec<Fingerprint>,
     },
     /// The issuer says when it wants the newest certificate to be renewed.
     RenewalAdvised {
@@ -432,9 +443,13 @@ pub enum Event {
 
 impl Event {
     /// That a published certificate is about to expire, or has.
-    pub fn ending(certificate: &CertificateName, leaf: &LeafFacts, over: bool) -> Self {
-        let (certificate, serial) = (certificate.clone(), leaf.serial.clone());
-        let not_after = leaf.not_after;
+    pub fn ending(
+        certificate: &CertificateName,
+        serial: &Serial,
+        not_after: Timestamp,
+        over: bool,
+    ) -> Self {
+        let (certificate, serial) = (certificate.clone(), serial.clone());
         match over {
             false => Self::Expiring {
                 certificate,

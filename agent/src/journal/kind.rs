@@ -69,6 +69,7 @@ impl Event {
                 tried(next.in_time)("d32e063b034e4c62abaf0c536035d900", "accept")
             }
             Self::AcceptedWithWarning { .. } => warn("3cda2ce364644d1ba8ebce4fef34f625", "accept"),
+            Self::TrustChanged { .. } => info("c7d19070fb2e41619c26baff40734c02", "issue"),
             Self::RenewalAdvised { .. } => info("d0ef8f56927640a6816323b3128b0d53", "issue"),
             Self::Revoked { .. } => warn("60ee73ffb4e44440b7e359db966b5322", "issue"),
             Self::RecordDamaged { .. } => error("a860afcbbf3642a7b059ed7f3ac56f06", "store"),

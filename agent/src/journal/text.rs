@@ -1,7 +1,7 @@
 //! The sentence of each event. Whose it is stands before it, and is left out here.
 
 use jiff::{Timestamp, Unit};
-use renewd_core::leaf::Serial;
+use renewd_core::leaf::{Fingerprint, Serial};
 use renewd_core::names::UnitName;
 use renewd_core::proof::Proof;
 use renewd_core::record::GenerationNumber;
@@ -97,6 +97,12 @@ impl Event {
                 next_try(*next)
             ),
             Self::AcceptedWithWarning { warning, .. } => warning.clone(),
+            Self::TrustChanged {
+                added,
+                dropped,
+                removed,
+                ..
+            } => trust_changed(added, dropped, removed),
             Self::RenewalAdvised {
                 from,
                 until,
@@ -232,6 +238,30 @@ fn count(certificates: usize) -> String {
         1 => "1 certificate".to_owned(),
         n => format!("{n} certificates"),
     }
+}
+
+/// Which roots came and went, by as much of their fingerprints as tells them apart.
+fn trust_changed(
+    added: &[Fingerprint],
+    dropped: &[Fingerprint],
+    removed: &[Fingerprint],
+) -> String {
+    let said = [
+        (added, "is trusted from now on"),
+        (dropped, "is the CA's no longer, and kept for now"),
+        (removed, "is trusted no longer"),
+    ];
+    let mut parts = Vec::new();
+    for (roots, what) in said {
+        let Some(first) = roots.first() else { continue };
+        let first = &first.to_string()[..16];
+        let others = match roots.len() - 1 {
+            0 => String::new(),
+            others => format!(" (and {others} more)"),
+        };
+        parts.push(format!("the root {first}…{others} {what}"));
+    }
+    parts.join("; ")
 }
 
 fn next_try(next: NextTry) -> String {

@@ -166,8 +166,7 @@ fn publishable(record: &Record, number: GenerationNumber, life: Duration, now: T
     };
     !generation.lost
         && !record.identity_blamed(generation.identity)
-        && (generation.end() > now
-            || record.published.is_some_and(|published| !usable(published)))
+        && (generation.end() > now || record.published.is_some_and(|published| !usable(published)))
 }
 
 /// While a unit has a step under way, its condition says nothing.

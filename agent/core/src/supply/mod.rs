@@ -107,7 +107,9 @@ impl Cause {
             Self::Changed => "the configuration changed",
             Self::Clock => "not valid by the clock",
             Self::Again => "a new try",
-            Self::NewRoot => "the CA has a new root, which is to be known everywhere before it is used",
+            Self::NewRoot => {
+                "the CA has a new root, which is to be known everywhere before it is used"
+            }
         }
     }
 }

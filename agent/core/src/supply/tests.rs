@@ -145,7 +145,13 @@ fn a_changed_request_is_due_now_but_not_twice_a_minute() {
         Action::Wait(Some(schedule::after(start(), 60 * SECOND)), Cause::Changed)
     );
     assert_eq!(
-        next(&record, &other, DAY, SETTLE, schedule::after(start(), 60 * SECOND)),
+        next(
+            &record,
+            &other,
+            DAY,
+            SETTLE,
+            schedule::after(start(), 60 * SECOND)
+        ),
         Action::Issue(Cause::Changed)
     );
 }

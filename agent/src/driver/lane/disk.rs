@@ -74,7 +74,7 @@ impl Lane {
                 self.disk_took_it();
                 self.fold_after(Event::Accepted(issued.new), took);
             }
-            Err(error) if issued.new.leaf.not_after <= now => {
+            Err(error) if issued.new.usable_until <= now => {
                 let failure = Failure {
                     text: format!("the certificate expired before it could be kept: {error}"),
                     again: Again::BackOff,
@@ -130,7 +130,7 @@ impl Lane {
         self.unkept.try_at = Some(schedule::after(now, self.unkept.pause));
         self.unkept.pause = (self.unkept.pause * 2).min(LONGEST_PAUSE);
         self.watchers
-            .tell_of_wait(&self.record, error.to_string(), now);
+            .tell_of_wait(&self.record, &error.to_string(), now);
         self.view.set_trouble(Some(error.to_string()));
         self.world.changed();
     }

@@ -16,6 +16,7 @@ mod advice;
 mod disk;
 mod revoke;
 mod steps;
+mod trust;
 mod upkeep;
 mod view;
 
@@ -49,6 +50,7 @@ pub(crate) use view::View;
 use advice::AdviceSought;
 use disk::Unkept;
 use steps::{Done, Outcome};
+use trust::TrustSought;
 
 /// What a lane can be asked.
 pub(crate) enum Command {
@@ -87,6 +89,7 @@ pub(crate) struct Lane {
     /// The baseline is being taken.
     baselining: bool,
     advice: AdviceSought,
+    trust: TrustSought,
     /// Units with a step under way.
     busy: BTreeSet<UnitName>,
     /// Units that became active while they had a step under way, which may have begun before.
@@ -118,6 +121,7 @@ impl Lane {
             open: issue::Open::default(),
             baselining: false,
             advice: AdviceSought::default(),
+            trust: TrustSought::default(),
             busy: BTreeSet::new(),
             activated: BTreeSet::new(),
             owners_compared: false,
@@ -134,9 +138,14 @@ impl Lane {
     /// Runs until it is dropped.
     pub(crate) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>) {
         let mut clock_steps = self.world.clock.steps();
+        let mut trust_news = self.world.hearsay.news();
+        let mut changes = self.world.changes.subscribe();
         let mut activations = self.settings_in_force();
         loop {
             let wake_at = self.begin_what_is_next();
+            // Our own are among them.
+            changes.mark_unchanged();
+            let waits_for_others = self.waits_for_others();
             let world = self.world.clone();
             let sleep = async {
                 match wake_at {
@@ -164,6 +173,8 @@ impl Lane {
                 },
                 Some(activation) = activations.recv() => self.unit_is_active(activation),
                 Ok(()) = clock_steps.changed() => self.clock_stepped(),
+                Ok(()) = trust_news.changed() => self.merge_trust(),
+                Ok(()) = changes.changed(), if waits_for_others => {}
                 () = sleep => {}
             }
         }
@@ -172,7 +183,9 @@ impl Lane {
     /// What the configuration says now is compared with what is published.
     fn settings_in_force(&mut self) -> mpsc::Receiver<Activation> {
         self.fold(Event::Configured(self.dependents.clone()));
-        self.look_at_trust();
+        let (name, issuer) = (&self.settings.name, &self.settings.request.issuer);
+        self.world.hearsay.asks(name, issuer, &self.view);
+        self.trust.begin_anew();
         self.advice.begin_anew();
         self.owners_compared = false;
         // For the units that are configured now.
@@ -212,14 +225,24 @@ impl Lane {
             // It is on disk that the issuer is asked: now it may hear of it.
             return self.ask_issuer();
         }
-        let request = self.settings.request.digest();
-        match supply::next(&self.record, &request, self.settings.request.lifetime, now) {
+        let (request, life) = (&self.settings.request, self.settings.request.lifetime);
+        let settle = self.settings.trust.settle;
+        match supply::next(&self.record, &request.digest(), life, settle, now) {
             supply::Action::Issue(cause) => {
+                if !self.trust_is_fresh() {
+                    return Next::Wait(None);
+                }
                 self.watchers.cause = Some(cause);
                 self.fold(Event::IssueStarted);
             }
             supply::Action::Doubt => self.fold(Event::ClockDoubted),
-            supply::Action::Wait(at, _) => return Next::Wait(at),
+            supply::Action::Wait(at, cause) => {
+                self.trust.no_order();
+                if cause == supply::Cause::NewRoot && self.record.renew_requested {
+                    self.watchers.tell_of_wait(&self.record, cause.label(), now);
+                }
+                return Next::Wait(at);
+            }
         }
         Next::Again
     }
@@ -253,7 +276,7 @@ impl Lane {
                     Err(failure) => self.fold_after(Event::IssueFailed(failure), done.took),
                 }
             }
-            Outcome::Trust(offered) => self.trust_offered(offered),
+            Outcome::Trust(issuer, offered) => self.trust_offered(&issuer, offered),
             Outcome::Advice(leaf, told) => self.advised(leaf, told),
             Outcome::Revoked(revoked) => self.revoked(*revoked),
             Outcome::Baseline(findings) => {

@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use renewd_core::leaf::Fingerprint;
-use renewd_core::names::UnitName;
-use renewd_core::record::{BaselineFinding, Event, Generation, GenerationNumber, TrustPart};
+use renewd_core::names::{IssuerName, UnitName};
+use renewd_core::record::{BaselineFinding, Event, Generation, GenerationNumber};
 use renewd_core::supply::{Advice, Failure};
 use renewd_core::unit::ActOutcome;
 use renewd_store::Identity;
+use rustls_pki_types::CertificateDer;
 
 use crate::config::{CertificateSettings, DependentSettings};
 use crate::driver::issue::{self, Issued};
@@ -25,8 +26,8 @@ use crate::journal;
 pub(super) enum Outcome {
     /// The issuer's answer, accepted or not.
     Issued(Box<Result<Issued, Failure>>),
-    /// What the issuer stands for, where it could say.
-    Trust(Option<(TrustPart, String)>),
+    /// What this issuer stands for, where it could say.
+    Trust(IssuerName, Option<Vec<CertificateDer<'static>>>),
     /// What the issuer advises about a leaf; where it could not be asked, how long it wants to be left alone.
     Advice(Fingerprint, Result<Option<Advice>, Duration>),
     /// What came of an order to revoke.
@@ -51,7 +52,8 @@ impl Lane {
             self.world.clone(),
             self.settings.clone(),
             newest,
-            self.anchors_in_use(),
+            self.held_trust(),
+            self.trust.for_order(),
             self.open.clone(),
         );
         self.begin(async move { Outcome::Issued(Box::new(answer.await)) });

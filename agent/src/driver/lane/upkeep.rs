@@ -3,60 +3,19 @@
 
 use jiff::Timestamp;
 use renewd_core::activation::Stage;
-use renewd_core::record::{Event, QUARANTINE, TrustPart, Verdict};
+use renewd_core::record::{Event, QUARANTINE, Verdict};
 use renewd_core::schedule;
 use renewd_core::supply::Supply;
 use renewd_core::unit::OnChange;
 use renewd_store::StoreError;
 use renewd_store::publish::LINGER;
-use rustls_pki_types::CertificateDer;
 use tokio::sync::mpsc;
 
-use crate::driver::lane::steps::Outcome;
 use crate::driver::lane::{Lane, Next};
-use crate::driver::{issue, sound};
 use crate::journal;
 use crate::units::Activation;
 
 impl Lane {
-    /// Asks the issuer what it stands for now.
-    pub(super) fn look_at_trust(&mut self) {
-        let issuers = self.world.issuers.borrow();
-        let issuer = issuers.get(&self.settings.request.issuer).cloned();
-        drop(issuers);
-        // Before the first certificate there is nothing that it could go with.
-        if let (Some(issuer), Some(_)) = (issuer, self.record.target) {
-            let needed = self.anchors_in_use();
-            self.begin(async move {
-                Outcome::Trust(issue::offered_trust(issuer.as_ref(), needed).await)
-            });
-        }
-    }
-
-    /// What the leaf that is published, and the one that shall be, chain to.
-    pub(super) fn anchors_in_use(&self) -> Vec<CertificateDer<'static>> {
-        let (record, now) = (&self.record, self.world.now());
-        let leaves = [record.published_generation(), record.target_generation()];
-        let valid = leaves
-            .into_iter()
-            .flatten()
-            .filter(|leaf| leaf.leaf.not_after > now);
-        let (store, name) = (&self.world.store, &self.settings.name);
-        valid
-            .filter_map(|generation| sound::anchor(store, name, generation))
-            .collect()
-    }
-
-    pub(super) fn trust_offered(&mut self, offered: Option<(TrustPart, String)>) {
-        let Some((trust, pem)) = offered else { return };
-        let (store, name) = (&self.world.store, &self.settings.name);
-        if self.done_or_said(store.save_trust(name, &trust.digest, &pem))
-            && self.record.trust != Some(trust.digest)
-        {
-            self.fold(Event::TrustChanged(trust));
-        }
-    }
-
     /// What is published goes out anew when it shall belong to others, also while a dependent is still to
     /// be proven: that it cannot read its key may be why.
     fn compare_owners(&mut self) -> Next {
@@ -91,6 +50,7 @@ impl Lane {
     pub(super) fn clock_stepped(&mut self) {
         self.unkept.try_now();
         self.advice.begin_anew();
+        self.trust.begin_anew();
         self.housekeep_soon();
         self.fold(Event::ClockStepped);
     }
@@ -100,11 +60,20 @@ impl Lane {
         if let Next::Again = self.compare_owners() {
             return Next::Again;
         }
+        if let Next::Again = self.compare_trust() {
+            return Next::Again;
+        }
         self.forget_at_rest();
         let expiry = self.warn_of_expiry(now);
         let housekeeping = self.housekeep(now);
         let advice = self.seek_advice(now);
-        Next::Wait([expiry, housekeeping, advice].into_iter().flatten().min())
+        let trust = self.seek_trust(now);
+        Next::Wait(
+            [expiry, housekeeping, advice, trust]
+                .into_iter()
+                .flatten()
+                .min(),
+        )
     }
 
     /// An alarm when the published certificate is close to its end, by when a renewal should have come, and
@@ -112,7 +81,7 @@ impl Lane {
     fn warn_of_expiry(&mut self, now: Timestamp) -> Option<Timestamp> {
         let number = self.record.published?;
         let generation = self.record.published_generation()?;
-        let end = generation.leaf.not_after;
+        let end = generation.end();
         let at = schedule::overdue(generation.accepted_at, end);
         let told = self
             .told_of_end
@@ -127,7 +96,8 @@ impl Lane {
             return Some(next);
         }
         self.told_of_end = Some((number, over));
-        let event = journal::Event::ending(&self.record.certificate, &generation.leaf, over);
+        let serial = &generation.leaf.serial;
+        let event = journal::Event::ending(&self.record.certificate, serial, end, over);
         journal::emit(&event);
         (!over).then_some(end)
     }
@@ -191,7 +161,7 @@ impl Lane {
     }
 
     /// Whether it was done; if not, it is said, and it is tried again another time.
-    fn done_or_said(&self, result: Result<(), StoreError>) -> bool {
+    pub(super) fn done_or_said(&self, result: Result<(), StoreError>) -> bool {
         if let Err(error) = &result {
             journal::emit(&journal::Event::NotTidied {
                 certificate: self.settings.name.clone(),

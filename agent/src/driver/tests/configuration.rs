@@ -1,6 +1,5 @@
 //! New configurations in a running daemon: all of one, or nothing of it.
 
-use renewd_core::pem;
 use renewd_core::unit::OnChange;
 use renewd_store::disk::Disk;
 use renewd_store::reader;
@@ -155,46 +154,6 @@ fn another_owner_is_published_as_a_new_generation_without_an_issuance() {
         assert_eq!((mode(1), mode(2)), (0o640, 0o400));
         assert_eq!(life.proof("c0", UNIT), "served");
         assert_eq!(site.issuer.asked(), 1);
-    });
-}
-
-#[test]
-fn another_root_is_published_beside_the_same_identity() {
-    let site = Site::new(nginx);
-    site.certificate("c0", NGINX);
-    site.live(Disk::default(), async |life: &Life<'_>| {
-        life.settle().await;
-        let before = reader::read(site.published("c0")).unwrap();
-        site.issuer.change_root();
-        life.renew(&["c0"]).await;
-        let after = reader::read(site.published("c0")).unwrap();
-        assert_ne!(before.ca_pem, after.ca_pem);
-        assert_eq!(life.proof("c0", UNIT), "served");
-    });
-}
-
-#[test]
-fn the_anchor_of_the_leaf_in_use_stays_until_that_is_replaced() {
-    let site = Site::new(nginx);
-    site.certificate("c0", NGINX);
-    site.live(Disk::default(), async |life: &Life<'_>| {
-        life.settle().await;
-        let anchors = || {
-            let bundle = reader::read(site.published("c0")).unwrap().ca_pem;
-            pem::parse_certificates(std::str::from_utf8(&bundle).unwrap()).unwrap()
-        };
-        let [old] = anchors().try_into().unwrap();
-        site.issuer.change_root();
-        life.driver.reload().await.unwrap();
-        life.settle().await;
-        let [new, kept] = anchors().try_into().unwrap();
-        assert_eq!(kept, old);
-        assert_eq!(site.issuer.asked(), 1);
-        // Others may still have leaves of the old one.
-        life.renew(&["c0"]).await;
-        assert_eq!(anchors(), [new.clone(), old]);
-        life.renew(&["c0"]).await;
-        assert_eq!(anchors(), [new]);
     });
 }
 

@@ -14,6 +14,7 @@ mod rotation;
 mod site;
 mod time;
 mod told;
+mod trust;
 mod verdicts;
 
 use host::Host;

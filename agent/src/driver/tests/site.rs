@@ -102,6 +102,19 @@ impl Site {
         fs::write(self.configuration().join(file), text).unwrap();
     }
 
+    /// Configures how trust changes.
+    pub(super) fn trust(&self, keys: &str) {
+        let main = fs::read_to_string(self.configuration().join("renewd.toml")).unwrap();
+        let main = main.split("[trust]").next().unwrap();
+        self.write("renewd.toml", &format!("{main}[trust]\n{keys}"));
+    }
+
+    /// The certificates of a published bundle, which are in the order of their fingerprints.
+    pub(super) fn bundle(&self, name: &str) -> Vec<CertificateDer<'static>> {
+        let bundle = reader::read(self.published(name)).unwrap().ca_pem;
+        renewd_core::pem::parse_certificates(std::str::from_utf8(&bundle).unwrap()).unwrap()
+    }
+
     /// Configures a certificate; `more` follows its names and its life of a day.
     pub(super) fn certificate(&self, name: &str, more: &str) {
         let text = format!("names = [\"{name}.example.internal\"]\nlifetime = \"24h\"\n{more}");

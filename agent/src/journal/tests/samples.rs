@@ -1,6 +1,6 @@
 //! Every event, with each level and each field that it may have.
 
-use renewd_core::leaf::Serial;
+use renewd_core::leaf::{Fingerprint, Serial};
 use renewd_core::proof::{Proof, Reason};
 use renewd_core::unit::OnChange;
 
@@ -87,6 +87,12 @@ pub(super) fn samples() -> Vec<Event> {
             generation: 7,
             serial: serial(),
             reason: "superseded",
+        },
+        Event::TrustChanged {
+            certificate: certificate(),
+            added: vec![Fingerprint::of(b"new")],
+            dropped: vec![Fingerprint::of(b"old"), Fingerprint::of(b"older")],
+            removed: vec![Fingerprint::of(b"oldest")],
         },
         Event::AcceptedWithWarning {
             certificate: certificate(),

@@ -179,7 +179,8 @@ impl Ghost {
             self.known.entry(*anchor).or_insert(since);
         }
         // One that comes back is new again.
-        self.known.retain(|anchor, _| after.anchors.contains(anchor));
+        self.known
+            .retain(|anchor, _| after.anchors.contains(anchor));
     }
 
     /// While what is published lasts, the issuer is not asked before all anchors have been known for so long.
@@ -194,7 +195,10 @@ impl Ghost {
         for anchor in &record.anchors {
             let since = self.known.get(anchor);
             let known = since.is_some_and(|since| schedule::after(*since, settle) <= now);
-            assert!(known, "{anchor} is known since {since:?}, at {now}: {record:#?}");
+            assert!(
+                known,
+                "{anchor} is known since {since:?}, at {now}: {record:#?}"
+            );
         }
     }
 

@@ -1,0 +1,214 @@
+//! The certificate's trust, which has a clock of its own: the issuer is asked again and again what it stands for, what
+//! is new is published at once, and what is gone is kept for a while. Which of it may be used already is
+//! `renewd_core::supply`'s affair.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use renewd_core::names::IssuerName;
+use renewd_core::record::{Event, Generation};
+use renewd_core::trust::Bundle;
+use renewd_core::{pem, schedule};
+use rustls_pki_types::CertificateDer;
+
+use crate::driver::lane::steps::Outcome;
+use crate::driver::lane::{Lane, Next};
+use crate::driver::sound;
+use crate::driver::trust::{Anchors, Trust};
+use crate::journal;
+
+/// How often an issuer is asked, at most and at least.
+const PAUSE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(3600));
+
+/// What of the asking is not in the record.
+#[derive(Default)]
+pub(super) struct TrustSought {
+    /// The issuer is being asked.
+    asking: bool,
+    /// When it was asked last, and when it is next.
+    asked: Option<(Timestamp, Timestamp)>,
+    /// It has answered since a certificate is due: with this, if it could.
+    said: Option<Option<Anchors>>,
+}
+
+impl TrustSought {
+    /// Another issuer may be in force, or another time.
+    pub(super) fn begin_anew(&mut self) {
+        self.asked = None;
+    }
+
+    /// What it has said for the order that is made now.
+    pub(super) fn for_order(&mut self) -> Option<Anchors> {
+        self.said.take().flatten()
+    }
+
+    /// Nothing is due.
+    pub(super) fn no_order(&mut self) {
+        self.said = None;
+    }
+}
+
+impl Lane {
+    /// Asks the issuer what it stands for when it is time; returns when that is.
+    pub(super) fn seek_trust(&mut self, now: Timestamp) -> Option<Timestamp> {
+        // Before the first certificate there is nothing that it could go with.
+        if self.trust.asking || self.record.target.is_none() {
+            return None;
+        }
+        if let Some((_, next)) = self.trust.asked
+            && !schedule::reached(next, PAUSE.1 * 2, now)
+        {
+            return Some(next);
+        }
+        // Another lane may have asked not long ago.
+        let heard = self.world.hearsay.of(&self.settings.request.issuer);
+        let pause = self.pause();
+        if let (Some(asked), Some((_, at))) = (&mut self.trust.asked, heard)
+            && at <= now
+            && schedule::between(at, now) < pause / 2
+        {
+            asked.1 = schedule::after(now, pause);
+            let next = asked.1;
+            self.merge_trust();
+            return Some(next);
+        }
+        self.look_at_trust();
+        None
+    }
+
+    /// A fortieth of the life, and not all hosts at once.
+    fn pause(&self) -> Duration {
+        let pause = (self.settings.request.lifetime / 40).clamp(PAUSE.0, PAUSE.1);
+        pause.mul_f64(0.75 + self.world.chance() / 2.0)
+    }
+
+    /// Asks the issuer what it stands for now.
+    pub(super) fn look_at_trust(&mut self) {
+        let issuer = &self.settings.request.issuer;
+        let issuer = self.world.issuers.borrow().get(issuer).cloned();
+        let (Some(issuer), false) = (issuer, self.trust.asking) else {
+            return;
+        };
+        let now = self.world.now();
+        self.trust.asking = true;
+        self.trust.asked = Some((now, schedule::after(now, self.pause())));
+        let name = self.settings.request.issuer.clone();
+        self.begin(async move { Outcome::Trust(name, issuer.anchors().await.ok()) });
+    }
+
+    /// The issuer's answer; that it could not say is no trouble of the certificate's, and it is only asked again.
+    pub(super) fn trust_offered(
+        &mut self,
+        issuer: &IssuerName,
+        anchors: Option<Vec<CertificateDer<'static>>>,
+    ) {
+        self.trust.asking = false;
+        // Another one may have taken its place meanwhile.
+        let still = self.settings.request.issuer == *issuer && self.trust.asked.is_some();
+        if !still {
+            return;
+        }
+        let anchors = anchors.map(Anchors::from);
+        self.trust.said = Some(anchors.clone());
+        if let Some(anchors) = anchors {
+            self.world.hearsay.hear(issuer, anchors, self.world.now());
+            self.merge_trust();
+        }
+    }
+
+    /// Brings the bundle up to what the issuer said last, to whichever lane.
+    pub(super) fn merge_trust(&mut self) {
+        let heard = self.world.hearsay.of(&self.settings.request.issuer);
+        let (Some((anchors, _)), Some(_)) = (heard, self.record.target) else {
+            return;
+        };
+        let merged = self.held_trust().merged(&anchors, self.world.now());
+        let merged = match merged {
+            Ok(merged) => merged,
+            Err(error) => return self.trust_refused(error.to_string()),
+        };
+        let (store, name) = (&self.world.store, &self.settings.name);
+        let part = merged.bundle.part();
+        let lost = || sound::bundle(store, name, &part.digest).is_err();
+        let same = self.record.trust == Some(part.digest);
+        if (!same || lost())
+            && !self.done_or_said(store.save_trust(name, &part.digest, &merged.bundle.pem()))
+        {
+            return;
+        }
+        if !same || self.record.dropped != part.dropped {
+            self.fold(Event::TrustChanged(part));
+        }
+        if !merged.added.is_empty() || !merged.dropped.is_empty() || !merged.removed.is_empty() {
+            journal::emit(&journal::Event::TrustChanged {
+                certificate: self.settings.name.clone(),
+                added: merged.added,
+                dropped: merged.dropped,
+                removed: merged.removed,
+            });
+        }
+    }
+
+    /// It is said by the next order, too.
+    fn trust_refused(&self, error: String) {
+        journal::emit(&journal::Event::IssuerWarning {
+            certificate: self.settings.name.clone(),
+            warning: format!("{error}; the trust bundle stays as it is"),
+        });
+    }
+
+    /// The newest bundle. Where that is lost, what is used of it.
+    pub(super) fn held_trust(&self) -> Trust {
+        let (store, name) = (&self.world.store, &self.settings.name);
+        let newest = self.record.trust.as_ref();
+        let newest = newest.and_then(|digest| {
+            let text = sound::bundle(store, name, digest).ok()?;
+            pem::parse_certificates(&text).ok()
+        });
+        let certificates = newest.unwrap_or_else(|| {
+            let anchor = |leaf| sound::anchor(store, name, leaf);
+            self.leaves_in_use().filter_map(anchor).collect()
+        });
+        Trust {
+            bundle: Bundle::kept(certificates, &self.record.dropped),
+            needed: self.leaves_in_use().map(|leaf| leaf.anchor).collect(),
+            keep: self.settings.trust.keep,
+        }
+    }
+
+    /// What is published, what shall be, what was, and what is quarantined, as long as it lasts.
+    fn leaves_in_use(&self) -> impl Iterator<Item = &Generation> {
+        let now = self.world.now();
+        let generations = self.record.generations.values();
+        generations.filter(move |generation| generation.end() > now)
+    }
+
+    /// Whether a certificate may be asked for as far as trust goes. If not, the issuer is being asked what it stands
+    /// for: what is new of it is to be published first. That it cannot say is told by the order itself.
+    pub(super) fn trust_is_fresh(&mut self) -> bool {
+        if self.record.target.is_none() || self.trust.said.is_some() {
+            return true;
+        }
+        self.look_at_trust();
+        !self.trust.asking
+    }
+
+    /// Whether this lane waits until others have a new root, too.
+    pub(super) fn waits_for_others(&self) -> bool {
+        let new = self.record.new_roots.as_ref();
+        new.is_some_and(|new| new.known_since.is_none())
+    }
+
+    /// Sees whether new roots have come to all.
+    pub(super) fn compare_trust(&mut self) -> Next {
+        let Some(new) = &self.record.new_roots else {
+            return Next::Wait(None);
+        };
+        let issuer = &self.settings.request.issuer;
+        if new.known_since.is_some() || !self.world.hearsay.is_known(issuer, &new.roots) {
+            return Next::Wait(None);
+        }
+        self.fold(Event::RootsKnown);
+        Next::Again
+    }
+}
