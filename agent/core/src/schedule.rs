@@ -98,7 +98,8 @@ pub fn bounded_after(asked: Duration, life: Duration, remaining: Option<Duration
     match remaining {
         Some(remaining) if remaining > reserve => asked.min(remaining - reserve),
         Some(_) => asked.min(life / 100),
-        None => asked.min(LONGEST_BACK_OFF),
+        // An outage: as many tries in a life, and one in an hour.
+        None => asked.min((life / TRIES_THAT_FIT).min(LONGEST_BACK_OFF)),
     }
     .max(Duration::from_millis(250))
 }
@@ -173,6 +174,13 @@ mod tests {
             let delay = back_off(failures, life, Some(remaining), chance);
             prop_assert!(delay * TRIES_THAT_FIT <= remaining + Duration::from_millis(8));
             prop_assert!(delay >= Duration::from_millis(250) && delay <= LONGEST_BACK_OFF);
+        }
+
+        #[test]
+        fn an_issuer_cannot_prolong_an_outage_by_more_than_an_eighth_of_a_life_or_an_hour(asked in 0_u64..10_000_000_000, life in 30_u64..400_000_000) {
+            let life = Duration::from_secs(life);
+            let wait = bounded_after(Duration::from_secs(asked), life, None);
+            prop_assert!(wait <= LONGEST_BACK_OFF && wait * TRIES_THAT_FIT <= life);
         }
 
         #[test]

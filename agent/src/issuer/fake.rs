@@ -19,6 +19,8 @@ use super::{IssueError, Issuer, Order, Retry, Revocation, Sent};
 
 /// What the CA does with one order.
 pub(crate) enum Deed {
+    /// Signs, as it does when it was told nothing.
+    Sign,
     /// Fails, and may be asked again so.
     Fail(Retry),
     /// Fails, and this has become of the certificate request.
@@ -44,7 +46,12 @@ struct State {
     requests: Vec<Vec<u8>>,
     signed: u64,
     silenced: usize,
-    no_advice: Option<Retry>,
+    /// What it says when it is asked for advice; `None`: it is not one to be asked.
+    advice: Option<Result<Advice, Retry>>,
+    /// How long before now its certificates begin.
+    back_dating: SignedDuration,
+    /// Whether the life asked for begins there, too.
+    counts_back_dating: bool,
     asked_for_advice: usize,
     revoked: Vec<Vec<u8>>,
     refuses_to_revoke: bool,
@@ -55,13 +62,15 @@ impl FakeIssuer {
     /// A CA that tells the time so.
     pub(crate) fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         let state = State {
-            root: Arc::new(root()),
+            root: Arc::new(root(None)),
             deeds: VecDeque::new(),
             asked: 0,
             requests: Vec::new(),
             signed: 0,
             silenced: 0,
-            no_advice: None,
+            advice: None,
+            back_dating: SignedDuration::from_secs(30),
+            counts_back_dating: false,
             asked_for_advice: 0,
             revoked: Vec::new(),
             refuses_to_revoke: false,
@@ -100,7 +109,19 @@ impl FakeIssuer {
 
     /// From now on it is asked for advice, and fails so.
     pub(crate) fn has_no_advice(&self, retry: Retry) {
-        self.lock().no_advice = Some(retry);
+        self.lock().advice = Some(Err(retry));
+    }
+
+    /// From now on it gives this advice about every leaf.
+    pub(crate) fn advises_always(&self, advice: Advice) {
+        self.lock().advice = Some(Ok(advice));
+    }
+
+    /// From now on its certificates begin so long before now; with `counted` the life asked for does, too.
+    pub(crate) fn back_dates(&self, back_dating: SignedDuration, counted: bool) {
+        let mut state = self.lock();
+        state.back_dating = back_dating;
+        state.counts_back_dating = counted;
     }
 
     /// How often it was asked for advice.
@@ -125,7 +146,12 @@ impl FakeIssuer {
 
     /// From now on it stands for another root.
     pub(crate) fn change_root(&self) {
-        self.lock().root = Arc::new(root());
+        self.lock().root = Arc::new(root(None));
+    }
+
+    /// From now on it stands for another root, which ends then.
+    pub(crate) fn change_root_for_one_that_ends(&self, end: Timestamp) {
+        self.lock().root = Arc::new(root(Some(end)));
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -140,10 +166,11 @@ impl FakeIssuer {
         let csr = CertificateSigningRequestDer::from(order.csr);
         let mut csr = CertificateSigningRequestParams::from_der(&csr).unwrap();
         let now = (self.now)();
-        let seconds = |at: Timestamp| Duration::from_secs(at.as_second().unsigned_abs());
         let epoch = date_time_ymd(1970, 1, 1);
-        csr.params.not_before = epoch + seconds(now - SignedDuration::from_secs(30));
-        csr.params.not_after = epoch + seconds(now + order.request.lifetime);
+        let begin = now - state.back_dating;
+        let counted = if state.counts_back_dating { begin } else { now };
+        csr.params.not_before = epoch + seconds(begin);
+        csr.params.not_after = epoch + seconds(counted + order.request.lifetime);
         csr.params.serial_number = Some(SerialNumber::from(1_000_000 + state.signed));
         let leaf = csr.signed_by(&state.root).unwrap();
         Answer {
@@ -153,7 +180,11 @@ impl FakeIssuer {
     }
 }
 
-fn root() -> CertifiedIssuer<'static, KeyPair> {
+fn seconds(at: Timestamp) -> Duration {
+    Duration::from_secs(at.as_second().unsigned_abs())
+}
+
+fn root(end: Option<Timestamp>) -> CertifiedIssuer<'static, KeyPair> {
     let mut params = CertificateParams::default();
     let key = KeyPair::generate().unwrap();
     let name = format!("fake {:02x?}", &key.public_key_raw()[1..5]);
@@ -162,7 +193,10 @@ fn root() -> CertifiedIssuer<'static, KeyPair> {
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
     // Longer than any clock in a test goes astray.
     params.not_before = date_time_ymd(1990, 1, 1);
-    params.not_after = date_time_ymd(2090, 1, 1);
+    params.not_after = match end {
+        Some(end) => date_time_ymd(1970, 1, 1) + seconds(end),
+        None => date_time_ymd(2090, 1, 1),
+    };
     CertifiedIssuer::self_signed(params, key).unwrap()
 }
 
@@ -178,7 +212,7 @@ impl Issuer for FakeIssuer {
         };
         Box::pin(async move {
             match deed {
-                None => Ok(self.sign(order)),
+                None | Some(Deed::Sign) => Ok(self.sign(order)),
                 Some(Deed::Fail(retry)) => {
                     Err(IssueError::new("fake", retry, "the CA failed", "wait"))
                 }
@@ -224,7 +258,7 @@ impl Issuer for FakeIssuer {
     }
 
     fn advises(&self) -> bool {
-        self.lock().no_advice.is_some()
+        self.lock().advice.is_some()
     }
 
     fn advice<'a>(
@@ -233,7 +267,11 @@ impl Issuer for FakeIssuer {
     ) -> BoxFuture<'a, Result<Option<Advice>, IssueError>> {
         let mut state = self.lock();
         state.asked_for_advice += 1;
-        let retry = state.no_advice.unwrap_or(Retry::BackOff);
-        Box::pin(async move { Err(IssueError::new("fake", retry, "the CA failed", "wait")) })
+        let advice = state.advice.clone().unwrap_or(Err(Retry::BackOff));
+        Box::pin(async move {
+            advice
+                .map(Some)
+                .map_err(|retry| IssueError::new("fake", retry, "the CA failed", "wait"))
+        })
     }
 }

@@ -9,6 +9,7 @@ mod host;
 mod issuer;
 mod lanes;
 mod manners;
+mod pace;
 mod revoked;
 mod rotation;
 mod site;
