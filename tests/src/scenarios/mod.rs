@@ -27,6 +27,7 @@ mod peers;
 mod plain;
 mod refusals;
 mod revert;
+mod roots;
 mod rotation;
 mod rpm;
 mod sample_api;
@@ -62,6 +63,7 @@ pub fn all() -> Vec<Scenario> {
         acme::ALL,
         load::ALL,
         trust::ALL,
+        roots::ALL,
         peers::ALL,
         verdict::ALL,
         damage::ALL,
