@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use renewd_core::names::{CertificateName, San};
+use renewd_core::names::{CertificateName, IssuerName, San};
 use renewd_core::request::{Request, Usages};
 
 use super::common::{Common, twice};
@@ -62,7 +62,8 @@ fn judge(
     warn_of_a_short_life(raw, lifetime, &dependents, report);
     // Without the defaults nobody knows whether a group is set.
     let ownership = main.and_then(|_| common.ownership(raw, environment, report));
-    let issuer = issuer(raw, &common, main?, report)?;
+    let issuers = issuers(raw, &common, main?, report)?;
+    let (issuer, fallbacks) = issuers.split_first()?;
     let wanted = Wanted {
         names: &names,
         lifetime,
@@ -71,7 +72,9 @@ fn judge(
             .as_ref()
             .map_or(&raw.location, |at| &at.location),
     };
-    (issuer.kind.kind().judge)(issuer, &wanted, report);
+    for issuer in &issuers {
+        (issuer.kind.kind().judge)(issuer, &wanted, report);
+    }
     Some(CertificateSettings {
         name: name.clone(),
         request: Request {
@@ -82,7 +85,8 @@ fn judge(
             key_type: common.key_type.unwrap_or_default(),
             usages,
         },
-        trust: main?.trust.of(&issuer.kind, lifetime),
+        fallbacks: fallbacks.iter().map(|issuer| issuer.name.clone()).collect(),
+        trust: main?.trust.of(&issuers, lifetime),
         ownership: ownership?,
         dependents,
         location: raw.location.clone(),
@@ -91,13 +95,14 @@ fn judge(
 
 /// Some CAs certify servers only, and what is not asked for need not be there.
 fn usages_of(common: &Common, main: Option<&Main>) -> Usages {
-    let issuer = main.and_then(|main| match &common.issuer {
-        Some(at) => main.issuer(at.value.as_str()).ok()?,
-        None => main.only_issuer().ok()?,
-    });
+    let issuer = |at: &At<IssuerName>| main?.issuer(at.value.as_str()).ok()?;
+    let issuers = match &common.issuers {
+        Some(named) => named.iter().filter_map(issuer).collect(),
+        None => Vec::from_iter(main.and_then(|main| main.only_issuer().ok()?)),
+    };
     Usages {
         server: true,
-        client: issuer.is_none_or(|issuer| issuer.kind.kind().for_clients),
+        client: issuers.iter().all(|issuer| issuer.kind.kind().for_clients),
     }
 }
 
@@ -155,34 +160,39 @@ fn names(raw: &RawCertificate, environment: &Environment, report: &mut Report) -
     names
 }
 
-fn issuer<'a>(
+/// The issuers in their order: at least one.
+fn issuers<'a>(
     raw: &RawCertificate,
     common: &Common,
     main: &'a Main,
     report: &mut Report,
-) -> Option<&'a IssuerSettings> {
+) -> Option<Vec<&'a IssuerSettings>> {
     // A value that is wrong was refused already; what else would be asked is a guess.
-    if common.issuer.is_none() && raw.common.issuer.is_some() {
+    if common.issuers.is_none() && raw.common.issuer.is_some() {
         return None;
     }
-    let found = match &common.issuer {
-        Some(at) => main.issuer(at.value.as_str()),
-        None => main.only_issuer(),
+    let Some(named) = &common.issuers else {
+        return match main.only_issuer() {
+            Ok(issuer) => issuer.map(|issuer| vec![issuer]),
+            Err(mismatch) => {
+                report.error(&raw.location, "issuer", mismatch);
+                None
+            }
+        };
     };
-    match (found, &common.issuer) {
-        (Ok(issuer), _) => issuer,
-        (Err(mismatch), Some(at)) => {
+    let found = named.iter().map(|at| match main.issuer(at.value.as_str()) {
+        Ok(issuer) => issuer,
+        Err(mismatch) => {
             // A wrong default is the other file's error, told there.
             if at.location.file == raw.location.file {
                 at.refuse(report, mismatch);
             }
             None
         }
-        (Err(mismatch), None) => {
-            report.error(&raw.location, "issuer", mismatch);
-            None
-        }
-    }
+    });
+    // Each one's error is told.
+    let found: Vec<_> = found.collect();
+    found.into_iter().collect()
 }
 
 /// A certificate is due at two thirds of its life; the last third must hold a whole rotation.

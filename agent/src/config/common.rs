@@ -17,7 +17,8 @@ use super::values;
 /// wrong one is absent, and its error noted.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Common {
-    pub(super) issuer: Option<At<IssuerName>>,
+    /// At least one.
+    pub(super) issuers: Option<Vec<At<IssuerName>>>,
     pub(super) lifetime: Option<At<Duration>>,
     pub(super) key_type: Option<KeyType>,
     pub(super) usages: Option<Usages>,
@@ -53,7 +54,7 @@ impl Common {
         let group = account(&raw.group, "group");
         let mode = parse(&raw.mode, report, |text| values::mode(text));
         Self {
-            issuer: parse(&raw.issuer, report, |text| issuer_name(text)),
+            issuers: raw.issuer.as_ref().and_then(|list| issuers(list, report)),
             lifetime: parse(&raw.lifetime, report, |text| {
                 values::duration(text, &values::LIFETIME)
             }),
@@ -70,7 +71,7 @@ impl Common {
     pub(super) fn over(self, defaults: &Self) -> Self {
         let defaults = defaults.clone();
         Self {
-            issuer: self.issuer.or(defaults.issuer),
+            issuers: self.issuers.or(defaults.issuers),
             lifetime: self.lifetime.or(defaults.lifetime),
             key_type: self.key_type.or(defaults.key_type),
             usages: self.usages.or(defaults.usages),
@@ -232,6 +233,27 @@ pub(super) fn issuer_name(text: &str) -> Result<IssuerName, Mismatch> {
             "choose such a name",
         )
     })
+}
+
+/// The issuers, in the order in which they are asked; `None` where one of the names is wrong.
+fn issuers(list: &RawList, report: &mut Report) -> Option<Vec<At<IssuerName>>> {
+    if list.value.is_empty() {
+        let mismatch = Mismatch::new("is empty", "at least one name", "name an issuer");
+        list.refuse(report, mismatch);
+        return None;
+    }
+    let before = report.errors.len();
+    let mut issuers: Vec<At<IssuerName>> = Vec::new();
+    for at in &list.value {
+        let Some(issuer) = at.parse(report, |text| issuer_name(text)) else {
+            continue;
+        };
+        if issuers.iter().any(|known| known.value == issuer.value) {
+            at.refuse(report, twice(&at.value));
+        }
+        issuers.push(issuer);
+    }
+    (report.errors.len() == before).then_some(issuers)
 }
 
 fn usages(list: &RawList, report: &mut Report) -> Option<Usages> {

@@ -49,10 +49,10 @@ impl Main {
                 None => main.doubtful.push(name),
             }
         }
-        if let Some(issuer) = &main.defaults.issuer
-            && let Err(mismatch) = main.issuer(issuer.value.as_str())
-        {
-            issuer.refuse(report, mismatch);
+        for issuer in main.defaults.issuers.iter().flatten() {
+            if let Err(mismatch) = main.issuer(issuer.value.as_str()) {
+                issuer.refuse(report, mismatch);
+            }
         }
         Some(main)
     }

@@ -30,7 +30,7 @@ pub(super) struct RawTrust {
 /// The keys that stand in `[defaults]` and in a certificate's file.
 #[derive(Debug, Default)]
 pub(super) struct RawCommon {
-    pub(super) issuer: Option<At<String>>,
+    pub(super) issuer: Option<RawList>,
     pub(super) lifetime: Option<At<String>>,
     pub(super) key_type: Option<At<String>>,
     pub(super) usage: Option<RawList>,
@@ -102,7 +102,7 @@ impl RawMain {
 impl RawCommon {
     fn read(section: &Section<'_>, report: &mut Report) -> Self {
         Self {
-            issuer: section.text("issuer", report),
+            issuer: section.text_or_texts("issuer", report),
             lifetime: section.text("lifetime", report),
             key_type: section.text("key_type", report),
             usage: section.texts("usage", report),

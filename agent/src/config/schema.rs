@@ -45,7 +45,11 @@ pub(super) const fn key(name: &'static str, expected: &'static str, example: &'s
     }
 }
 
-const ISSUER_NAME: Key = key("issuer", "the name of an issuer in quotes", "\"internal\"");
+const ISSUER_NAME: Key = key(
+    "issuer",
+    "the name of an issuer in quotes, or a list of names",
+    "\"internal\"",
+);
 const LIFETIME: Key = key("lifetime", "a duration in quotes", "\"24h\"");
 const KEY_TYPE: Key = key("key_type", "a key type in quotes", "\"ecdsa-p256\"");
 const USAGE: Key = key("usage", "a list of usages", "[\"server\", \"client\"]");

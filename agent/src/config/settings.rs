@@ -177,6 +177,8 @@ pub struct CertificateSettings {
     pub name: CertificateName,
     /// What is asked of the issuer.
     pub request: Request,
+    /// Who is asked in its place when it fails for long, in their order.
+    pub fallbacks: Vec<IssuerName>,
     /// How its trust bundle changes.
     pub trust: TrustSettings,
     /// Whose the published files are.
@@ -188,6 +190,11 @@ pub struct CertificateSettings {
 }
 
 impl CertificateSettings {
+    /// All issuers that may be asked, in their order.
+    pub fn issuers(&self) -> impl Iterator<Item = &IssuerName> {
+        std::iter::once(&self.request.issuer).chain(&self.fallbacks)
+    }
+
     /// The name that a probe asks for when its address gives none: the first DNS name that is no
     /// wildcard.
     pub fn server_name(&self) -> Option<&str> {
@@ -203,6 +210,7 @@ impl PartialEq for CertificateSettings {
         let Self {
             name,
             request,
+            fallbacks,
             trust,
             ownership,
             dependents,
@@ -210,6 +218,7 @@ impl PartialEq for CertificateSettings {
         } = self;
         *name == other.name
             && *request == other.request
+            && *fallbacks == other.fallbacks
             && *trust == other.trust
             && *ownership == other.ownership
             && *dependents == other.dependents

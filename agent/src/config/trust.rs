@@ -8,7 +8,7 @@ use crate::issuer::https;
 use super::common::parse;
 use super::error::Report;
 use super::raw::RawTrust;
-use super::settings::{IssuerKind, TrustSettings};
+use super::settings::{IssuerKind, IssuerSettings, TrustSettings};
 use super::values::{self, YEAR};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -38,15 +38,15 @@ impl Trust {
         }
     }
 
-    /// For a certificate of this issuer with this life. What other hosts hold under a dropped root lives no longer than
+    /// For a certificate of these issuers with this life. What other hosts hold under a dropped root lives no longer than
     /// ours; and other hosts, which ask their CA at least once an hour, are given a tenth of the life to hear of a new
     /// one. Of what an issuer of this host alone has, or what comes with the host's own trust, nobody hears by renewd.
-    pub(super) fn of(self, issuer: &IssuerKind, lifetime: Duration) -> TrustSettings {
-        let alone = match issuer {
+    pub(super) fn of(self, issuers: &[&IssuerSettings], lifetime: Duration) -> TrustSettings {
+        let alone = issuers.iter().all(|issuer| match &issuer.kind {
             IssuerKind::Local(_) => true,
             IssuerKind::Acme(acme) => acme.trust == https::Trust::System,
             _ => false,
-        };
+        });
         let settle = match alone {
             true => Duration::ZERO,
             // Whole seconds, as it would be written.

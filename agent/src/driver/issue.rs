@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use renewd_core::accept::{Accepted, accept};
 use renewd_core::leaf::Fingerprint;
+use renewd_core::names::IssuerName;
 use renewd_core::pem;
 use renewd_core::record::{Generation, NewIdentity};
 use renewd_core::request::Request;
@@ -14,7 +15,7 @@ use renewd_store::Identity;
 
 use crate::config::CertificateSettings;
 use crate::driver::sound;
-use crate::driver::trust::{Anchors, Trust};
+use crate::driver::trust::{Anchors, Trust, add};
 use crate::driver::world::World;
 use crate::issuer::{IssueError, Order, Retry, Sent};
 use crate::journal;
@@ -37,102 +38,155 @@ pub(crate) struct Asked {
 /// What an issuer may still sign after a try that failed. In memory alone: after a restart a fresh key is asked for.
 pub(crate) type Open = Rc<RefCell<Option<Asked>>>;
 
-/// Makes a key, asks the issuer, and accepts or refuses the answer. `newest` is what was issued last, `trust` what the
-/// bundle was until now, and `heard` what the issuer stands for, where it has just said so.
-pub(crate) async fn issue(
-    world: Rc<World>,
-    settings: Rc<CertificateSettings>,
-    newest: Option<Generation>,
-    trust: Trust,
-    heard: Option<Anchors>,
-    open: Open,
-) -> Result<Issued, Failure> {
-    let request = &settings.request;
-    let issuer = world.issuers.borrow().get(&request.issuer).cloned();
-    let issuer = issuer.ok_or_else(|| Failure {
-        text: format!("issuer {:?} is not configured", request.issuer.as_str()),
-        again: Again::Operator,
-        answered: false,
-    })?;
-    // Held before the answer comes: an answer never makes itself an anchor.
-    let anchors = match heard {
-        Some(anchors) => anchors,
-        None => issuer
-            .anchors()
-            .await
-            .map_err(|error| failure(&error))?
-            .into(),
-    };
-    let merged = trust
-        .merged(&anchors, world.now())
-        .map_err(|error| Failure {
+/// What is wanted of issuers, and what is known before they are asked.
+pub(crate) struct Quest {
+    pub(crate) world: Rc<World>,
+    pub(crate) settings: Rc<CertificateSettings>,
+    /// What was issued last.
+    pub(crate) newest: Option<Generation>,
+    /// What the bundle was until now.
+    pub(crate) trust: Trust,
+    /// The anchors in what is published: a stand-in's certificate is to chain to one of them, for others verify it.
+    pub(crate) known: Vec<Fingerprint>,
+    /// Whether another issuer may be asked where the first one fails.
+    pub(crate) fall_back: bool,
+    pub(crate) open: Open,
+}
+
+impl Quest {
+    /// Asks the issuers in their order; `heard` is what the first one stands for, where it has just said so.
+    pub(crate) async fn go(self, heard: Option<Anchors>) -> Result<Issued, Failure> {
+        let first = self.ask(&self.settings.request.issuer, heard).await;
+        let mut failure = match first {
+            Ok(issued) => return Ok(issued),
+            Err(failure) => failure,
+        };
+        for issuer in &self.settings.fallbacks {
+            // While it is the operator's, it may be a stand-in's in time.
+            if failure.again == Again::Operator {
+                failure.again = Again::BackOff;
+            }
+            if !self.fall_back {
+                break;
+            }
+            journal::emit(&journal::Event::FallenBack {
+                certificate: self.settings.name.clone(),
+                issuer: issuer.clone(),
+                error: failure.text.clone(),
+            });
+            match self.ask(issuer, None).await {
+                Ok(issued) => return Ok(issued),
+                Err(more) => {
+                    failure.text = format!("{}; then {issuer}: {}", failure.text, more.text);
+                    failure.answered |= more.answered;
+                }
+            }
+        }
+        Err(failure)
+    }
+
+    /// Makes a key, asks one issuer, and accepts or refuses the answer.
+    async fn ask(&self, name: &IssuerName, heard: Option<Anchors>) -> Result<Issued, Failure> {
+        let (world, request) = (&self.world, &self.settings.request);
+        let issuer = world.issuers.borrow().get(name).cloned();
+        let issuer = issuer.ok_or_else(|| Failure {
+            text: format!("issuer {:?} is not configured", name.as_str()),
+            again: Again::Operator,
+            answered: false,
+        })?;
+        // Held before the answer comes: an answer never makes itself an anchor.
+        let anchors = match heard {
+            Some(anchors) => anchors,
+            None => issuer
+                .anchors()
+                .await
+                .map_err(|error| failure(&error))?
+                .into(),
+        };
+        let mut anchors = anchors.to_vec();
+        let others = self.settings.issuers().filter(|other| *other != name);
+        let (mut offered, complete) = world.hearsay.of_all(others);
+        add(&mut offered, &anchors);
+        let merged = self.trust.merged(offered, complete, world.now());
+        let merged = merged.map_err(|error| Failure {
             text: error.to_string(),
             again: Again::BackOff,
             answered: false,
         })?;
-    let digest = request.digest();
-    let open_still = open.take().filter(|asked| asked.request == digest);
-    let asked = match open_still {
-        Some(asked) => asked,
-        None => fresh_key(request).await?,
-    };
-    // One that is lost or damaged is replaced without saying so.
-    let replaced = newest
-        .as_ref()
-        .and_then(|newest| sound::leaf(&world.store, &settings.name, newest).ok());
-    let held = newest
-        .filter(|_| issuer.shows_identity())
-        .and_then(|newest| sound::held(&world.store, &settings.name, &newest).ok());
-    let order = Order {
-        certificate: &settings.name,
-        request,
-        csr: &asked.csr,
-        replaces: replaced.as_ref(),
-        identity: held.as_ref(),
-    };
-    let answer = match issuer.issue(order).await {
-        Ok(answer) => answer,
-        Err(error) => {
-            if error.sent() == Sent::Open {
-                open.replace(Some(asked));
-            }
-            return Err(failure(&error));
+        if *name != request.issuer {
+            anchors.retain(|anchor| self.known.contains(&Fingerprint::of(anchor)));
         }
-    };
-    let key = asked.key;
-    let accepted =
-        accept(request, &key.fingerprint(), &answer, &anchors, world.now()).map_err(|refusal| {
-            Failure {
-                text: format!("the issuer's answer was refused: {refusal}"),
+        if anchors.is_empty() {
+            return Err(Failure {
+                text: "none of its roots stands in the bundle that is published, so who verifies this certificate may not \
+                       know them; they are published beside the certificate in use as soon as this issuer tells them"
+                    .to_owned(),
                 again: Again::BackOff,
-                answered: true,
+                answered: false,
+            });
+        }
+        let digest = request.digest();
+        let open_still = self.open.take().filter(|asked| asked.request == digest);
+        let asked = match open_still {
+            Some(asked) => asked,
+            None => fresh_key(request).await?,
+        };
+        // One that is lost or damaged is replaced without saying so.
+        let newest = self.newest.as_ref();
+        let leaf = |newest| sound::leaf(&world.store, &self.settings.name, newest).ok();
+        let replaced = newest.and_then(leaf);
+        let held = newest
+            .filter(|_| issuer.shows_identity())
+            .and_then(|newest| sound::held(&world.store, &self.settings.name, newest).ok());
+        let order = Order {
+            certificate: &self.settings.name,
+            request,
+            csr: &asked.csr,
+            replaces: replaced.as_ref(),
+            identity: held.as_ref(),
+        };
+        let answer = match issuer.issue(order).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                if error.sent() == Sent::Open {
+                    self.open.replace(Some(asked));
+                }
+                return Err(failure(&error));
             }
+        };
+        let key = asked.key;
+        let accepted = accept(request, &key.fingerprint(), &answer, &anchors, world.now());
+        let accepted = accepted.map_err(|refusal| Failure {
+            text: format!("the issuer's answer was refused: {refusal}"),
+            again: Again::BackOff,
+            answered: true,
         })?;
-    wait_until_usable(&world, &accepted).await;
-    let new = NewIdentity {
-        leaf: accepted.facts.clone(),
-        usable_until: accepted.usable_until,
-        anchor: accepted.anchor,
-        request: digest,
-        issuer: request.issuer.clone(),
-        trust: merged.bundle.part(),
-    };
-    let identity = Identity {
-        key_pem: key.pem(),
-        leaf_pem: pem::certificates(std::slice::from_ref(&accepted.leaf)),
-        chain_pem: pem::certificates(&accepted.chain),
-    };
-    for warning in &accepted.warnings {
-        journal::emit(&journal::Event::AcceptedWithWarning {
-            certificate: settings.name.clone(),
-            warning: warning.to_string(),
-        });
+        wait_until_usable(world, &accepted).await;
+        let new = NewIdentity {
+            leaf: accepted.facts.clone(),
+            usable_until: accepted.usable_until,
+            anchor: accepted.anchor,
+            request: digest,
+            issuer: name.clone(),
+            trust: merged.bundle.part(),
+        };
+        let identity = Identity {
+            key_pem: key.pem(),
+            leaf_pem: pem::certificates(std::slice::from_ref(&accepted.leaf)),
+            chain_pem: pem::certificates(&accepted.chain),
+        };
+        for warning in &accepted.warnings {
+            journal::emit(&journal::Event::AcceptedWithWarning {
+                certificate: self.settings.name.clone(),
+                warning: warning.to_string(),
+            });
+        }
+        Ok(Issued {
+            identity,
+            new,
+            bundle_pem: merged.bundle.pem(),
+        })
     }
-    Ok(Issued {
-        identity,
-        new,
-        bundle_pem: merged.bundle.pem(),
-    })
 }
 
 /// A key for this certificate alone, and the request that it signs.

@@ -20,7 +20,7 @@ impl Driver {
         let lanes = self.lanes.borrow();
         let issuers = settings.issuers.values().map(|issuer| {
             let own = lanes.values();
-            let own = own.filter(|lane| lane.settings.request.issuer == issuer.name);
+            let own = own.filter(|lane| lane.settings.issuers().any(|name| *name == issuer.name));
             brief(issuer, &own.collect::<Vec<_>>())
         });
         IssuersReport {
@@ -35,8 +35,10 @@ impl Driver {
     ) -> LocalBoxFuture<'static, Result<IssuerFindings, ControlError>> {
         let issuer = self.world.issuers.borrow().get(name).cloned();
         let lanes = self.lanes.borrow();
-        let requests = lanes.values().map(|lane| lane.settings.request.clone());
-        let requests: Vec<_> = requests.filter(|request| request.issuer == *name).collect();
+        let own = lanes
+            .values()
+            .filter(|lane| lane.settings.issuers().any(|own| own == name));
+        let requests: Vec<_> = own.map(|lane| lane.settings.request.clone()).collect();
         let unknown = ControlError::NoSuchIssuer(format!("there is no issuer named {name}"));
         Box::pin(async move {
             let issuer = issuer.ok_or(unknown)?;

@@ -13,6 +13,7 @@ use renewd_core::trust::{Bundle, Merged, TrustError};
 use rustls_pki_types::CertificateDer;
 use tokio::sync::watch;
 
+use crate::config::CertificateSettings;
 use crate::driver::lane::View;
 
 /// CA certificates that an issuer stands for.
@@ -24,9 +25,9 @@ struct Heard {
     at: Timestamp,
 }
 
-/// A certificate that an issuer is asked for.
+/// A certificate that issuers are asked for.
 struct Asker {
-    issuer: IssuerName,
+    issuers: Vec<IssuerName>,
     view: Weak<View>,
 }
 
@@ -48,13 +49,14 @@ impl Default for Hearsay {
 }
 
 impl Hearsay {
-    /// A certificate is of this issuer from now on.
-    pub(crate) fn asks(&self, certificate: &CertificateName, issuer: &IssuerName, view: &Rc<View>) {
+    /// A certificate is of these issuers from now on.
+    pub(crate) fn asks(&self, settings: &CertificateSettings, view: &Rc<View>) {
         let asker = Asker {
-            issuer: issuer.clone(),
+            issuers: settings.issuers().cloned().collect(),
             view: Rc::downgrade(view),
         };
-        self.askers.borrow_mut().insert(certificate.clone(), asker);
+        let mut askers = self.askers.borrow_mut();
+        askers.insert(settings.name.clone(), asker);
     }
 
     /// Another issuer has this name now.
@@ -86,18 +88,45 @@ impl Hearsay {
         self.news.subscribe()
     }
 
-    /// Whether all certificates of an issuer have these roots in their bundles, and all that depend on them those
-    /// bundles. One that is held has no lane that could give it any.
-    pub(crate) fn is_known(&self, issuer: &IssuerName, roots: &BTreeSet<Fingerprint>) -> bool {
+    /// What all of these issuers stand for, as they said last, and whether each of them has said something.
+    pub(crate) fn of_all<'a>(
+        &self,
+        issuers: impl Iterator<Item = &'a IssuerName>,
+    ) -> (Vec<CertificateDer<'static>>, bool) {
+        let heard = self.heard.borrow();
+        let (mut all, mut complete) = (Vec::new(), true);
+        for issuer in issuers {
+            match heard.get(issuer) {
+                Some(heard) => add(&mut all, &heard.anchors),
+                None => complete = false,
+            }
+        }
+        (all, complete)
+    }
+
+    /// Whether all certificates of these issuers have those of these roots in their bundles that their issuers stand for,
+    /// and all that depend on them those bundles. One that is held has no lane that could give it any.
+    pub(crate) fn is_known<'a>(
+        &self,
+        issuers: impl Iterator<Item = &'a IssuerName>,
+        roots: &BTreeSet<Fingerprint>,
+    ) -> bool {
+        let issuers: BTreeSet<_> = issuers.collect();
         let mut askers = self.askers.borrow_mut();
         askers.retain(|_, asker| asker.view.strong_count() > 0);
-        let of_it = askers.values().filter(|asker| asker.issuer == *issuer);
-        of_it.filter_map(|asker| asker.view.upgrade()).all(|view| {
+        let share = |asker: &&Asker| asker.issuers.iter().any(|issuer| issuers.contains(issuer));
+        askers.values().filter(share).all(|asker| {
+            let Some(view) = asker.view.upgrade() else {
+                return true;
+            };
+            let (offered, _) = self.of_all(asker.issuers.iter());
+            let offered: BTreeSet<_> = offered.iter().map(|der| Fingerprint::of(der)).collect();
+            let mut theirs = roots.iter().filter(|root| offered.contains(*root));
             view.held().is_some()
                 || view.with_record(|record| {
                     record.published.is_none()
                         || (record.trust_is_known()
-                            && roots.iter().all(|root| record.anchors.contains(root)))
+                            && theirs.all(|root| record.anchors.contains(root)))
                 })
         })
     }
@@ -114,12 +143,29 @@ pub(crate) struct Trust {
 }
 
 impl Trust {
-    /// What it is by what the issuer says.
+    /// What it is by what the issuers say. Where not all of them have said something, nothing is dropped: it may be
+    /// another one's.
     pub(crate) fn merged(
         &self,
-        offered: &[CertificateDer<'static>],
+        mut offered: Vec<CertificateDer<'static>>,
+        complete: bool,
         now: Timestamp,
     ) -> Result<Merged, TrustError> {
-        self.bundle.merge(offered, &self.needed, self.keep, now)
+        if !complete {
+            let held = self.bundle.anchors().iter();
+            let held = held.filter(|anchor| anchor.dropped_at.is_none());
+            let held: Vec<_> = held.map(|anchor| anchor.der.clone()).collect();
+            add(&mut offered, &held);
+        }
+        self.bundle.merge(&offered, &self.needed, self.keep, now)
+    }
+}
+
+/// Those that are not there yet.
+pub(crate) fn add(all: &mut Vec<CertificateDer<'static>>, more: &[CertificateDer<'static>]) {
+    for one in more {
+        if !all.contains(one) {
+            all.push(one.clone());
+        }
     }
 }

@@ -46,6 +46,8 @@ struct State {
     requests: Vec<Vec<u8>>,
     signed: u64,
     silenced: usize,
+    /// Nobody answers.
+    away: bool,
     /// What it says when it is asked for advice; `None`: it is not one to be asked.
     advice: Option<Result<Advice, Retry>>,
     /// How long before now its certificates begin.
@@ -68,6 +70,7 @@ impl FakeIssuer {
             requests: Vec::new(),
             signed: 0,
             silenced: 0,
+            away: false,
             advice: None,
             back_dating: SignedDuration::from_secs(30),
             counts_back_dating: false,
@@ -105,6 +108,11 @@ impl FakeIssuer {
     /// How many certificates it has signed.
     pub(crate) fn signed(&self) -> u64 {
         self.lock().signed
+    }
+
+    /// From now on it cannot be reached, or can again.
+    pub(crate) fn is_away(&self, away: bool) {
+        self.lock().away = away;
     }
 
     /// From now on it is asked for advice, and fails so.
@@ -208,7 +216,10 @@ impl Issuer for FakeIssuer {
             state.requests.push(order.csr.to_vec());
             let shown = order.identity.map(|held| held.leaf.to_vec());
             state.shown.push(shown);
-            state.deeds.pop_front()
+            match state.away {
+                true => Some(Deed::Fail(Retry::BackOff)),
+                false => state.deeds.pop_front(),
+            }
         };
         Box::pin(async move {
             match deed {
@@ -237,8 +248,15 @@ impl Issuer for FakeIssuer {
     }
 
     fn anchors<'a>(&'a self) -> BoxFuture<'a, Result<Vec<CertificateDer<'static>>, IssueError>> {
-        let root = self.lock().root.der().clone();
-        Box::pin(async move { Ok(vec![root]) })
+        let state = self.lock();
+        let (root, away) = (state.root.der().clone(), state.away);
+        Box::pin(async move {
+            if away {
+                let error = IssueError::new("fake", Retry::BackOff, "the CA is away", "wait");
+                return Err(error);
+            }
+            Ok(vec![root])
+        })
     }
 
     fn shows_identity(&self) -> bool {

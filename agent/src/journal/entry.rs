@@ -64,6 +64,7 @@ impl Event {
             | Self::AcceptedWithWarning { certificate, .. }
             | Self::TrustChanged { certificate, .. }
             | Self::RenewalAdvised { certificate, .. }
+            | Self::FallenBack { certificate, .. }
             | Self::Revoked { certificate, .. }
             | Self::RecordDamaged { certificate, .. }
             | Self::IdentityLost { certificate, .. }

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 use renewd_core::leaf::{Fingerprint, Serial};
-use renewd_core::names::{CertificateName, CredentialName, UnitName};
+use renewd_core::names::{CertificateName, CredentialName, IssuerName, UnitName};
 use renewd_core::proof::{Proof, Reason};
 use renewd_core::record::GenerationNumber;
 use renewd_core::unit::OnChange;
@@ -175,6 +175,15 @@ pub enum Event {
         until: Timestamp,
         /// Where it says why.
         explanation: Option<String>,
+    },
+    /// The issuer before it failed for long, so the next one is asked.
+    FallenBack {
+        /// For which certificate.
+        certificate: CertificateName,
+        /// Who is asked.
+        issuer: IssuerName,
+        /// How the one before it failed.
+        error: String,
     },
     /// A leaf was revoked on the operator's order.
     Revoked {

@@ -113,6 +113,9 @@ impl Event {
                 let why = why.map_or(String::new(), |url| format!(" ({url})"));
                 format!("its issuer advises a renewal between {from} and {until}{why}")
             }
+            Self::FallenBack { issuer, error, .. } => {
+                format!("its issuer failed for long, so {issuer} is asked in its place ({error})")
+            }
             Self::Revoked {
                 generation,
                 serial,

@@ -203,6 +203,14 @@ fn wanted(record: &Record, request: &Fingerprint, life: Duration, now: Timestamp
     issue_at(not_too_soon(record, wanted, gap, now), now, cause)
 }
 
+/// Whether another issuer may be asked where the first one fails: what is published has come to its last sixth. Before
+/// that there is time to wait for the first one, and a CA that stutters does not send a whole fleet to its stand-in.
+pub fn may_fall_back(record: &Record, now: Timestamp) -> bool {
+    record
+        .published_generation()
+        .is_some_and(|current| schedule::overdue(current.accepted_at, current.end()) <= now)
+}
+
 fn issue_at(at: Timestamp, now: Timestamp, cause: Cause) -> Action {
     if at <= now {
         Action::Issue(cause)

@@ -66,7 +66,11 @@ fn identity(serial: u8, from: Timestamp, life: Duration) -> NewIdentity {
 fn fresh(life: Duration) -> Record {
     let record = Record::new("api".parse().unwrap());
     let record = fold(record, Event::IssueStarted, start());
-    let record = fold(record, Event::Accepted(identity(1, start(), life)), start());
+    let record = fold(
+        record,
+        Event::Accepted(Box::new(identity(1, start(), life))),
+        start(),
+    );
     let record = fold(record, Event::BaselineTaken(Default::default()), start());
     let record = fold(record, Event::Published(1), start());
     assert_eq!(
@@ -326,7 +330,11 @@ fn a_step_ends_a_wait_that_was_measured_by_the_old_clock() {
 fn a_bundle_that_came_while_the_issuer_was_asked_is_not_taken_back() {
     let record = fold(fresh(DAY), Event::IssueStarted, start());
     let record = fold(record, Event::TrustChanged(trust(1)), start());
-    let record = fold(record, Event::Accepted(identity(2, start(), DAY)), start());
+    let record = fold(
+        record,
+        Event::Accepted(Box::new(identity(2, start(), DAY))),
+        start(),
+    );
     assert_eq!(record.trust, Some(trust(1).digest));
     let target = record.target_generation().unwrap();
     assert_eq!(target.trust, trust(1).digest);
@@ -337,7 +345,7 @@ fn an_answer_that_nobody_waits_for_is_dropped() {
     let record = fresh(DAY);
     let after = fold(
         record.clone(),
-        Event::Accepted(identity(2, start(), DAY)),
+        Event::Accepted(Box::new(identity(2, start(), DAY))),
         start(),
     );
     assert_eq!(after, record);
@@ -393,7 +401,7 @@ fn an_instant_of_the_advised_window_is_drawn_once_and_kept() {
     let renewed = fold(again.clone(), Event::IssueStarted, at(0.56));
     let renewed = fold(
         renewed,
-        Event::Accepted(identity(2, at(0.56), DAY)),
+        Event::Accepted(Box::new(identity(2, at(0.56), DAY))),
         at(0.56),
     );
     assert_eq!(renewed.renewal, None);
@@ -524,7 +532,7 @@ fn what_is_used_or_dropped_is_waited_for_no_longer_and_a_further_root_is() {
     let mut under_it = identity(2, later, DAY);
     under_it.anchor = Fingerprint::of(b"new");
     under_it.trust = with_a_new_root();
-    let used = fold(asked, Event::Accepted(under_it), later);
+    let used = fold(asked, Event::Accepted(Box::new(under_it)), later);
     assert_eq!(used.new_roots, None);
     assert!(used.anchors.contains(&Fingerprint::of(b"new")));
 }
@@ -552,7 +560,7 @@ fn a_chain_that_ends_before_the_leaf_is_what_the_schedule_goes_by() {
     let end = schedule::after(start(), HOUR);
     let mut short = identity(1, start(), DAY);
     short.usable_until = end;
-    let record = fold(record, Event::Accepted(short), start());
+    let record = fold(record, Event::Accepted(Box::new(short)), start());
     let record = fold(record, Event::BaselineTaken(Default::default()), start());
     let record = fold(record, Event::Published(1), start());
     assert_eq!(record.published_generation().unwrap().end(), end);

@@ -99,6 +99,33 @@ fn an_issuer_must_be_named_when_it_is_not_the_only_one() {
 }
 
 #[test]
+fn several_issuers_are_asked_in_the_order_in_which_they_are_named() {
+    let two = "[issuer.a]\ntype = \"local\"\n[issuer.b]\ntype = \"local\"\npermitted_dns = [\"b.test\"]\n";
+    let loaded = load_pair(two, "names = [\"x.b.test\"]\nissuer = [\"b\", \"a\"]\n");
+    assert_eq!(lines(&loaded.errors), Vec::<String>::new());
+    let certificate = loaded.settings.certificates.values().next().unwrap();
+    let order: Vec<&str> = certificate.issuers().map(|name| name.as_str()).collect();
+    assert_eq!(order, ["b", "a"]);
+    for (issuer, name, expected) in [
+        ("[]", "x.b.test", "is empty"),
+        ("[\"a\", \"a\"]", "x.b.test", "stands twice"),
+        ("[\"a\", \"c\"]", "x.b.test", "\"c\" is not configured"),
+        ("[\"a\", 1]", "x.b.test", "is the number 1"),
+        ("[\"a\", \"-\"]", "x.b.test", "no name of an issuer"),
+        // Whoever may be asked must be able to give it.
+        ("[\"a\", \"b\"]", "x.test", "not permitted"),
+    ] {
+        let loaded = load_pair(two, &format!("names = [\"{name}\"]\nissuer = {issuer}\n"));
+        let errors = lines(&loaded.errors);
+        assert_eq!(errors.len(), 1, "{issuer}: {errors:?}");
+        assert!(errors[0].contains(expected), "{issuer}: {errors:?}");
+        let default = format!("[defaults]\nissuer = {issuer}\n{two}");
+        let loaded = load_pair(&default, &format!("names = [\"{name}\"]\n"));
+        assert_eq!(loaded.errors.len(), 1, "{issuer}: {:?}", loaded.errors);
+    }
+}
+
+#[test]
 fn an_acme_issuer_is_judged_key_by_key() {
     let directory = "directory = \"https://ca.test/dir\"\n";
     let bad = [

@@ -40,12 +40,14 @@ impl AdviceSought {
 impl Lane {
     /// Asks when it is time; returns when that is.
     pub(super) fn seek_advice(&mut self, now: Timestamp) -> Option<Timestamp> {
-        let issuer = &self.settings.request.issuer;
+        let (newest, mut at) = ask_for_advice(&self.record, now)?;
+        // It may be a stand-in's.
+        let issuer = newest.issuer.as_ref();
+        let issuer = issuer.unwrap_or(&self.settings.request.issuer);
         let issuer = self.world.issuers.borrow().get(issuer).cloned()?;
         if self.advice.asking || !issuer.advises() {
             return None;
         }
-        let (newest, mut at) = ask_for_advice(&self.record, now)?;
         let fingerprint = newest.leaf.fingerprint;
         if let Some((_, until)) = self.advice.silence.filter(|(of, _)| *of == fingerprint) {
             let until = until?;

@@ -183,8 +183,7 @@ impl Lane {
     /// What the configuration says now is compared with what is published.
     fn settings_in_force(&mut self) -> mpsc::Receiver<Activation> {
         self.fold(Event::Configured(self.dependents.clone()));
-        let (name, issuer) = (&self.settings.name, &self.settings.request.issuer);
-        self.world.hearsay.asks(name, issuer, &self.view);
+        self.world.hearsay.asks(&self.settings, &self.view);
         self.trust.begin_anew();
         self.advice.begin_anew();
         self.owners_compared = false;

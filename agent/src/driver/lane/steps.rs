@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use renewd_core::leaf::Fingerprint;
 use renewd_core::names::{IssuerName, UnitName};
 use renewd_core::record::{BaselineFinding, Event, Generation, GenerationNumber};
-use renewd_core::supply::{Advice, Failure};
+use renewd_core::supply::{self, Advice, Failure};
 use renewd_core::unit::ActOutcome;
 use renewd_store::Identity;
 use rustls_pki_types::CertificateDer;
 
 use crate::config::{CertificateSettings, DependentSettings};
-use crate::driver::issue::{self, Issued};
+use crate::driver::issue::{Issued, Quest};
 use crate::driver::lane::revoke::Revoked;
 use crate::driver::lane::{Lane, Next};
 use crate::driver::sound::{self, Unsound};
@@ -48,14 +48,17 @@ impl Lane {
     pub(super) fn ask_issuer(&mut self) -> Next {
         self.asking = true;
         let newest = self.record.target_generation().cloned();
-        let answer = issue::issue(
-            self.world.clone(),
-            self.settings.clone(),
+        let heard = self.trust.for_order();
+        let quest = Quest {
+            world: self.world.clone(),
+            settings: self.settings.clone(),
             newest,
-            self.held_trust(),
-            self.trust.for_order(),
-            self.open.clone(),
-        );
+            trust: self.held_trust(),
+            known: self.published_anchors(),
+            fall_back: supply::may_fall_back(&self.record, self.world.now()),
+            open: self.open.clone(),
+        };
+        let answer = quest.go(heard);
         self.begin(async move { Outcome::Issued(Box::new(answer.await)) });
         Next::Again
     }

@@ -2,9 +2,11 @@
 //! is new is published at once, and what is gone is kept for a while. Which of it may be used already is
 //! `renewd_core::supply`'s affair.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use renewd_core::leaf::Fingerprint;
 use renewd_core::names::IssuerName;
 use renewd_core::record::{Event, Generation};
 use renewd_core::trust::Bundle;
@@ -23,8 +25,8 @@ const PAUSE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs
 /// What of the asking is not in the record.
 #[derive(Default)]
 pub(super) struct TrustSought {
-    /// The issuer is being asked.
-    asking: bool,
+    /// The issuers that are being asked.
+    asking: BTreeSet<IssuerName>,
     /// When it was asked last, and when it is next.
     asked: Option<(Timestamp, Timestamp)>,
     /// It has answered since a certificate is due: with this, if it could.
@@ -52,7 +54,8 @@ impl Lane {
     /// Asks the issuer what it stands for when it is time; returns when that is.
     pub(super) fn seek_trust(&mut self, now: Timestamp) -> Option<Timestamp> {
         // Before the first certificate there is nothing that it could go with.
-        if self.trust.asking || self.record.target.is_none() {
+        let asking = self.trust.asking.contains(&self.settings.request.issuer);
+        if asking || self.record.target.is_none() {
             return None;
         }
         if let Some((_, next)) = self.trust.asked
@@ -60,13 +63,14 @@ impl Lane {
         {
             return Some(next);
         }
-        // Another lane may have asked not long ago.
-        let heard = self.world.hearsay.of(&self.settings.request.issuer);
+        // Other lanes may have asked not long ago.
         let pause = self.pause();
-        if let (Some(asked), Some((_, at))) = (&mut self.trust.asked, heard)
-            && at <= now
-            && schedule::between(at, now) < pause / 2
-        {
+        let lately = |issuer| {
+            let heard = self.world.hearsay.of(issuer);
+            heard.is_some_and(|(_, at)| at <= now && schedule::between(at, now) < pause / 2)
+        };
+        let all = self.settings.issuers().all(lately);
+        if let (Some(asked), true) = (&mut self.trust.asked, all) {
             asked.1 = schedule::after(now, pause);
             let next = asked.1;
             self.merge_trust();
@@ -82,47 +86,53 @@ impl Lane {
         pause.mul_f64(0.75 + self.world.chance() / 2.0)
     }
 
-    /// Asks the issuer what it stands for now.
+    /// Asks each issuer what it stands for now; one that stands in for another holds nothing up.
     pub(super) fn look_at_trust(&mut self) {
-        let issuer = &self.settings.request.issuer;
-        let issuer = self.world.issuers.borrow().get(issuer).cloned();
-        let (Some(issuer), false) = (issuer, self.trust.asking) else {
-            return;
-        };
         let now = self.world.now();
-        self.trust.asking = true;
-        self.trust.asked = Some((now, schedule::after(now, self.pause())));
-        let name = self.settings.request.issuer.clone();
-        self.begin(async move { Outcome::Trust(name, issuer.anchors().await.ok()) });
+        let names: Vec<_> = self.settings.issuers().cloned().collect();
+        for name in names {
+            let issuer = self.world.issuers.borrow().get(&name).cloned();
+            let Some(issuer) = issuer.filter(|_| !self.trust.asking.contains(&name)) else {
+                continue;
+            };
+            self.trust.asking.insert(name.clone());
+            self.trust.asked = Some((now, schedule::after(now, self.pause())));
+            self.begin(async move { Outcome::Trust(name, issuer.anchors().await.ok()) });
+        }
     }
 
-    /// The issuer's answer; that it could not say is no trouble of the certificate's, and it is only asked again.
+    /// An issuer's answer; that it could not say is no trouble of the certificate's, and it is only asked again.
     pub(super) fn trust_offered(
         &mut self,
         issuer: &IssuerName,
         anchors: Option<Vec<CertificateDer<'static>>>,
     ) {
-        self.trust.asking = false;
+        self.trust.asking.remove(issuer);
         // Another one may have taken its place meanwhile.
-        let still = self.settings.request.issuer == *issuer && self.trust.asked.is_some();
-        if !still {
+        let still = self.settings.issuers().any(|asked| asked == issuer);
+        if !still || self.trust.asked.is_none() {
             return;
         }
         let anchors = anchors.map(Anchors::from);
-        self.trust.said = Some(anchors.clone());
+        if *issuer == self.settings.request.issuer {
+            self.trust.said = Some(anchors.clone());
+        }
         if let Some(anchors) = anchors {
             self.world.hearsay.hear(issuer, anchors, self.world.now());
             self.merge_trust();
         }
     }
 
-    /// Brings the bundle up to what the issuer said last, to whichever lane.
+    /// Brings the bundle up to what the issuers said last, to whichever lane.
     pub(super) fn merge_trust(&mut self) {
-        let heard = self.world.hearsay.of(&self.settings.request.issuer);
-        let (Some((anchors, _)), Some(_)) = (heard, self.record.target) else {
+        let hearsay = &self.world.hearsay;
+        let (offered, complete) = hearsay.of_all(self.settings.issuers());
+        if offered.is_empty() || self.record.target.is_none() {
             return;
-        };
-        let merged = self.held_trust().merged(&anchors, self.world.now());
+        }
+        let merged = self
+            .held_trust()
+            .merged(offered, complete, self.world.now());
         let merged = match merged {
             Ok(merged) => merged,
             Err(error) => return self.trust_refused(error.to_string()),
@@ -176,6 +186,21 @@ impl Lane {
         }
     }
 
+    /// The anchors that are published: those that others may know by now.
+    pub(super) fn published_anchors(&self) -> Vec<Fingerprint> {
+        let published = self.record.published_generation();
+        let bundle = published.and_then(|generation| {
+            let (store, name) = (&self.world.store, &self.settings.name);
+            let text = sound::bundle(store, name, &generation.trust).ok()?;
+            pem::parse_certificates(&text).ok()
+        });
+        let bundle = bundle.unwrap_or_default();
+        bundle
+            .iter()
+            .map(|anchor| Fingerprint::of(anchor))
+            .collect()
+    }
+
     /// What is published, what shall be, what was, and what is quarantined, as long as it lasts.
     fn leaves_in_use(&self) -> impl Iterator<Item = &Generation> {
         let now = self.world.now();
@@ -190,7 +215,7 @@ impl Lane {
             return true;
         }
         self.look_at_trust();
-        !self.trust.asking
+        !self.trust.asking.contains(&self.settings.request.issuer)
     }
 
     /// Whether this lane waits until others have a new root, too.
@@ -204,8 +229,8 @@ impl Lane {
         let Some(new) = &self.record.new_roots else {
             return Next::Wait(None);
         };
-        let issuer = &self.settings.request.issuer;
-        if new.known_since.is_some() || !self.world.hearsay.is_known(issuer, &new.roots) {
+        let issuers = self.settings.issuers();
+        if new.known_since.is_some() || !self.world.hearsay.is_known(issuers, &new.roots) {
             return Next::Wait(None);
         }
         self.fold(Event::RootsKnown);

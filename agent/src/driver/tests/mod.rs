@@ -5,6 +5,7 @@ mod configuration;
 mod credentials;
 mod disk;
 mod endurance;
+mod fallback;
 mod host;
 mod issuer;
 mod lanes;

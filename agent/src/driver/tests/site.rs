@@ -41,6 +41,8 @@ pub(super) struct Site {
     pub(super) clock: Rc<FakeClock>,
     pub(super) host: Rc<Host>,
     pub(super) issuer: Rc<FakeIssuer>,
+    /// The one that is called `backup`.
+    pub(super) backup: Rc<FakeIssuer>,
     /// What the next lives find wrong with the polkit rule.
     pub(super) stale_rule: Rc<RefCell<Option<String>>>,
     /// What a start found wrong with a file.
@@ -65,6 +67,7 @@ impl Site {
         let host = furnish(Host::default(), &directory.path().join("state/certs"));
         let site = Self {
             issuer: Rc::new(FakeIssuer::new(clock.teller())),
+            backup: Rc::new(FakeIssuer::new(clock.teller())),
             host: Rc::new(host),
             clock,
             directory,
@@ -169,7 +172,7 @@ impl Site {
             let setup = Setup {
                 configuration: self.configuration(),
                 environment: Box::new(Self::environment),
-                issuers: Box::new(Only(self.issuer.clone())),
+                issuers: Box::new(Both(self.issuer.clone(), self.backup.clone())),
                 stale_rule: Box::new(move |_| stale_rule.borrow().clone()),
                 opening: Box::new(|| ()),
                 bad_files: self.bad_files.borrow().clone(),
@@ -358,12 +361,15 @@ impl Life<'_> {
     }
 }
 
-/// The one issuer of a site, whatever is configured.
-struct Only(Rc<FakeIssuer>);
+/// The issuers of a site, whatever is configured: the first one, and the one that is called `backup`.
+struct Both(Rc<FakeIssuer>, Rc<FakeIssuer>);
 
-impl Issuers for Only {
-    fn make(&self, _: &IssuerSettings) -> Rc<dyn Issuer> {
-        self.0.clone()
+impl Issuers for Both {
+    fn make(&self, settings: &IssuerSettings) -> Rc<dyn Issuer> {
+        match settings.name.as_str() {
+            "backup" => self.1.clone(),
+            _ => self.0.clone(),
+        }
     }
 
     fn root_pem(&self, _: &IssuerSettings) -> Result<String, String> {

@@ -82,6 +82,11 @@ pub(super) fn samples() -> Vec<Event> {
             until: at(),
             explanation: Some("https://ca.test/why".to_owned()),
         },
+        Event::FallenBack {
+            certificate: certificate(),
+            issuer: "backup".parse().unwrap(),
+            error: text(),
+        },
         Event::Revoked {
             certificate: certificate(),
             generation: 7,

@@ -1,0 +1,140 @@
+//! An issuer that stands in for another: asked when the first one fails for long, and believed only as far as its roots
+//! are known.
+
+use std::time::Duration;
+
+use renewd_core::leaf::Fingerprint;
+use renewd_store::disk::Disk;
+
+use super::host::{NGINX, nginx};
+use super::{Life, Site};
+use crate::control::Daemon;
+use crate::issuer::fake::Deed;
+use crate::issuer::{Issuer, Retry};
+
+const UNIT: &str = "nginx.service";
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn site() -> Site {
+    let site = Site::new(nginx);
+    let main = std::fs::read_to_string(site.configuration().join("renewd.toml")).unwrap();
+    site.write(
+        "renewd.toml",
+        &format!("{main}[issuer.backup]\ntype = \"local\"\n"),
+    );
+    site.certificate("c0", &format!("issuer = [\"fake\", \"backup\"]\n{NGINX}"));
+    site
+}
+
+fn issued_by(life: &Life<'_>) -> String {
+    let record = life.record("c0");
+    let issuer = record.published_generation().unwrap().issuer.clone();
+    issuer.unwrap().to_string()
+}
+
+#[test]
+fn a_stand_in_is_asked_in_the_last_sixth_of_the_life_and_the_first_one_again_at_the_next_renewal() {
+    let site = site();
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        life.settle().await;
+        life.until_within(2 * HOUR, "both are trusted", |_| {
+            site.bundle("c0").len() == 2
+        })
+        .await;
+        site.issuer.is_away(true);
+        // Due after two thirds; the first one is asked alone until after five sixths.
+        for _ in 0..19 {
+            site.clock.pass(HOUR);
+            life.work().await;
+        }
+        let error = life.status("c0").last_error.unwrap_or_default();
+        assert!(error.contains("the CA is away"), "{error}");
+        assert_eq!(
+            site.backup.asked(),
+            0,
+            "there is time to wait for the first one"
+        );
+        assert_eq!(
+            site.bundle("c0").len(),
+            2,
+            "nothing is dropped for being away"
+        );
+        life.until_within(2 * HOUR, "issued by the stand-in", |life| {
+            issued_by(life) == "backup"
+        })
+        .await;
+        life.settle().await;
+        assert_eq!(life.proof("c0", UNIT), "served");
+        let shown = life.driver.show(&"c0".parse().unwrap()).unwrap().issuer;
+        assert_eq!(
+            shown,
+            "fake, else backup (the certificate in use is of backup)"
+        );
+        site.issuer.is_away(false);
+        life.until_within(20 * HOUR, "issued by the first one", |life| {
+            issued_by(life) == "fake"
+        })
+        .await;
+        assert_eq!(site.backup.signed(), 1);
+    });
+}
+
+#[test]
+fn a_stand_in_whose_root_is_not_published_is_not_believed() {
+    let site = site();
+    site.backup.is_away(true);
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        life.settle().await;
+        site.clock.pass(23 * HOUR);
+        // Back in the very moment in which the first one goes: nobody has seen its root.
+        site.issuer.is_away(true);
+        site.backup.is_away(false);
+        life.until("the stand-in is refused", |life| {
+            let error = life.status("c0").last_error.unwrap_or_default();
+            error.contains("stands in the bundle that is published") || issued_by(life) == "backup"
+        })
+        .await;
+        // Then it is published beside the certificate in use, and then it may be used.
+        life.until("issued by the stand-in", |life| issued_by(life) == "backup")
+            .await;
+        let record = life.record("c0");
+        let root = site.backup.anchors().await.unwrap();
+        let root = Fingerprint::of(&root[0]);
+        let used = record.published_generation().unwrap();
+        assert_eq!(used.anchor, root);
+        let known = record.generations.values().any(|generation| {
+            generation.identity != used.identity && generation.trust == used.trust
+        });
+        assert!(known, "the root was published before the leaf: {record:#?}");
+    });
+}
+
+#[test]
+fn an_issuer_that_wants_the_operator_does_not_keep_its_stand_in_from_being_asked() {
+    let site = site();
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        life.settle().await;
+        for _ in 0..200 {
+            site.issuer.next_deed(Deed::Fail(Retry::Operator));
+        }
+        life.until_within(23 * HOUR, "issued by the stand-in", |life| {
+            issued_by(life) == "backup"
+        })
+        .await;
+    });
+}
+
+#[test]
+fn before_anything_is_published_no_stand_in_is_asked() {
+    let site = site();
+    site.issuer.is_away(true);
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        life.until("an error is told", |life| {
+            life.status("c0").last_error.is_some()
+        })
+        .await;
+        site.clock.pass(HOUR);
+        life.work().await;
+        assert_eq!(site.backup.asked(), 0);
+    });
+}
