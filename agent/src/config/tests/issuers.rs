@@ -121,7 +121,11 @@ fn several_issuers_are_asked_in_the_order_in_which_they_are_named() {
         assert!(errors[0].contains(expected), "{issuer}: {errors:?}");
         let default = format!("[defaults]\nissuer = {issuer}\n{two}");
         let loaded = load_pair(&default, &format!("names = [\"{name}\"]\n"));
-        assert_eq!(loaded.errors.len(), 1, "{issuer}: {:?}", loaded.errors);
+        let errors = lines(&loaded.errors);
+        assert!(
+            errors.iter().any(|error| error.contains(expected)),
+            "{issuer}: {errors:?}"
+        );
     }
 }
 
