@@ -34,7 +34,7 @@ fn anchors(trial: &Trial, certificate: &str) -> Result<usize> {
 }
 
 fn new_root(trial: &mut Trial) -> Result<()> {
-    let settle = trial.choose("20s", "0s");
+    let settle = trial.choose("15s", "0s");
     trial.shell(&format!(
         "printf '[trust]\\nsettle = \"{settle}\"\\n' >>/etc/renewd/renewd.toml"
     ))?;

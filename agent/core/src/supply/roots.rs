@@ -28,8 +28,10 @@ pub struct NewRoots {
 /// Until when the issuer is not asked; `None`: nothing stands against it.
 pub(super) fn wait(record: &Record, settle: Duration, now: Timestamp) -> Option<Timestamp> {
     let new = record.new_roots.as_ref()?;
-    // Without anything in use there is nothing to keep working.
-    let current = record.published_generation()?;
+    // Where nothing is in use, or what is used was revoked, there is nothing to keep working.
+    let current = record
+        .published_generation()
+        .filter(|current| !current.revoked)?;
     let last = schedule::overdue(current.accepted_at, current.end());
     // What lies further ahead than a wait can be was written under another clock.
     if schedule::reached(last, usable_life(current), now) {

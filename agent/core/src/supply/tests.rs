@@ -538,7 +538,7 @@ fn what_is_used_or_dropped_is_waited_for_no_longer_and_a_further_root_is() {
 }
 
 #[test]
-fn nobody_waits_for_a_root_where_nothing_is_in_use_or_the_clock_is_wrong() {
+fn nobody_waits_for_a_root_where_nothing_good_is_in_use_or_the_clock_is_wrong() {
     let new = Record::new("api".parse().unwrap());
     let new = fold(new, Event::TrustChanged(with_a_new_root()), start());
     assert_eq!(new.new_roots, None);
@@ -547,6 +547,8 @@ fn nobody_waits_for_a_root_where_nothing_is_in_use_or_the_clock_is_wrong() {
     let record = fold(fresh(DAY), Event::TrustChanged(with_a_new_root()), start());
     let over = schedule::after(start(), DAY);
     assert_eq!(asked_at(&record, over), Some(over));
+    let revoked = fold(record.clone(), Event::Revoked(1), start());
+    assert_eq!(asked_at(&revoked, start()), Some(start()));
     let year = jiff::SignedDuration::from_hours(24 * 365);
     let early = start().checked_sub(year).unwrap();
     let record = fold(record, Event::RenewRequested, start());

@@ -189,7 +189,7 @@ impl Ghost {
             return;
         };
         let overdue = schedule::overdue(published.accepted_at, published.end());
-        if self.ever_stepped || now >= overdue {
+        if self.ever_stepped || published.revoked || now >= overdue {
             return;
         }
         for anchor in &record.anchors {
