@@ -21,7 +21,7 @@ pub(crate) fn run(data: &[u8]) {
     let now = Timestamp::from_second(NOW as i64).expect("a time");
     let life = Duration::from_secs(3600);
     assert!(!record.state().is_empty());
-    let _ = supply::next(&record, &Fingerprint::of(b""), life, now);
+    let _ = supply::next(&record, &Fingerprint::of(b""), life, life / 10, now);
     let _ = activation::next(&record, &[], &BTreeSet::new(), life, now);
 }
 
