@@ -72,7 +72,7 @@ pub enum Event {
     /// No certificate came of it.
     IssueFailed(supply::Failure),
     /// A certificate was accepted; it is kept under the record's next number.
-    Accepted(NewIdentity),
+    Accepted(Box<NewIdentity>),
     /// The issuer advises when this leaf should be renewed.
     RenewalAdvised {
         /// Which.

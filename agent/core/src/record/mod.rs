@@ -175,7 +175,7 @@ impl Record {
             Event::ClockDoubted => supply::clock_doubted(&mut self, context),
             Event::IssueStarted => supply::started(&mut self, context),
             Event::IssueFailed(failure) => supply::failed(&mut self, failure, context),
-            Event::Accepted(identity) => supply::accepted(&mut self, identity, context),
+            Event::Accepted(identity) => supply::accepted(&mut self, *identity, context),
             Event::RenewalAdvised { leaf, advice } => {
                 advice::take_in(&mut self, &leaf, &advice, context);
             }

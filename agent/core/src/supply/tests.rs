@@ -44,8 +44,8 @@ fn fold(record: Record, event: Event, now: Timestamp) -> Record {
     record.fold(event, context)
 }
 
-fn identity(serial: u8, from: Timestamp, life: Duration) -> NewIdentity {
-    NewIdentity {
+fn identity(serial: u8, from: Timestamp, life: Duration) -> Box<NewIdentity> {
+    Box::new(NewIdentity {
         leaf: LeafFacts {
             serial: Serial::from_der(&[serial]),
             fingerprint: Fingerprint::of(&[serial]),
@@ -61,7 +61,7 @@ fn identity(serial: u8, from: Timestamp, life: Duration) -> NewIdentity {
         issuer: "internal".parse().unwrap(),
         request: request(),
         trust: trust(0),
-    }
+    })
 }
 
 /// Accepted and published at [`start`].

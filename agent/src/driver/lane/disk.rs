@@ -72,7 +72,7 @@ impl Lane {
         match self.try_to_keep(&issued) {
             Ok(()) => {
                 self.disk_took_it();
-                self.fold_after(Event::Accepted(issued.new), took);
+                self.fold_after(Event::Accepted(Box::new(issued.new)), took);
             }
             Err(error) if issued.new.usable_until <= now => {
                 let failure = Failure {

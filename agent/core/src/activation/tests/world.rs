@@ -437,14 +437,14 @@ impl World {
                         self.identities.insert(number, identity.clone());
                         self.kept.insert(number);
                         let trust = self.bundles.last().expect("a bundle").clone();
-                        Event::Accepted(NewIdentity {
+                        Event::Accepted(Box::new(NewIdentity {
                             anchor: trust.anchors[0],
                             usable_until: identity.leaf.not_after,
                             leaf: identity.leaf,
                             issuer: "internal".parse().unwrap(),
                             request: self.request,
                             trust,
-                        })
+                        }))
                     }
                     Err(failure) => Event::IssueFailed(failure),
                 };
