@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::issuer::https;
+use crate::issuer::https::Trust as Roots;
 
 use super::common::parse;
 use super::error::Report;
@@ -44,7 +44,7 @@ impl Trust {
     pub(super) fn of(self, issuers: &[&IssuerSettings], lifetime: Duration) -> TrustSettings {
         let alone = issuers.iter().all(|issuer| match &issuer.kind {
             IssuerKind::Local(_) => true,
-            IssuerKind::Acme(acme) => acme.trust == https::Trust::System,
+            IssuerKind::Acme(acme) => acme.trust == Roots::System,
             _ => false,
         });
         let settle = match alone {

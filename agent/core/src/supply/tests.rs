@@ -11,6 +11,8 @@ use crate::record::{Context, Event, NewIdentity, Record, TrustPart};
 use crate::request::Usages;
 use crate::schedule;
 
+mod roots;
+
 const DAY: Duration = Duration::from_secs(86_400);
 const HOUR: Duration = Duration::from_secs(3600);
 const SETTLE: Duration = Duration::from_secs(7200);
@@ -42,8 +44,8 @@ fn fold(record: Record, event: Event, now: Timestamp) -> Record {
     record.fold(event, context)
 }
 
-fn identity(serial: u8, from: Timestamp, life: Duration) -> NewIdentity {
-    NewIdentity {
+fn identity(serial: u8, from: Timestamp, life: Duration) -> Box<NewIdentity> {
+    Box::new(NewIdentity {
         leaf: LeafFacts {
             serial: Serial::from_der(&[serial]),
             fingerprint: Fingerprint::of(&[serial]),
@@ -59,18 +61,14 @@ fn identity(serial: u8, from: Timestamp, life: Duration) -> NewIdentity {
         issuer: "internal".parse().unwrap(),
         request: request(),
         trust: trust(0),
-    }
+    })
 }
 
 /// Accepted and published at [`start`].
 fn fresh(life: Duration) -> Record {
     let record = Record::new("api".parse().unwrap());
     let record = fold(record, Event::IssueStarted, start());
-    let record = fold(
-        record,
-        Event::Accepted(Box::new(identity(1, start(), life))),
-        start(),
-    );
+    let record = fold(record, Event::Accepted(identity(1, start(), life)), start());
     let record = fold(record, Event::BaselineTaken(Default::default()), start());
     let record = fold(record, Event::Published(1), start());
     assert_eq!(
@@ -330,11 +328,7 @@ fn a_step_ends_a_wait_that_was_measured_by_the_old_clock() {
 fn a_bundle_that_came_while_the_issuer_was_asked_is_not_taken_back() {
     let record = fold(fresh(DAY), Event::IssueStarted, start());
     let record = fold(record, Event::TrustChanged(trust(1)), start());
-    let record = fold(
-        record,
-        Event::Accepted(Box::new(identity(2, start(), DAY))),
-        start(),
-    );
+    let record = fold(record, Event::Accepted(identity(2, start(), DAY)), start());
     assert_eq!(record.trust, Some(trust(1).digest));
     let target = record.target_generation().unwrap();
     assert_eq!(target.trust, trust(1).digest);
@@ -345,7 +339,7 @@ fn an_answer_that_nobody_waits_for_is_dropped() {
     let record = fresh(DAY);
     let after = fold(
         record.clone(),
-        Event::Accepted(Box::new(identity(2, start(), DAY))),
+        Event::Accepted(identity(2, start(), DAY)),
         start(),
     );
     assert_eq!(after, record);
@@ -401,7 +395,7 @@ fn an_instant_of_the_advised_window_is_drawn_once_and_kept() {
     let renewed = fold(again.clone(), Event::IssueStarted, at(0.56));
     let renewed = fold(
         renewed,
-        Event::Accepted(Box::new(identity(2, at(0.56), DAY))),
+        Event::Accepted(identity(2, at(0.56), DAY)),
         at(0.56),
     );
     assert_eq!(renewed.renewal, None);
@@ -467,94 +461,6 @@ fn advice_is_asked_for_as_the_issuer_says_within_a_twentieth_of_the_life() {
     assert!(ask_for_advice(&Record::new("new".parse().unwrap()), start()).is_none());
 }
 
-/// The bundle of [`trust`], and another root.
-fn with_a_new_root() -> TrustPart {
-    let mut trust = trust(1);
-    trust.anchors.push(Fingerprint::of(b"new"));
-    trust
-}
-
-#[test]
-fn a_new_root_is_waited_for_until_it_is_known_and_has_settled_and_the_reason_is_told() {
-    let due = asked_at(&fresh(DAY), start()).unwrap();
-    let record = fold(fresh(DAY), Event::TrustChanged(with_a_new_root()), start());
-    let last = schedule::overdue(start(), schedule::after(start(), DAY));
-    // Nobody knows it yet: the end is near before it is used.
-    for now in [start(), due] {
-        assert_eq!(
-            next(&record, &request(), DAY, SETTLE, now),
-            Action::Wait(Some(last), Cause::NewRoot)
-        );
-    }
-    assert_eq!(
-        next(&record, &request(), DAY, SETTLE, last),
-        Action::Issue(Cause::Due)
-    );
-    // The operator's renewal waits, too; and nothing does once it has settled.
-    let known = schedule::after(start(), HOUR);
-    let record = fold(record, Event::RootsKnown, known);
-    let asked = fold(record.clone(), Event::RenewRequested, known);
-    let settled = schedule::after(known, SETTLE);
-    assert_eq!(
-        next(&asked, &request(), DAY, SETTLE, known),
-        Action::Wait(Some(settled), Cause::NewRoot)
-    );
-    assert_eq!(
-        next(&asked, &request(), DAY, SETTLE, settled),
-        Action::Issue(Cause::Operator)
-    );
-    assert_eq!(asked_at(&record, known), Some(due));
-    // However long it shall take, the certificate in use lasts.
-    assert_eq!(
-        next(&record, &request(), DAY, 100 * DAY, due),
-        Action::Wait(Some(last), Cause::NewRoot)
-    );
-}
-
-#[test]
-fn what_is_used_or_dropped_is_waited_for_no_longer_and_a_further_root_is() {
-    let later = schedule::after(start(), HOUR);
-    let record = fold(fresh(DAY), Event::TrustChanged(with_a_new_root()), start());
-    let known = fold(record.clone(), Event::RootsKnown, start());
-    let mut further = with_a_new_root();
-    further.anchors.push(Fingerprint::of(b"further"));
-    further.digest = Fingerprint::of(b"further");
-    let again = fold(known.clone(), Event::TrustChanged(further), later);
-    let new = again.new_roots.unwrap();
-    assert_eq!((new.roots.len(), new.known_since), (2, None));
-
-    let mut dropped = trust(2);
-    dropped.digest = Fingerprint::of(b"dropped");
-    let dropped = fold(known.clone(), Event::TrustChanged(dropped), later);
-    assert_eq!(dropped.new_roots, None);
-
-    let asked = fold(known, Event::IssueStarted, later);
-    let mut under_it = identity(2, later, DAY);
-    under_it.anchor = Fingerprint::of(b"new");
-    under_it.trust = with_a_new_root();
-    let used = fold(asked, Event::Accepted(Box::new(under_it)), later);
-    assert_eq!(used.new_roots, None);
-    assert!(used.anchors.contains(&Fingerprint::of(b"new")));
-}
-
-#[test]
-fn nobody_waits_for_a_root_where_nothing_good_is_in_use_or_the_clock_is_wrong() {
-    let new = Record::new("api".parse().unwrap());
-    let new = fold(new, Event::TrustChanged(with_a_new_root()), start());
-    assert_eq!(new.new_roots, None);
-    assert_eq!(asked_at(&new, start()), Some(start()));
-
-    let record = fold(fresh(DAY), Event::TrustChanged(with_a_new_root()), start());
-    let over = schedule::after(start(), DAY);
-    assert_eq!(asked_at(&record, over), Some(over));
-    let revoked = fold(record.clone(), Event::Revoked(1), start());
-    assert_eq!(asked_at(&revoked, start()), Some(start()));
-    let year = jiff::SignedDuration::from_hours(24 * 365);
-    let early = start().checked_sub(year).unwrap();
-    let record = fold(record, Event::RenewRequested, start());
-    assert_eq!(asked_at(&record, early), Some(early));
-}
-
 #[test]
 fn a_chain_that_ends_before_the_leaf_is_what_the_schedule_goes_by() {
     let record = Record::new("api".parse().unwrap());
@@ -562,7 +468,7 @@ fn a_chain_that_ends_before_the_leaf_is_what_the_schedule_goes_by() {
     let end = schedule::after(start(), HOUR);
     let mut short = identity(1, start(), DAY);
     short.usable_until = end;
-    let record = fold(record, Event::Accepted(Box::new(short)), start());
+    let record = fold(record, Event::Accepted(short), start());
     let record = fold(record, Event::BaselineTaken(Default::default()), start());
     let record = fold(record, Event::Published(1), start());
     assert_eq!(record.published_generation().unwrap().end(), end);

@@ -253,10 +253,10 @@ impl World {
 }
 
 /// An identity that was accepted, for tests without a world.
-pub(super) fn new_identity(start: i64, life: u64, trust: TrustPart) -> NewIdentity {
+pub(super) fn new_identity(start: i64, life: u64, trust: TrustPart) -> Box<NewIdentity> {
     let not_before = Timestamp::from_second(start).expect("an instant");
     let seed = [start.to_be_bytes(), life.to_be_bytes()].concat();
-    NewIdentity {
+    Box::new(NewIdentity {
         anchor: trust.anchors[0],
         usable_until: schedule::after(not_before, Duration::from_secs(life)),
         leaf: LeafFacts {
@@ -272,7 +272,7 @@ pub(super) fn new_identity(start: i64, life: u64, trust: TrustPart) -> NewIdenti
         issuer: "internal".parse().unwrap(),
         request: request(0),
         trust,
-    }
+    })
 }
 
 pub(super) fn finding(proof: Proof) -> BaselineFinding {

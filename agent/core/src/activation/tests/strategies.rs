@@ -295,12 +295,12 @@ pub(super) fn anything() -> impl Strategy<Value = (Event, i64, f64)> {
         })),
         (instant.clone(), 0..u64::from(u32::MAX), 0..4_u64).prop_map(
             move |(start, life, version)| {
-                Event::Accepted(Box::new(new_identity(start, life, trust(version))))
+                Event::Accepted(new_identity(start, life, trust(version)))
             }
         ),
         (instant.clone(), 0..u64::from(u32::MAX), 0..4_u64).prop_map(
             move |(start, life, version)| {
-                Event::Accepted(Box::new(new_identity(start, life, trust(version))))
+                Event::Accepted(new_identity(start, life, trust(version)))
             }
         ),
         (0..4_u64).prop_map(move |version| Event::TrustChanged(trust(version))),
