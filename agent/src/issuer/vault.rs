@@ -1,0 +1,307 @@
+//! Certificates of the PKI secrets engine of HashiCorp Vault and OpenBao: `MOUNT/sign/ROLE` signs the request, and the
+//! key stays here.
+//!
+//! Owns what is asked of the engine and what its answers become. How we are known there is in [`session`], and
+//! what its refusals mean in [`error`]. It must never take an anchor from the answer that it verifies: they are those of a
+//! file, of the host, or those that the mount showed before, over a connection that was verified.
+
+mod check;
+mod error;
+mod server;
+mod session;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use renewd_core::accept::Answer;
+use renewd_core::names::San;
+use renewd_core::pem;
+use renewd_core::request::Request;
+use rustls_pki_types::CertificateDer;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::https::{self, Trust};
+use super::{Finding, IssueError, Issuer, Order, Revocation};
+use crate::journal::{self, Event};
+use crate::secret::{Secret, Secrets};
+use error::VaultError;
+use server::Server;
+use session::Session;
+
+/// How long one try may take in all, its login included.
+const WHOLE: Duration = Duration::from_secs(120);
+/// The longest common name that a certificate can have (RFC 5280, appendix A.1: `ub-common-name`).
+const LONGEST_COMMON_NAME: usize = 64;
+/// The issuer that a mount signs with where its role names no other.
+const DEFAULT_ISSUER: &str = "default";
+
+/// How a Vault is used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VaultSettings {
+    /// The server's address: `https://`, a host, and a port where it is not 443.
+    pub address: String,
+    /// What the server is verified against.
+    pub ca: Trust,
+    /// What its certificates must chain to; without, the roots that the mount shows.
+    pub trust: Option<Trust>,
+    /// The way to it, where it is not direct.
+    pub proxy: Option<String>,
+    /// The namespace that the mounts are in.
+    pub namespace: Option<String>,
+    /// Where the PKI secrets engine is mounted.
+    pub mount: String,
+    /// The role that it signs by.
+    pub role: String,
+    /// The issuer that it signs with, by its name or identifier, instead of the role's.
+    pub issuer_ref: Option<String>,
+    /// How we are known there.
+    pub auth: Auth,
+}
+
+/// How we are known to a Vault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Auth {
+    /// By a token that was handed to us.
+    Token(Secret),
+    /// By a login, for which a token is handed out.
+    Login {
+        /// Where the method is mounted.
+        mount: String,
+        /// What is shown there.
+        method: Method,
+    },
+}
+
+/// What is shown at a login.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Method {
+    /// AppRole.
+    AppRole {
+        /// Which role. No secret.
+        role_id: String,
+        /// What proves it.
+        secret_id: Secret,
+    },
+    /// A JSON Web Token, which somebody puts into its place anew before it ends.
+    Jwt {
+        /// Which role, where it is not the method's default.
+        role: Option<String>,
+        /// The token.
+        jwt: Secret,
+    },
+}
+
+/// A PKI mount of a Vault. Made without touching the network.
+pub struct VaultIssuer {
+    settings: Arc<VaultSettings>,
+    session: Session,
+}
+
+/// What `sign/ROLE` is asked. The names are told beside the request too, for roles that do not take them from it.
+#[derive(Serialize)]
+struct Sign {
+    csr: String,
+    format: &'static str,
+    ttl: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    common_name: Option<String>,
+    /// A common name that is no DNS name would become one.
+    exclude_cn_from_sans: bool,
+    alt_names: String,
+    ip_sans: String,
+    uri_sans: String,
+}
+
+#[derive(Deserialize)]
+struct Signed {
+    certificate: String,
+    issuing_ca: Option<String>,
+    #[serde(default)]
+    ca_chain: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Shown {
+    #[serde(default)]
+    ca_chain: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Revoke {
+    certificate: String,
+}
+
+impl VaultIssuer {
+    /// A mount that signs.
+    pub fn new(settings: VaultSettings, secrets: Secrets) -> Self {
+        let settings = Arc::new(settings);
+        Self {
+            session: Session::new(Arc::clone(&settings), secrets),
+            settings,
+        }
+    }
+
+    async fn obtain(&self, order: Order<'_>) -> Result<Answer, VaultError> {
+        let tried = tokio::time::timeout(WHOLE, self.try_to_obtain(order)).await;
+        tried.unwrap_or(Err(VaultError::Late))
+    }
+
+    async fn try_to_obtain(&self, order: Order<'_>) -> Result<Answer, VaultError> {
+        let server = Server::new(&self.settings)?;
+        let path = self.sign_path();
+        let asked = sign(order);
+        let token = self.session.token(&server).await?;
+        if let Some(warning) = token.warning(order.request.lifetime) {
+            journal::emit(&Event::IssuerWarning {
+                certificate: order.certificate.clone(),
+                warning,
+            });
+        }
+        let signed = self.session.post(&server, token, &path, &asked).await;
+        let signed: Option<Signed> = signed.map_err(|error| match error {
+            // It was answered as a request that was signed is.
+            VaultError::Protocol { why, .. } => VaultError::Spent(why),
+            error => error,
+        })?;
+        let signed = signed.ok_or_else(|| VaultError::Spent("the answer has none".into()))?;
+        answer(&signed).map_err(VaultError::Spent)
+    }
+
+    fn sign_path(&self) -> String {
+        let VaultSettings { mount, role, .. } = &*self.settings;
+        match &self.settings.issuer_ref {
+            Some(issuer) => format!("{mount}/issuer/{issuer}/sign/{role}"),
+            None => format!("{mount}/sign/{role}"),
+        }
+    }
+
+    /// The roots that the mount shows to anybody, for the issuer that signs.
+    async fn roots(&self) -> Result<Vec<CertificateDer<'static>>, VaultError> {
+        let server = Server::new(&self.settings)?;
+        let issuer = self.settings.issuer_ref.as_deref();
+        let path = format!(
+            "{}/issuer/{}/json",
+            self.settings.mount,
+            issuer.unwrap_or(DEFAULT_ISSUER)
+        );
+        let shown: Shown = server.get(&path, None).await?;
+        let mut roots = parsed(shown.ca_chain.iter()).map_err(|why| VaultError::Protocol {
+            path: path.clone(),
+            why,
+        })?;
+        roots.retain(|certificate| is_self_signed(certificate));
+        if roots.is_empty() {
+            return Err(VaultError::NoRoot { path });
+        }
+        Ok(roots)
+    }
+
+    async fn undo(&self, revocation: Revocation<'_>) -> Result<(), VaultError> {
+        let server = Server::new(&self.settings)?;
+        let path = format!("{}/revoke", self.settings.mount);
+        // By the certificate, not by its number alone: so it can be one that a role with `no_store` issued.
+        let revoke = Revoke {
+            certificate: pem::certificate(revocation.leaf),
+        };
+        let token = self.session.token(&server).await?;
+        let revoked = self.session.post(&server, token, &path, &revoke).await;
+        let _when: Option<IgnoredAny> = revoked?;
+        Ok(())
+    }
+}
+
+/// What is asked for, as the engine wants to hear it.
+fn sign(order: Order<'_>) -> Sign {
+    let Request {
+        names, lifetime, ..
+    } = order.request;
+    let mut alt_names = Vec::new();
+    let (mut ip_sans, mut uri_sans) = (Vec::new(), Vec::new());
+    for name in names {
+        match name {
+            San::Dns(name) => alt_names.push(name.clone()),
+            San::Ip(address) => ip_sans.push(address.to_string()),
+            San::Uri(uri) => uri_sans.push(uri.clone()),
+        }
+    }
+    let common_name = alt_names
+        .iter()
+        .find(|name| name.len() <= LONGEST_COMMON_NAME);
+    let mut csr = String::new();
+    pem::encode_into(&mut csr, "CERTIFICATE REQUEST", order.csr);
+    Sign {
+        csr,
+        format: "pem",
+        ttl: format!("{}s", lifetime.as_secs()),
+        common_name: common_name.cloned(),
+        exclude_cn_from_sans: true,
+        alt_names: alt_names.join(","),
+        ip_sans: ip_sans.join(","),
+        uri_sans: uri_sans.join(","),
+    }
+}
+
+/// What was signed; its chain is where no root of the mount is needed to verify it.
+fn answer(signed: &Signed) -> Result<Answer, String> {
+    let mut leaf = parsed([&signed.certificate])?;
+    if leaf.len() != 1 {
+        return Err(format!(
+            "{} certificates where one was expected",
+            leaf.len()
+        ));
+    }
+    let chain = match &signed.issuing_ca {
+        Some(issuing) if signed.ca_chain.is_empty() => parsed([issuing])?,
+        _ => parsed(signed.ca_chain.iter())?,
+    };
+    Ok(Answer {
+        leaf: leaf.remove(0),
+        chain,
+    })
+}
+
+fn parsed<'a>(
+    texts: impl IntoIterator<Item = &'a String>,
+) -> Result<Vec<CertificateDer<'static>>, String> {
+    let mut all = Vec::new();
+    for text in texts {
+        all.extend(pem::parse_certificates(text).map_err(|error| error.to_string())?);
+    }
+    Ok(all)
+}
+
+fn is_self_signed(der: &CertificateDer<'_>) -> bool {
+    X509Certificate::from_der(der).is_ok_and(|(_, certificate)| {
+        certificate.subject() == certificate.issuer() && certificate.verify_signature(None).is_ok()
+    })
+}
+
+impl Issuer for VaultIssuer {
+    fn issue<'a>(&'a self, order: Order<'a>) -> BoxFuture<'a, Result<Answer, IssueError>> {
+        Box::pin(async move { Ok(self.obtain(order).await?) })
+    }
+
+    fn anchors<'a>(&'a self) -> BoxFuture<'a, Result<Vec<CertificateDer<'static>>, IssueError>> {
+        // Asked for from the start on, also where no certificate is due for long: a token must not end meanwhile.
+        self.session.keep();
+        Box::pin(async {
+            match &self.settings.trust {
+                Some(trust) => Ok(https::anchors(trust)?),
+                None => Ok(self.roots().await?),
+            }
+        })
+    }
+
+    fn revoke<'a>(&'a self, revocation: Revocation<'a>) -> BoxFuture<'a, Result<(), IssueError>> {
+        Box::pin(async move { Ok(self.undo(revocation).await?) })
+    }
+
+    fn check<'a>(&'a self, _requests: &'a [Request]) -> BoxFuture<'a, Vec<Finding>> {
+        Box::pin(check::look(self))
+    }
+}
