@@ -301,7 +301,7 @@ fn what_is_documented_as_a_default_changes_nothing_when_it_is_written() {
 #[test]
 fn every_toml_block_of_the_documentation_is_right() {
     let read = |name: &str| fs::read_to_string(docs().join(name)).unwrap();
-    let manual = ["configuration.md", "issuers/acme.md", "issuers/exec.md"]
+    let manual = ["configuration.md", "issuers/acme.md", "issuers/exec.md", "issuers/vault.md"]
         .map(read)
         .concat();
     let mut blocks = 0;
