@@ -3,7 +3,6 @@
 //! What passes without us is "not now": a seal, a standby, a limit, trouble of the server's own. What the server denies
 //! or does not know is the operator's, here or there.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use hyper::StatusCode;
@@ -120,9 +119,6 @@ pub(super) enum VaultError {
         #[source]
         source: SecretError,
     },
-    /// The client certificate cannot be read.
-    #[error("{} cannot be read: {why}", path.display())]
-    Certificate { path: PathBuf, why: String },
     /// What is configured, or in a secret's place, is not what should be there.
     #[error("{0} is empty, or has what cannot be sent")]
     Unusable(String),
@@ -198,7 +194,7 @@ impl VaultError {
             Self::Spent(_) => "vault-spent",
             Self::NoRoot { .. } => "vault-no-root",
             Self::Late => "vault-late",
-            Self::Secret { .. } | Self::Certificate { .. } | Self::Unusable(_) => "vault-secret",
+            Self::Secret { .. } | Self::Unusable(_) => "vault-secret",
         }
     }
 
@@ -224,7 +220,6 @@ impl VaultError {
             | Self::Refused { .. }
             | Self::NoRoot { .. }
             | Self::Secret { .. }
-            | Self::Certificate { .. }
             | Self::Unusable(_) => Retry::Operator,
         }
     }
@@ -256,9 +251,6 @@ impl VaultError {
             }
             Self::Late => "it is tried again".into(),
             Self::Secret { source, .. } => source.remedy(),
-            Self::Certificate { .. } => {
-                "put the client certificate there, as PEM, readable by renewd".into()
-            }
             Self::Unusable(_) => "put the right one there, on one line".into(),
         }
     }

@@ -6,12 +6,13 @@ use std::sync::Mutex;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use renewd_core::names::CertificateName;
 use renewd_core::request::{KeyType, Request, Usages};
+use renewd_core::revocation::Reason;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::super::https::LONGEST_RETRY_AFTER;
 use super::super::https::tests::Server;
-use super::super::{Is, Question, Reason, Retry, Sent};
+use super::super::{Is, Question, Retry, Sent};
 use super::*;
 use crate::keys::PrivateKey;
 
