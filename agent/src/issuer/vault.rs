@@ -12,6 +12,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -93,6 +94,15 @@ pub enum Method {
         role: Option<String>,
         /// The token.
         jwt: Secret,
+    },
+    /// A TLS client certificate.
+    Certificate {
+        /// Which role, where it is not any that fits.
+        role: Option<String>,
+        /// The certificate, and what is between it and its root (PEM).
+        certificate: PathBuf,
+        /// Its key (PEM).
+        key: Secret,
     },
 }
 

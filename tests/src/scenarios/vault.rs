@@ -211,7 +211,7 @@ fn sealed(trial: &mut Trial) -> Result<()> {
         trial.shell(UNSEAL)?;
     }
     // By itself.
-    let third = trial.await_published_after("api", &second)?;
+    trial.await_published_after("api", &second)?;
     expect_sound(trial)?;
 
     // The policy of the page lets nobody revoke, until it does.
@@ -228,9 +228,12 @@ fn sealed(trial: &mut Trial) -> Result<()> {
     trial.run(&["renewctl", "revoke", "api"])?;
     let list = "curl -sSf --cacert /srv/bao/ca.pem https://localhost:8200/v1/pki_int/crl/pem | openssl crl -noout -text";
     let list = trial.shell(list)?;
-    expect(list.contains(&revoked), "the serial in the list", &list)?;
+    expect(
+        list.to_ascii_lowercase().contains(&revoked),
+        "the serial in the list",
+        &list,
+    )?;
     trial.await_published_after("api", &revoked)?;
-    expect(third != first, "another one", &third)?;
 
     // A policy that is gone is told, and nothing is tried until somebody says so.
     policy(trial, needed)?;
@@ -257,7 +260,7 @@ fn policy(machine: &Machine, rules: &str) -> Result<()> {
 }
 
 const KNOWN: Scenario = Scenario {
-    name: "a_vault_token_is_kept_alive_while_nothing_is_due_and_a_jwt_is_shown_as_it_is_at_each_login",
+    name: "a_vault_token_is_kept_alive_while_nothing_is_due_and_logins_show_what_is_there_at_that_time",
     disk: Disk::Installed,
     fault: "the token may not be renewed",
     red: "the token that outlived its first life",
@@ -272,6 +275,13 @@ openssl rsa -in jwt.key -pubout -out jwt.pub
 bao auth enable jwt
 bao write auth/jwt/config jwt_validation_pubkeys=@jwt.pub
 bao write auth/jwt/role/host role_type=jwt user_claim=sub bound_audiences=bao token_policies=renewd token_ttl=1s
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout clients.key -out clients.pem -subj /CN=clients -days 30
+openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout /etc/renewd/client.key -out client.csr -subj /CN=host
+printf 'subjectAltName=DNS:host\nbasicConstraints=critical,CA:FALSE\nextendedKeyUsage=clientAuth\n' > extensions
+openssl x509 -req -in client.csr -CA clients.pem -CAkey clients.key -CAcreateserial -out /etc/renewd/client.pem -days 30 -extfile extensions
+chgrp renewd /etc/renewd/client.key && chmod 0640 /etc/renewd/client.key && chmod 0644 /etc/renewd/client.pem
+bao auth enable cert
+bao write auth/cert/certs/host certificate=@clients.pem allowed_common_names=host token_policies=renewd token_ttl=10m
 bao write pki_int/roles/strict allowed_domains=example.internal allow_subdomains=true allow_ip_sans=true \
     'allowed_uri_sans=spiffe://example.internal/*' use_csr_sans=false use_csr_common_name=false key_type=any max_ttl=72h
 bao policy write renewd - <<'EOF'
@@ -283,7 +293,7 @@ EOF
 const JWT: &str = r#"
 base64url() { openssl base64 -A | tr '+/' '-_' | tr -d =; }
 cd /srv/bao
-said=$(printf '{"alg":"RS256","typ":"JWT"}' | base64url).$(printf '{"sub":"host","aud":"bao","exp":%s}' "$1" | base64url)
+said=$(printf '{"alg":"RS256","typ":"JWT"}' | base64url).$(printf '{"sub":"host","aud":"bao","iat":%s,"exp":%s}' $(($1 - 900)) "$1" | base64url)
 printf '%s.%s\n' "$said" "$(printf %s "$said" | openssl dgst -sha256 -sign jwt.key | base64url)" > /etc/renewd/jwt
 chgrp renewd /etc/renewd/jwt && chmod 0640 /etc/renewd/jwt
 "#;
@@ -332,7 +342,14 @@ fn known(trial: &mut Trial) -> Result<()> {
     let ended = trial.read("/etc/renewd/jwt")?;
     trial.shell("bash -eu /srv/jwt.sh $(($(date +%s) + 600))")?;
     trial.renew(&["api"])?.success()?;
-    trial.await_published_after("api", &second)?;
+    let third = trial.await_published_after("api", &second)?;
+    expect_sound(trial)?;
+
+    let shown = "client_certificate = \"/etc/renewd/client.pem\"\nclient_key = \"file:/etc/renewd/client.key\"";
+    trial.write("/etc/renewd/renewd.toml", &issuer("host", shown))?;
+    trial.reload_renewd()?;
+    trial.renew(&["api"])?.success()?;
+    trial.await_published_after("api", &third)?;
     expect_sound(trial)?;
     let jwt = trial.read("/etc/renewd/jwt")?;
     expect_silent(trial, &[&token, &ended, &jwt])

@@ -14,6 +14,9 @@ use super::super::settings::IssuerKind;
 use super::super::walk::Section;
 use super::Kind;
 
+/// As an error names them.
+const WAYS: &str = "token, or role_id and secret_id, or jwt, or client_certificate and client_key";
+
 const DEFAULT_MOUNT: &str = "pki";
 
 pub(super) const KIND: Kind = Kind {
@@ -76,6 +79,16 @@ const SCHEMA: Schema = Schema {
             "\"file:/run/renewd-jwt/token\"",
         ),
         key(
+            "client_certificate",
+            "a path in quotes",
+            "\"/etc/renewd/client.pem\"",
+        ),
+        key(
+            "client_key",
+            "the place of a key in quotes",
+            "\"credential:client-key\"",
+        ),
+        key(
             "auth_mount",
             "a path at the server in quotes",
             "\"approle\"",
@@ -95,6 +108,7 @@ const SCHEMA: Schema = Schema {
         ("auth_path", "auth_mount"),
         ("jwt_role", "auth_role"),
         ("cert_role", "auth_role"),
+        ("client_cert", "client_certificate"),
     ],
 };
 
@@ -197,9 +211,14 @@ fn auth(section: &Section<'_>, report: &mut Report) -> Option<Auth> {
         let place = parse(&raw, report, |text| places::secret(text, key, example));
         (raw, place.map(|at| at.value))
     };
-    let (_, token) = secret("token", "credential:vault-token");
+    let (token_at, token) = secret("token", "credential:vault-token");
     let (secret_at, secret_id) = secret("secret_id", "credential:vault-secret-id");
     let (jwt_at, jwt) = secret("jwt", "file:/run/renewd-jwt/token");
+    let (key_at, key) = secret("client_key", "credential:client-key");
+    let certificate_at = section.text("client_certificate", report);
+    let certificate = parse(&certificate_at, report, |text| {
+        places::path(text, "client_certificate = \"/etc/renewd/client.pem\"")
+    });
     let mut word = |key: &str, check: fn(&str) -> Result<String, Mismatch>| {
         let raw = section.text(key, report);
         let word = parse(&raw, report, |text| check(text));
@@ -212,21 +231,52 @@ fn auth(section: &Section<'_>, report: &mut Report) -> Option<Auth> {
     let (role_at, role) = word("auth_role", |text| name(text, "auth_role = \"host\""));
 
     // A value of a wrong type is there, too, and an error of its own.
-    let has = ["token", "role_id", "secret_id", "jwt"].map(|key| section.has(key));
-    match has {
-        [false, false, false, false] => {
-            report.error(section.location(), section.field("token"), none_given());
+    let has = |key: &str| section.has(key);
+    let pairs = [
+        [("role_id", &role_id_at), ("secret_id", &secret_at)],
+        [
+            ("client_certificate", &certificate_at),
+            ("client_key", &key_at),
+        ],
+    ];
+    let of_pair = |pair: &[(&str, &Option<At<String>>); 2]| pair.iter().any(|(key, _)| has(key));
+    let ways = [
+        has("token"),
+        has("jwt"),
+        of_pair(&pairs[0]),
+        of_pair(&pairs[1]),
+    ];
+    match ways.into_iter().filter(|given| *given).count() {
+        0 => report.error(section.location(), section.field("token"), none_given()),
+        1 => {
+            for [one, other] in &pairs {
+                for ((key, at), (missing, _)) in [(one, other), (other, one)] {
+                    if has(key) && !has(missing) {
+                        refuse(at, alone(missing), report);
+                    }
+                }
+            }
         }
-        [false, true, false, false] => refuse(&role_id_at, alone("secret_id"), report),
-        [false, false, true, false] => refuse(&secret_at, alone("role_id"), report),
-        [true, false, false, false] | [false, true, true, false] | [false, false, false, true] => {}
-        [_, _, _, true] => refuse(&jwt_at, several(), report),
-        [_, true, ..] => refuse(&role_id_at, several(), report),
-        [_, _, true, _] => refuse(&secret_at, several(), report),
+        _ => {
+            let all = [
+                &token_at,
+                &role_id_at,
+                &secret_at,
+                &jwt_at,
+                &certificate_at,
+                &key_at,
+            ];
+            let last = all.into_iter().rev().find(|at| at.is_some());
+            refuse(last.unwrap_or(&None), several(), report);
+        }
     }
     let misplaced = [
-        (section.has("token"), &mount_at, "a token needs no login"),
-        (!section.has("jwt"), &role_at, "only a login by JWT has it"),
+        (has("token"), &mount_at, "a token needs no login"),
+        (
+            has("token") || has("role_id"),
+            &role_at,
+            "only a login by JWT or by certificate has it",
+        ),
     ];
     for (wrong, at, why) in misplaced {
         if wrong {
@@ -242,14 +292,21 @@ fn auth(section: &Section<'_>, report: &mut Report) -> Option<Auth> {
         mount: mount.unwrap_or_else(|| default.to_owned()),
         method,
     };
-    match (token, role_id, secret_id, jwt) {
-        (Some(token), ..) => Some(Auth::Token(token)),
-        (_, Some(role_id), Some(secret_id), _) => {
-            Some(login("approle", Method::AppRole { role_id, secret_id }))
-        }
-        (.., Some(jwt)) => Some(login("jwt", Method::Jwt { role, jwt })),
-        _ => None,
+    if let Some(token) = token {
+        return Some(Auth::Token(token));
     }
+    if let (Some(role_id), Some(secret_id)) = (role_id, secret_id) {
+        return Some(login("approle", Method::AppRole { role_id, secret_id }));
+    }
+    if let Some(jwt) = jwt {
+        return Some(login("jwt", Method::Jwt { role, jwt }));
+    }
+    let method = Method::Certificate {
+        role,
+        certificate: certificate?.value,
+        key: key?,
+    };
+    Some(login("cert", method))
 }
 
 fn refuse(at: &Option<At<String>>, mismatch: Mismatch, report: &mut Report) {
@@ -262,7 +319,7 @@ fn none_given() -> Mismatch {
     Mismatch::of(
         ErrorKind::MissingKey,
         "is missing, and so is every other way to be known to the server",
-        "token, or role_id and secret_id, or jwt",
+        WAYS,
         "write for example role_id = \"…\" and secret_id = \"credential:vault-secret-id\"",
     )
 }
@@ -271,7 +328,7 @@ fn several() -> Mismatch {
     Mismatch::of(
         ErrorKind::Conflict,
         "stands beside another way to be known to the server",
-        "token, or role_id and secret_id, or jwt",
+        WAYS,
         "keep one of them",
     )
 }

@@ -289,6 +289,7 @@ fn a_vault_knows_us_by_one_method_and_what_is_wrong_is_found() {
         LOGIN.to_owned(),
         "token = \"credential:t\"\nmount = \"/pki/int/\"".to_owned(),
         "jwt = \"file:/run/jwt\"\nauth_role = \"host\"\nauth_mount = \"k8s/prod\"".to_owned(),
+        "client_certificate = \"/x\"\nclient_key = \"file:/y\"\nauth_role = \"host\"".to_owned(),
         format!("{LOGIN}\nnamespace = \"a/b\"\nissuer_ref = \"next\""),
     ] {
         assert_eq!(lines(&issuer(&right).errors), Vec::<String>::new());
@@ -307,12 +308,22 @@ fn a_vault_knows_us_by_one_method_and_what_is_wrong_is_found() {
         ),
         (
             format!("{LOGIN}\ntoken = \"credential:t\""),
-            "role_id",
+            "secret_id",
             "beside another way",
         ),
         (
             "jwt = \"credential:j\"\ntoken = \"credential:t\"".into(),
             "jwt",
+            "beside another way",
+        ),
+        (
+            "client_certificate = \"/x\"".into(),
+            "client_certificate",
+            "stands without client_key",
+        ),
+        (
+            format!("{LOGIN}\nclient_key = \"file:/y\""),
+            "client_key",
             "beside another way",
         ),
         ("token = \"s.abc\"".into(), "token", "no place of a secret"),
@@ -324,7 +335,7 @@ fn a_vault_knows_us_by_one_method_and_what_is_wrong_is_found() {
         (
             format!("{LOGIN}\nauth_role = \"x\""),
             "auth_role",
-            "only a login by JWT",
+            "only a login by JWT or by certificate",
         ),
         (
             format!("{LOGIN}\nmount = \"a//b\""),

@@ -1,7 +1,6 @@
 //! What `renewctl issuer check` finds of a Vault.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -13,8 +12,6 @@ use super::server::Server;
 use super::session::Ready;
 
 const CAPABILITIES: &str = "sys/capabilities-self";
-/// By how much clocks may differ without anybody noticing: certificates are dated back by half a minute.
-const CLOSE: Duration = Duration::from_secs(30);
 
 #[derive(Deserialize)]
 struct Health {
@@ -49,7 +46,10 @@ pub(super) async fn look(issuer: &VaultIssuer) -> Vec<Finding> {
             Question::Reachable,
             format!("{host} answers: version {}, {state}", health.version),
         ),
-        clock(health.server_time_utc, Timestamp::now()),
+        Finding::clock(
+            Timestamp::from_second(health.server_time_utc).ok(),
+            Timestamp::now(),
+        ),
     ];
     match issuer.session.token(&server).await {
         Ok(token) => {
@@ -62,20 +62,6 @@ pub(super) async fn look(issuer: &VaultIssuer) -> Vec<Finding> {
         Err(error) => found.extend(failed(Question::Authenticated, error)),
     }
     found
-}
-
-fn clock(seconds: i64, now: Timestamp) -> Finding {
-    let apart = Duration::from_secs(seconds.abs_diff(now.as_second()));
-    let text = format!(
-        "its clock is {} from ours",
-        humantime::format_duration(apart)
-    );
-    if apart <= CLOSE {
-        return Finding::yes(Question::Clock, text);
-    }
-    let remedy = "set the clocks of both by NTP (timedatectl shows this host's)";
-    let error = IssueError::new("clock", super::super::Retry::Operator, text, remedy);
-    Finding::no(Question::Clock, &error)
 }
 
 async fn may_sign(issuer: &VaultIssuer, server: &Server, token: Ready) -> Finding {

@@ -4,6 +4,7 @@
 //! the next use logs in again. One that was handed to us cannot be had again, so it is renewed in time, whether or not a
 //! certificate is due ([`Session::keep`]).
 
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
+use super::super::https::{ClientIdentity, Https, HttpsError, Peer};
 use super::error::VaultError;
 use super::server::{Granted, Server, Token};
 use super::{Auth, Method, VaultSettings};
@@ -84,6 +86,12 @@ struct Nothing {}
 struct AppRole<'a> {
     role_id: &'a str,
     secret_id: &'a str,
+}
+
+#[derive(Serialize)]
+struct Named<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -249,6 +257,15 @@ impl Shared {
     ) -> Result<Granted, VaultError> {
         let path = format!("auth/{mount}/login");
         let granted = match method {
+            Method::Certificate {
+                role,
+                certificate,
+                key,
+            } => {
+                let server = self.showing(certificate, key)?;
+                let name = role.as_deref();
+                server.grant(&path, None, None, &Named { name }).await
+            }
             Method::AppRole { role_id, secret_id } => {
                 let secret_id = self.read("secret_id", secret_id)?;
                 let body = AppRole {
@@ -271,6 +288,23 @@ impl Shared {
             } => VaultError::NoLogin { host, path, said },
             error => error,
         })
+    }
+
+    /// The server, as it is talked to when it shall see our certificate.
+    fn showing(&self, certificate: &Path, key: &Secret) -> Result<Server, VaultError> {
+        let unreadable = |error: std::io::Error| {
+            HttpsError::Identity(format!("{}: {error}", certificate.display()))
+        };
+        let chain = std::fs::read_to_string(certificate).map_err(unreadable)?;
+        let identity = ClientIdentity::from_pem(&chain, &self.read("client_key", key)?)?;
+        let https = Https::of(Peer {
+            trust: &self.settings.ca,
+            also: &[],
+            proxy: self.settings.proxy.as_deref(),
+            identity: Some(&identity),
+            tls12: false,
+        })?;
+        Server::by(&self.settings, https)
     }
 
     async fn keep(&self, place: &Secret) {

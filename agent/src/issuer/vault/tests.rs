@@ -151,7 +151,7 @@ const LOGIN: &str = "auth/approle/login";
 
 fn good(ca: &Ca, path: &str) -> String {
     match path {
-        LOGIN => granted("s.login", 3600),
+        LOGIN | "auth/cert/login" => granted("s.login", 3600),
         "auth/token/lookup-self" => looked(3600, 3600, true),
         "auth/token/renew-self" => granted(HANDED, 3600),
         "sys/health" => {
@@ -564,6 +564,49 @@ async fn a_login_is_made_again_before_its_token_ends_with_the_secret_as_it_is_th
         let sent = vault.sent("auth/jwt/login");
         assert_eq!(sent, serde_json::json!({"role": "host", "jwt": jwt}));
     }
+}
+
+#[tokio::test]
+async fn a_client_certificate_that_cannot_be_shown_is_told_before_anything_is_sent() {
+    let vault = Vault::new(|_, _| None);
+    let path = |name: &str| vault.directory.path().join(name);
+    let (own, other) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+    let params = CertificateParams::new(["host".to_owned()]).unwrap();
+    let certificate = params.self_signed(&own).unwrap().pem();
+    let issuer = vault.issuer_of(VaultSettings {
+        auth: Auth::Login {
+            mount: "cert".into(),
+            method: Method::Certificate {
+                role: None,
+                certificate: path("client.pem"),
+                key: Secret::Credential("key".parse().unwrap()),
+            },
+        },
+        ..vault.settings()
+    });
+    for (file, text, part) in [
+        ("", "", "client.pem"),
+        ("client.pem", "nothing", "key"),
+        ("key", "nothing", "no certificate"),
+        ("client.pem", &*certificate, "no unencrypted private key"),
+        (
+            "key",
+            &*other.serialize_pem(),
+            "not that of its certificate",
+        ),
+    ] {
+        if !file.is_empty() {
+            std::fs::write(path(file), text).unwrap();
+        }
+        let error = issue(&issuer).await.unwrap_err();
+        let told = error.operator_text();
+        assert!(told.contains(part), "{part} in {told}");
+        assert_eq!(error.retry(), Retry::Operator, "{told}");
+    }
+    assert_eq!(vault.asked.lock().unwrap().len(), 0);
+    std::fs::write(path("key"), own.serialize_pem()).unwrap();
+    issue(&issuer).await.unwrap();
+    assert_eq!(vault.sent("auth/cert/login"), serde_json::json!({}));
 }
 
 #[tokio::test]
