@@ -7,10 +7,12 @@
 
 mod check;
 mod error;
+mod pki;
 mod server;
 mod session;
 #[cfg(test)]
 mod tests;
+mod token;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,26 +20,22 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use renewd_core::accept::Answer;
-use renewd_core::names::San;
 use renewd_core::pem;
 use renewd_core::request::Request;
 use rustls_pki_types::CertificateDer;
 use serde::de::IgnoredAny;
-use serde::{Deserialize, Serialize};
-use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::https::{self, Trust};
 use super::{Finding, IssueError, Issuer, Order, Revocation};
 use crate::journal::{self, Event};
 use crate::secret::{Secret, Secrets};
 use error::VaultError;
+use pki::{Revoke, Shown, Signed};
 use server::Server;
 use session::Session;
 
 /// How long one try may take in all, its login included.
 const WHOLE: Duration = Duration::from_secs(120);
-/// The longest common name that a certificate can have (RFC 5280, appendix A.1: `ub-common-name`).
-const LONGEST_COMMON_NAME: usize = 64;
 /// The issuer that a mount signs with where its role names no other.
 const DEFAULT_ISSUER: &str = "default";
 
@@ -112,40 +110,6 @@ pub struct VaultIssuer {
     session: Session,
 }
 
-/// What `sign/ROLE` is asked. The names are told beside the request too, for roles that do not take them from it.
-#[derive(Serialize)]
-struct Sign {
-    csr: String,
-    format: &'static str,
-    ttl: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    common_name: Option<String>,
-    /// A common name that is no DNS name would become one.
-    exclude_cn_from_sans: bool,
-    alt_names: String,
-    ip_sans: String,
-    uri_sans: String,
-}
-
-#[derive(Deserialize)]
-struct Signed {
-    certificate: String,
-    issuing_ca: Option<String>,
-    #[serde(default)]
-    ca_chain: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct Shown {
-    #[serde(default)]
-    ca_chain: Vec<String>,
-}
-
-#[derive(Serialize)]
-struct Revoke {
-    certificate: String,
-}
-
 impl VaultIssuer {
     /// A mount that signs.
     pub fn new(settings: VaultSettings, secrets: Secrets) -> Self {
@@ -164,7 +128,7 @@ impl VaultIssuer {
     async fn try_to_obtain(&self, order: Order<'_>) -> Result<Answer, VaultError> {
         let server = Server::new(&self.settings)?;
         let path = self.sign_path();
-        let asked = sign(order);
+        let asked = pki::sign(order);
         let token = self.session.token(&server).await?;
         if let Some(warning) = token.warning(order.request.lifetime) {
             journal::emit(&Event::IssuerWarning {
@@ -179,7 +143,7 @@ impl VaultIssuer {
             error => error,
         })?;
         let signed = signed.ok_or_else(|| VaultError::Spent("the answer has none".into()))?;
-        answer(&signed).map_err(VaultError::Spent)
+        pki::answer(&signed).map_err(VaultError::Spent)
     }
 
     fn sign_path(&self) -> String {
@@ -200,11 +164,11 @@ impl VaultIssuer {
             issuer.unwrap_or(DEFAULT_ISSUER)
         );
         let shown: Shown = server.get(&path, None).await?;
-        let mut roots = parsed(shown.ca_chain.iter()).map_err(|why| VaultError::Protocol {
+        let mut roots = pki::parsed(shown.ca_chain.iter()).map_err(|why| VaultError::Protocol {
             path: path.clone(),
             why,
         })?;
-        roots.retain(|certificate| is_self_signed(certificate));
+        roots.retain(|certificate| pki::is_self_signed(certificate));
         if roots.is_empty() {
             return Err(VaultError::NoRoot { path });
         }
@@ -223,72 +187,6 @@ impl VaultIssuer {
         let _when: Option<IgnoredAny> = revoked?;
         Ok(())
     }
-}
-
-/// What is asked for, as the engine wants to hear it.
-fn sign(order: Order<'_>) -> Sign {
-    let Request {
-        names, lifetime, ..
-    } = order.request;
-    let mut alt_names = Vec::new();
-    let (mut ip_sans, mut uri_sans) = (Vec::new(), Vec::new());
-    for name in names {
-        match name {
-            San::Dns(name) => alt_names.push(name.clone()),
-            San::Ip(address) => ip_sans.push(address.to_string()),
-            San::Uri(uri) => uri_sans.push(uri.clone()),
-        }
-    }
-    let common_name = alt_names
-        .iter()
-        .find(|name| name.len() <= LONGEST_COMMON_NAME);
-    let mut csr = String::new();
-    pem::encode_into(&mut csr, "CERTIFICATE REQUEST", order.csr);
-    Sign {
-        csr,
-        format: "pem",
-        ttl: format!("{}s", lifetime.as_secs()),
-        common_name: common_name.cloned(),
-        exclude_cn_from_sans: true,
-        alt_names: alt_names.join(","),
-        ip_sans: ip_sans.join(","),
-        uri_sans: uri_sans.join(","),
-    }
-}
-
-/// What was signed; its chain is where no root of the mount is needed to verify it.
-fn answer(signed: &Signed) -> Result<Answer, String> {
-    let mut leaf = parsed([&signed.certificate])?;
-    if leaf.len() != 1 {
-        return Err(format!(
-            "{} certificates where one was expected",
-            leaf.len()
-        ));
-    }
-    let chain = match &signed.issuing_ca {
-        Some(issuing) if signed.ca_chain.is_empty() => parsed([issuing])?,
-        _ => parsed(signed.ca_chain.iter())?,
-    };
-    Ok(Answer {
-        leaf: leaf.remove(0),
-        chain,
-    })
-}
-
-fn parsed<'a>(
-    texts: impl IntoIterator<Item = &'a String>,
-) -> Result<Vec<CertificateDer<'static>>, String> {
-    let mut all = Vec::new();
-    for text in texts {
-        all.extend(pem::parse_certificates(text).map_err(|error| error.to_string())?);
-    }
-    Ok(all)
-}
-
-fn is_self_signed(der: &CertificateDer<'_>) -> bool {
-    X509Certificate::from_der(der).is_ok_and(|(_, certificate)| {
-        certificate.subject() == certificate.issuer() && certificate.verify_signature(None).is_ok()
-    })
 }
 
 impl Issuer for VaultIssuer {

@@ -17,6 +17,7 @@ use super::error::{Absent, VaultError, clipped};
 
 const TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
 const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
+const HEALTH: &str = "sys/health";
 /// Of a standby that will not answer for the active server: for disaster recovery, or one that only reads.
 const STANDBY: [u16; 2] = [472, 473];
 /// The node has not yet heard of what another one did.
@@ -122,7 +123,7 @@ impl Server {
 
     /// What is told of the server's state to anybody, whatever state it is in.
     pub(super) async fn health<T: DeserializeOwned>(&self) -> Result<T, VaultError> {
-        let path = "sys/health";
+        let path = HEALTH;
         let answer = self.exchange(Method::GET, path, None, Bytes::new()).await?;
         parsed(path, &answer).map_err(|_| self.refusal(path, &answer, &[None; 2]))
     }
@@ -172,7 +173,8 @@ impl Server {
         *request.uri_mut() = uri.map_err(|_| VaultError::Unusable("address".into()))?;
         let headers = request.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some(namespace) = &self.namespace {
+        // Of the state of the whole server only its root namespace tells.
+        if let Some(namespace) = self.namespace.as_ref().filter(|_| path != HEALTH) {
             headers.insert(NAMESPACE, namespace.clone());
         }
         if let Some(token) = token {

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -18,34 +18,20 @@ use zeroize::Zeroizing;
 use super::super::https::{ClientIdentity, Https, HttpsError, Peer};
 use super::error::VaultError;
 use super::server::{Granted, Server, Token};
+use super::token::{self, Tended};
 use super::{Auth, Method, VaultSettings};
 use crate::secret::{Secret, Secrets};
 
-const LOOKUP: &str = "auth/token/lookup-self";
-const RENEW: &str = "auth/token/renew-self";
 /// When a token is looked at again whose server could not be asked.
 const AGAIN: Duration = Duration::from_secs(60);
-/// The longest and the shortest time between two looks at a token: its file may have another one.
-const LOOKS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
 
 /// A token for now.
 pub(super) struct Ready {
     token: Arc<Token>,
     /// Whether it comes from before: another one may be had.
     kept: bool,
-    state: State,
-}
-
-/// What is known of a token's end.
-enum State {
-    /// It has none that matters: it is renewed, or made anew.
-    Lasting,
-    /// It ends, and nothing but another one helps.
-    Ending {
-        left: Duration,
-        life: Duration,
-        place: String,
-    },
+    /// How it stands, where it was handed to us, and whereto another one is put.
+    handed: Option<(Tended, Secret)>,
 }
 
 struct Kept {
@@ -66,21 +52,6 @@ struct Shared {
     /// Held while logging in: certificates that are due together need one login.
     login: Mutex<Option<Kept>>,
 }
-
-/// What a token is told about itself.
-#[derive(Deserialize)]
-struct Looked {
-    /// What is left of it, in seconds; zero is for ever.
-    ttl: u64,
-    /// What it was made with.
-    #[serde(default)]
-    creation_ttl: u64,
-    #[serde(default)]
-    renewable: bool,
-}
-
-#[derive(Serialize)]
-struct Nothing {}
 
 #[derive(Serialize)]
 struct AppRole<'a> {
@@ -112,15 +83,8 @@ impl Drop for Session {
 impl Ready {
     /// What should be known of its end where certificates are renewed within `lifetime`.
     pub(super) fn warning(&self, lifetime: Duration) -> Option<String> {
-        let State::Ending { left, life, place } = &self.state else {
-            return None;
-        };
-        (*left < lifetime.max(*life / 3)).then(|| {
-            format!(
-                "the token of this issuer ends in {} and cannot be renewed any more: put another one into {place} before",
-                humantime::format_duration(Duration::from_secs(left.as_secs()))
-            )
-        })
+        let (tended, place) = self.handed.as_ref()?;
+        tended.warning(lifetime, place)
     }
 }
 
@@ -152,16 +116,16 @@ impl Session {
         match &self.shared.settings.auth {
             Auth::Token(place) => {
                 let token = self.shared.handed(place)?;
-                let state = match tend(server, &token).await {
-                    Ok(tended) => tended.state(place),
+                let handed = match token::tend(server, &token).await {
+                    Ok(tended) => Some((tended, place.clone())),
                     // It may be without the policy that lets it look at itself.
-                    Err(VaultError::Denied { .. }) => State::Lasting,
+                    Err(VaultError::Denied { .. }) => None,
                     Err(error) => return Err(error),
                 };
                 Ok(Ready {
                     token: Arc::new(token),
                     kept: false,
-                    state,
+                    handed,
                 })
             }
             Auth::Login { mount, method } => self.login(server, mount, method).await,
@@ -200,7 +164,7 @@ impl Session {
             return Ok(Ready {
                 token: Arc::clone(&kept.token),
                 kept: true,
-                state: State::Lasting,
+                handed: None,
             });
         }
         let asked = Instant::now();
@@ -217,7 +181,7 @@ impl Session {
         Ok(Ready {
             token,
             kept: false,
-            state: State::Lasting,
+            handed: None,
         })
     }
 
@@ -308,11 +272,15 @@ impl Shared {
     }
 
     async fn keep(&self, place: &Secret) {
+        let mut usual = AGAIN;
         loop {
             let wait = match self.look(place).await {
-                Ok(tended) => tended.again(),
+                Ok(tended) => {
+                    usual = tended.again();
+                    usual
+                }
                 // It is told by the next order, which fails for the same reason.
-                Err(_) => AGAIN,
+                Err(_) => AGAIN.min(usual / 4),
             };
             tokio::time::sleep(wait).await;
         }
@@ -320,60 +288,6 @@ impl Shared {
 
     async fn look(&self, place: &Secret) -> Result<Tended, VaultError> {
         let server = Server::new(&self.settings)?;
-        tend(&server, &self.handed(place)?).await
-    }
-}
-
-/// How a token stands that was just looked after.
-struct Tended {
-    /// What is left of it; `None` where it does not end.
-    left: Option<Duration>,
-    life: Duration,
-    /// Whether it will last longer when it is asked for.
-    renewable: bool,
-}
-
-/// Looks at a token, and renews it where more than a third of its life is over.
-async fn tend(server: &Server, token: &Token) -> Result<Tended, VaultError> {
-    let looked: Looked = server.get(LOOKUP, Some(token)).await?;
-    let life = Duration::from_secs(looked.creation_ttl.max(looked.ttl));
-    let mut tended = Tended {
-        left: Some(Duration::from_secs(looked.ttl)).filter(|left| !left.is_zero()),
-        life,
-        renewable: looked.renewable,
-    };
-    if tended.left.is_some_and(|left| left < life / 3 * 2) && looked.renewable {
-        match server.grant(RENEW, Some(token), None, &Nothing {}).await {
-            Ok(granted) => {
-                let left = Duration::from_secs(granted.lease_duration);
-                tended.left = Some(left);
-                // It has come to the longest that it may have.
-                tended.renewable = left >= life / 3 * 2;
-            }
-            Err(VaultError::Denied { .. } | VaultError::Refused { .. }) => {
-                tended.renewable = false;
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(tended)
-}
-
-impl Tended {
-    fn state(&self, place: &Secret) -> State {
-        match self.left {
-            Some(left) if !self.renewable => State::Ending {
-                left,
-                life: self.life,
-                place: place.to_string(),
-            },
-            _ => State::Lasting,
-        }
-    }
-
-    /// When to look again: before two thirds of it are over.
-    fn again(&self) -> Duration {
-        let third = self.left.map_or(LOOKS.1, |left| left / 3);
-        third.clamp(LOOKS.0, LOOKS.1)
+        token::tend(&server, &self.handed(place)?).await
     }
 }
