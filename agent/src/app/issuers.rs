@@ -14,6 +14,7 @@ use crate::issuer::Issuer;
 use crate::issuer::acme::{AcmeIssuer, Challenges};
 use crate::issuer::exec::{ExecIssuer, Surroundings};
 use crate::issuer::local::{LocalIssuer, LocalSettings};
+use crate::issuer::vault::VaultIssuer;
 use crate::secret::Secrets;
 
 const ROOT: u32 = 0;
@@ -77,6 +78,9 @@ impl Issuers for ConcreteIssuers {
                 Arc::clone(&self.challenges),
             )),
             IssuerKind::Exec(exec) => Rc::new(ExecIssuer::new(exec.clone(), self.surroundings())),
+            IssuerKind::Vault(vault) => {
+                Rc::new(VaultIssuer::new(vault.clone(), self.secrets.clone()))
+            }
         }
     }
 
@@ -87,7 +91,7 @@ impl Issuers for ConcreteIssuers {
                 LocalIssuer::root_pem(&self.directory(settings), &local)
                     .map_err(|error| crate::issuer::IssueError::from(error).operator_text())
             }
-            IssuerKind::Acme(_) => Err(format!(
+            IssuerKind::Acme(_) | IssuerKind::Vault(_) => Err(format!(
                 "the issuer {} keeps no root here; what its certificates chain to is published with each as ca.pem",
                 settings.name
             )),

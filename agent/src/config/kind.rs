@@ -3,6 +3,7 @@
 mod acme;
 mod exec;
 mod local;
+mod vault;
 
 use std::time::Duration;
 
@@ -43,10 +44,10 @@ pub(super) struct Wanted<'a> {
 }
 
 /// All kinds, the embedded CA first: it is what a table without a type is taken for.
-pub(super) static KINDS: [&Kind; 3] = [&local::KIND, &acme::KIND, &exec::KIND];
+pub(super) static KINDS: [&Kind; 4] = [&local::KIND, &acme::KIND, &exec::KIND, &vault::KIND];
 
 /// Types that the design knows and this version does not have.
-const LATER: [&str; 4] = ["step", "vault", "est", "spiffe"];
+const LATER: [&str; 3] = ["step", "est", "spiffe"];
 
 impl IssuerKind {
     /// As `type` has it.
@@ -60,6 +61,7 @@ impl IssuerKind {
             Self::Local(_) => &local::KIND,
             Self::Acme(_) => &acme::KIND,
             Self::Exec(_) => &exec::KIND,
+            Self::Vault(_) => &vault::KIND,
         }
     }
 }

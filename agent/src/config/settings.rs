@@ -15,6 +15,7 @@ use renewd_store::publish;
 use crate::issuer::acme::AcmeSettings;
 use crate::issuer::exec::ExecSettings;
 use crate::issuer::local::Constraints;
+use crate::issuer::vault::VaultSettings;
 use crate::probe::ProbeTarget;
 use crate::secret::Secret;
 
@@ -145,6 +146,8 @@ pub enum IssuerKind {
     Acme(AcmeSettings),
     /// A program.
     Exec(ExecSettings),
+    /// The PKI secrets engine of a Vault or an OpenBao.
+    Vault(VaultSettings),
 }
 
 impl IssuerKind {
@@ -152,7 +155,7 @@ impl IssuerKind {
     pub fn directory(&self) -> Option<&str> {
         match self {
             Self::Acme(acme) => Some(&acme.directory),
-            Self::Local(_) | Self::Exec(_) => None,
+            Self::Local(_) | Self::Exec(_) | Self::Vault(_) => None,
         }
     }
 }

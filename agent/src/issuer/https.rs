@@ -1,11 +1,13 @@
 //! The one HTTPS client of all issuers that talk to a server.
 //!
 //! Owns what every such conversation needs and no protocol library brings: deadlines, a limit on what is read,
-//! the anchors that the server is verified against, a proxy, and failures as sentences that name the host, the
-//! status and when to come back. It must never follow a redirect to another host, and never send anything
-//! without TLS. Made anew for each order: so a replaced CA file is taken up by the next one.
+//! the anchors that the server is verified against, a proxy, what is shown of ourselves, and failures as sentences that
+//! name the host, the status and when to come back. It must never follow a redirect to another host, and never send
+//! anything without TLS. Made anew for each order: so a replaced CA file is taken up by the next one, and no connection
+//! is ever used under two identities.
 
 mod error;
+mod identity;
 mod roots;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -19,10 +21,13 @@ use hyper::header::{DATE, HeaderMap, RETRY_AFTER};
 use hyper::{Request, Response};
 use jiff::Timestamp;
 use reqwest::redirect::{Attempt, Policy};
-use rustls::ClientConfig;
 use rustls::crypto::aws_lc_rs;
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, SupportedProtocolVersion};
+use rustls_pki_types::CertificateDer;
 
 pub use error::HttpsError;
+pub use identity::ClientIdentity;
 pub use roots::anchors;
 
 /// How long a connection, its TLS handshake included, may take to come about.
@@ -46,6 +51,21 @@ pub enum Trust {
     File(PathBuf),
 }
 
+/// A server, and how it is talked to.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer<'a> {
+    /// What it is verified against.
+    pub trust: &'a Trust,
+    /// Anchors beside those.
+    pub also: &'a [CertificateDer<'static>],
+    /// The way to it, where it is not direct.
+    pub proxy: Option<&'a str>,
+    /// What is shown of ourselves.
+    pub identity: Option<&'a ClientIdentity>,
+    /// Whether TLS 1.2 will do. Where client certificates are shown, it tells them to whoever listens.
+    pub tls12: bool,
+}
+
 /// How long a client waits.
 #[derive(Debug, Clone, Copy)]
 struct Deadlines {
@@ -66,20 +86,41 @@ impl Https {
     /// # Errors
     /// When there are no anchors, or the proxy's address is none.
     pub fn new(trust: &Trust, proxy: Option<&str>) -> Result<Self, HttpsError> {
+        Self::of(Peer {
+            trust,
+            also: &[],
+            proxy,
+            identity: None,
+            tls12: false,
+        })
+    }
+
+    /// A client for one server, with connections of its own. Reads files.
+    ///
+    /// # Errors
+    /// When there are no anchors, or the proxy's address is none.
+    pub fn of(peer: Peer<'_>) -> Result<Self, HttpsError> {
         let deadlines = Deadlines {
             connect: CONNECT,
             whole: WHOLE,
         };
-        Self::with(trust, proxy, deadlines)
+        Self::with(peer, deadlines)
     }
 
-    fn with(trust: &Trust, proxy: Option<&str>, deadlines: Deadlines) -> Result<Self, HttpsError> {
+    fn with(peer: Peer<'_>, deadlines: Deadlines) -> Result<Self, HttpsError> {
+        let versions: &[&SupportedProtocolVersion] = match peer.tls12 {
+            true => &[&TLS13, &TLS12],
+            false => &[&TLS13],
+        };
         let provider = Arc::new(aws_lc_rs::default_provider());
         let tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .map_err(|error| HttpsError::Client(error.to_string()))?
-            .with_root_certificates(roots::store(trust)?)
-            .with_no_client_auth();
+            .with_root_certificates(roots::store(peer.trust, peer.also)?);
+        let tls = match peer.identity {
+            Some(identity) => tls.with_client_cert_resolver(identity.resolver()),
+            None => tls.with_no_client_auth(),
+        };
         let mut builder = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .https_only(true)
@@ -90,7 +131,7 @@ impl Https {
             .redirect(Policy::custom(within_the_host))
             // Where the environment names one, nobody sees in the configuration where requests go.
             .no_proxy();
-        if let Some(proxy) = proxy {
+        if let Some(proxy) = peer.proxy {
             let proxy = reqwest::Proxy::all(proxy)
                 .map_err(|error| HttpsError::Client(error::deepest(&error)))?;
             builder = builder.proxy(proxy);

@@ -35,6 +35,9 @@ const FLOORS: [(&str, &[&str]); 16] = [
             "issuer::https::Trust",
             "issuer::exec::ExecSettings",
             "issuer::local::Constraints",
+            "issuer::vault::Auth",
+            "issuer::vault::Method",
+            "issuer::vault::VaultSettings",
             "secret::Secret",
         ],
     ),
@@ -91,9 +94,10 @@ const FLOORS: [(&str, &[&str]); 16] = [
 ];
 
 /// The types behind the traits, with the modules that may name them.
-const CONCRETE: [(&str, &[&str]); 6] = [
+const CONCRETE: [(&str, &[&str]); 7] = [
     ("AcmeIssuer", &["issuer", "app"]),
     ("ExecIssuer", &["issuer", "app"]),
+    ("VaultIssuer", &["issuer", "app"]),
     ("LocalIssuer", &["issuer", "app"]),
     ("SystemClock", &["clock", "app"]),
     // `ctl` is composed by itself: it is another program.

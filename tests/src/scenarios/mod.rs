@@ -33,6 +33,7 @@ mod rpm;
 mod sample_api;
 mod supervision;
 mod trust;
+mod vault;
 mod verdict;
 
 use std::path::Path;
@@ -43,7 +44,11 @@ use crate::scenario::Scenario;
 pub const AUTHORITIES: &str = "authorities";
 
 /// Which scenarios need which of [`AUTHORITIES`], each a file or a directory that `tests/servers/NAME.sh` fetches.
-const NEEDS: &[(&str, &[Scenario])] = &[("pebble", acme::ALL), ("cfssl", cfssl::ALL)];
+const NEEDS: &[(&str, &[Scenario])] = &[
+    ("pebble", acme::ALL),
+    ("cfssl", cfssl::ALL),
+    ("openbao", vault::ALL),
+];
 
 /// All of them; what the others stand on comes first.
 #[must_use]
@@ -77,6 +82,7 @@ pub fn all() -> Vec<Scenario> {
         endurance::ALL,
         exec::ALL,
         cfssl::ALL,
+        vault::ALL,
     ]
     .concat()
 }

@@ -301,9 +301,14 @@ fn what_is_documented_as_a_default_changes_nothing_when_it_is_written() {
 #[test]
 fn every_toml_block_of_the_documentation_is_right() {
     let read = |name: &str| fs::read_to_string(docs().join(name)).unwrap();
-    let manual = ["configuration.md", "issuers/acme.md", "issuers/exec.md"]
-        .map(read)
-        .concat();
+    let manual = [
+        "configuration.md",
+        "issuers/acme.md",
+        "issuers/exec.md",
+        "issuers/vault.md",
+    ]
+    .map(read)
+    .concat();
     let mut blocks = 0;
     for block in manual.split("```toml\n").skip(1) {
         let block = block.split("```").next().unwrap();

@@ -5,7 +5,7 @@ use super::{lines, load_main, load_pair};
 #[test]
 fn issuers_are_judged_with_the_names_that_they_may_certify() {
     let bad = [
-        ("type = \"vault\"", "type", "not supported by this version"),
+        ("type = \"est\"", "type", "not supported by this version"),
         ("type = \"locl\"", "type", "did you mean \"local\"?"),
         ("# none", "type", "is missing"),
         ("type = 1", "type", "is the number 1"),
@@ -305,4 +305,112 @@ fn a_program_that_issues_is_judged_key_by_key() {
         "names = [\"*.a.test\", \"::1\", \"spiffe://td/x\"]\n",
     );
     assert_eq!(lines(&loaded.errors), Vec::<String>::new());
+}
+
+#[test]
+fn a_vault_knows_us_by_one_method_and_what_is_wrong_is_found() {
+    let issuer = |lines: &str| {
+        let text = format!(
+            "[issuer.v]\ntype = \"vault\"\naddress = \"https://vault.test:8200\"\nrole = \"host\"\n{lines}\n"
+        );
+        load_main(&text)
+    };
+    const LOGIN: &str = "role_id = \"r\"\nsecret_id = \"credential:s\"";
+    for right in [
+        LOGIN.to_owned(),
+        "token = \"credential:t\"\nmount = \"/pki/int/\"".to_owned(),
+        "jwt = \"file:/run/jwt\"\nauth_role = \"host\"\nauth_mount = \"k8s/prod\"".to_owned(),
+        "client_certificate = \"/x\"\nclient_key = \"file:/y\"\nauth_role = \"host\"".to_owned(),
+        format!("{LOGIN}\nnamespace = \"a/b\"\nissuer_ref = \"next\""),
+    ] {
+        assert_eq!(lines(&issuer(&right).errors), Vec::<String>::new());
+    }
+    for (wrong, key, part) in [
+        ("".to_owned(), "token", "every other way to be known"),
+        (
+            "role_id = \"r\"".into(),
+            "role_id",
+            "stands without secret_id",
+        ),
+        (
+            "secret_id = \"credential:s\"".into(),
+            "secret_id",
+            "stands without role_id",
+        ),
+        (
+            format!("{LOGIN}\ntoken = \"credential:t\""),
+            "secret_id",
+            "beside another way",
+        ),
+        (
+            "jwt = \"credential:j\"\ntoken = \"credential:t\"".into(),
+            "jwt",
+            "beside another way",
+        ),
+        (
+            "client_certificate = \"/x\"".into(),
+            "client_certificate",
+            "stands without client_key",
+        ),
+        (
+            format!("{LOGIN}\nclient_key = \"file:/y\""),
+            "client_key",
+            "beside another way",
+        ),
+        ("token = \"s.abc\"".into(), "token", "no place of a secret"),
+        (
+            "token = \"credential:t\"\nauth_mount = \"x\"".into(),
+            "auth_mount",
+            "needs no login",
+        ),
+        (
+            format!("{LOGIN}\nauth_role = \"x\""),
+            "auth_role",
+            "only a login by JWT or by certificate",
+        ),
+        (
+            format!("{LOGIN}\nmount = \"a//b\""),
+            "mount",
+            "no path at a Vault",
+        ),
+        (
+            format!("{LOGIN}\nmount = \"../sys\""),
+            "mount",
+            "no path at a Vault",
+        ),
+        (
+            format!("{LOGIN}\nissuer_ref = \"a/b\""),
+            "issuer_ref",
+            "no name at a Vault",
+        ),
+        (
+            format!("{LOGIN}\nnamespace = \"a b\""),
+            "namespace",
+            "no path at a Vault",
+        ),
+        (
+            format!("{LOGIN}\ncommon_name = \"x\""),
+            "common_name",
+            "no key",
+        ),
+    ] {
+        let loaded = issuer(&wrong);
+        let [error] = loaded.errors.as_slice() else {
+            panic!("{wrong}: {:?}", loaded.errors);
+        };
+        assert_eq!(error.field, format!("issuer.v.{key}"), "{error}");
+        assert!(error.to_string().contains(part), "{error}");
+    }
+    for address in [
+        "http://vault.test",
+        "https://vault.test/v1",
+        "https://u:p@vault.test",
+        "vault",
+    ] {
+        let loaded = load_main(&format!(
+            "[issuer.v]\ntype = \"vault\"\naddress = \"{address}\"\nrole = \"host\"\n{LOGIN}\n"
+        ));
+        assert_eq!(loaded.errors.len(), 1, "{address}: {:?}", loaded.errors);
+        assert_eq!(loaded.errors[0].field, "issuer.v.address");
+    }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use hyper::StatusCode;
+use rustls::AlertDescription;
 
 use super::super::{IssueError, Retry};
 
@@ -27,6 +28,18 @@ pub enum HttpsError {
     /// The client could not be made.
     #[error("the HTTPS client cannot be made: {0}")]
     Client(String),
+    /// What is to be shown of ourselves cannot be.
+    #[error("our certificate for the TLS connection cannot be used: {0}")]
+    Identity(String),
+    /// The server ended the TLS handshake. With TLS 1.3, that is how it refuses a client's certificate after the
+    /// client's part is done.
+    #[error("{host} ended the TLS handshake: {alert:?}")]
+    Alert {
+        /// Who.
+        host: String,
+        /// Its reason (RFC 8446, section 6.2).
+        alert: AlertDescription,
+    },
     /// The server's certificate was refused.
     #[error("the certificate of {host} was refused: {why}")]
     Untrusted {
@@ -105,6 +118,28 @@ pub(super) struct Elsewhere(pub(super) String);
 pub(super) struct Circle;
 
 impl HttpsError {
+    /// Whether the server refused the certificate that was shown to it, or wanted one. TLS 1.2 has a word that says
+    /// no more than that the handshake failed.
+    pub fn is_of_our_certificate(&self) -> bool {
+        use AlertDescription as Alert;
+        let Self::Alert { alert, .. } = self else {
+            return false;
+        };
+        matches!(
+            alert,
+            Alert::NoCertificate
+                | Alert::BadCertificate
+                | Alert::UnsupportedCertificate
+                | Alert::CertificateRevoked
+                | Alert::CertificateExpired
+                | Alert::CertificateUnknown
+                | Alert::CertificateRequired
+                | Alert::UnknownCA
+                | Alert::AccessDenied
+                | Alert::HandshakeFailure
+        )
+    }
+
     /// What a client's error means.
     pub(super) fn of(host: &str, error: &reqwest::Error) -> Self {
         let host = host.to_owned();
@@ -125,6 +160,10 @@ impl HttpsError {
             let why = format!("{why:?}");
             return Self::Untrusted { host, why };
         }
+        if let Some(rustls::Error::AlertReceived(alert)) = cause(error) {
+            let alert = *alert;
+            return Self::Alert { host, alert };
+        }
         let why = deepest(error);
         if error.is_connect() {
             Self::Unreachable { host, why }
@@ -138,6 +177,8 @@ impl HttpsError {
         match self {
             Self::Roots { .. } | Self::NoSystemRoots(_) => "https-roots",
             Self::Client(_) => "https-client",
+            Self::Identity(_) => "https-identity",
+            Self::Alert { .. } => "https-alert",
             Self::Untrusted { .. } => "https-untrusted",
             Self::Unreachable { .. } => "https-unreachable",
             Self::Slow { .. } => "https-slow",
@@ -152,7 +193,7 @@ impl HttpsError {
     /// being replaced.
     pub fn retry(&self) -> Retry {
         match self {
-            Self::Client(_) => Retry::Operator,
+            Self::Client(_) | Self::Identity(_) => Retry::Operator,
             Self::Status {
                 retry_after: Some(after),
                 ..
@@ -171,6 +212,16 @@ impl HttpsError {
                 "install the package ca-certificates, or name the CA's certificate by `ca`".into()
             }
             Self::Client(_) => "correct `proxy`, or report it".into(),
+            Self::Identity(_) => {
+                "put a certificate there and the unencrypted key that belongs to it, as PEM".into()
+            }
+            Self::Alert { alert, .. } => match alert {
+                AlertDescription::ProtocolVersion => {
+                    "let the server speak TLS 1.3; renewd takes less from none but EST servers".into()
+                }
+                _ => "it is tried again; the server may want a client certificate, or another one: its log has why"
+                    .into(),
+            },
             Self::Untrusted { host, .. } => format!(
                 "if it is the right server, put the CA of its certificate into a file and name that by `ca` \
                  (openssl s_client -showcerts -connect {host} shows it); is the clock right?"

@@ -54,10 +54,14 @@ fn read(path: &Path) -> std::io::Result<String> {
     Ok(text)
 }
 
-/// Those of them that TLS can use: hosts trust a few that are of no known form.
-pub(super) fn store(trust: &Trust) -> Result<RootCertStore, HttpsError> {
+/// Those of them that TLS can use, hosts trust a few that are of no known form; and others beside them.
+pub(super) fn store(
+    trust: &Trust,
+    also: &[CertificateDer<'static>],
+) -> Result<RootCertStore, HttpsError> {
     let mut store = RootCertStore::empty();
     store.add_parsable_certificates(anchors(trust)?);
+    store.add_parsable_certificates(also.iter().cloned());
     if store.is_empty() {
         let why = "no certificate in it can be an anchor".to_owned();
         return Err(match trust {

@@ -85,12 +85,22 @@ impl Server {
             connect: Duration::from_secs(5),
             whole: Duration::from_secs(2),
         };
-        let client = Https::with(trust, None, deadlines)?;
+        let client = Https::with(peer(trust), deadlines)?;
         client.send(get(self.port, "/directory")).await
     }
 
     async fn get(&self) -> Result<Response<Bytes>, HttpsError> {
         self.asked(&self.ca()).await
+    }
+}
+
+fn peer(trust: &Trust) -> Peer<'_> {
+    Peer {
+        trust,
+        also: &[],
+        proxy: None,
+        identity: None,
+        tls12: false,
     }
 }
 
