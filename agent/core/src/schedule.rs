@@ -104,6 +104,13 @@ pub fn bounded_after(asked: Duration, life: Duration, remaining: Option<Duration
     .max(Duration::from_millis(250))
 }
 
+/// How long after a failure that only the operator can mend the issuer is asked again all the same: he may have mended
+/// it at the CA, for a whole fleet. `chance` in 0..1 spreads that fleet.
+pub fn look_again(life: Duration, chance: f64) -> Duration {
+    let longest = (life / TRIES_THAT_FIT).clamp(Duration::from_secs(300), LONGEST_BACK_OFF);
+    longest.mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0)
+}
+
 /// From when on a certificate that lives from `begin` to `end` should have been renewed long ago: its
 /// last sixth. The alarm is then an error.
 pub fn overdue(begin: Timestamp, end: Timestamp) -> Timestamp {

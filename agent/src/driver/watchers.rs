@@ -83,7 +83,7 @@ impl Watchers {
         let unproven = record.units.iter().find(|(_, unit)| unit.debt.is_some());
         let (well, detail) = match (&record.supply, unproven) {
             (Supply::Issuing { .. }, _) => return,
-            (Supply::BackOff { .. } | Supply::Stopped | Supply::Doubt { .. }, _) => (
+            (Supply::BackOff { .. } | Supply::Stopped { .. } | Supply::Doubt { .. }, _) => (
                 false,
                 record
                     .last_error

@@ -269,7 +269,7 @@ fn trust_changed(
 
 fn next_try(next: NextTry) -> String {
     match next {
-        NextTry { at: None, .. } => "not tried again by itself".to_owned(),
+        NextTry { at: None, .. } => "until you have mended it, tried once an hour".to_owned(),
         NextTry {
             at: Some(at),
             in_time: true,

@@ -298,7 +298,7 @@ impl Record {
             }
             (_, Some(rollout)) => rollout.course.label(),
             (Supply::Issuing { .. }, None) => "issuing",
-            (Supply::Stopped, None) => "stopped",
+            (Supply::Stopped { .. }, None) => "stopped",
             (Supply::BackOff { .. } | Supply::Doubt { .. }, None) => "back-off",
             (Supply::Fresh, None) if self.published.is_none() => "new",
             (Supply::Fresh, None) => {

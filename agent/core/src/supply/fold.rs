@@ -32,7 +32,7 @@ pub(crate) fn interrupted(record: &mut Record, context: Context<'_>) {
 
 /// A start and a new configuration are the operator's doing, which was waited for.
 pub(crate) fn resumed(record: &mut Record) {
-    if record.supply == Supply::Stopped {
+    if matches!(record.supply, Supply::Stopped { .. }) {
         record.supply = Supply::Fresh;
     }
 }
@@ -67,7 +67,11 @@ pub(crate) fn failed(record: &mut Record, failure: Failure, context: Context<'_>
     record.note_error(context.now, failure.text);
     let tries = failures.saturating_add(1);
     match failure.again {
-        Again::Operator => record.supply = Supply::Stopped,
+        Again::Operator => {
+            let pause = schedule::look_again(context.life, context.chance);
+            let until = Some(schedule::after(context.now, pause));
+            record.supply = Supply::Stopped { until };
+        }
         Again::Now if failures == 0 => {
             let until = schedule::after(context.now, Duration::from_millis(250));
             record.supply = Supply::BackOff {
@@ -92,7 +96,7 @@ pub(crate) fn failed(record: &mut Record, failure: Failure, context: Context<'_>
 /// issuance under way goes on: it is the new try.
 pub(crate) fn blamed(record: &mut Record, context: Context<'_>) {
     match record.supply {
-        Supply::Issuing { .. } | Supply::Stopped => {}
+        Supply::Issuing { .. } | Supply::Stopped { .. } => {}
         Supply::BackOff { failures, .. } => wait(record, failures.saturating_add(1), context),
         Supply::Fresh | Supply::Doubt { .. } => wait(record, 1, context),
     }
@@ -160,7 +164,7 @@ pub(crate) fn accepted(record: &mut Record, identity: NewIdentity, context: Cont
 pub(crate) fn clock_doubted(record: &mut Record, context: Context<'_>) {
     if matches!(
         record.supply,
-        Supply::Issuing { .. } | Supply::BackOff { .. } | Supply::Stopped
+        Supply::Issuing { .. } | Supply::BackOff { .. } | Supply::Stopped { .. }
     ) {
         return;
     }

@@ -46,8 +46,12 @@ pub enum Supply {
         /// Until when.
         until: Timestamp,
     },
-    /// Only the operator can help.
-    Stopped,
+    /// Only the operator can help, and may have done so at the CA.
+    Stopped {
+        /// When that is tried; `None` in records of versions that never did.
+        #[serde(default)]
+        until: Option<Timestamp>,
+    },
 }
 
 /// Why no certificate came, as decisions need it.
@@ -158,7 +162,14 @@ fn wanted(record: &Record, request: &Fingerprint, life: Duration, now: Timestamp
         .target_generation()
         .is_some_and(|target| is_early(target, now));
     match record.supply {
-        Supply::Stopped => return Action::Wait(None, Cause::Operator),
+        Supply::Stopped { until: None } => return Action::Wait(None, Cause::Operator),
+        Supply::Stopped { until: Some(until) } => {
+            if !schedule::reached(until, LONGEST_BACK_OFF, now) {
+                return Action::Wait(Some(until), Cause::Again);
+            }
+            let at = not_too_soon(record, now, gap(record, life, now), now);
+            return issue_at(at, now, Cause::Again);
+        }
         Supply::BackOff { until, .. } => {
             if !schedule::reached(until, longest_wait(record, life), now) {
                 return Action::Wait(Some(until), Cause::Again);

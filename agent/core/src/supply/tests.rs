@@ -232,13 +232,22 @@ fn an_issuer_can_put_a_try_off_only_while_eight_more_fit() {
 }
 
 #[test]
-fn only_the_operator_ends_a_stop() {
-    let record = fold(fresh(DAY), Event::IssueStarted, start());
-    let stopped = fold(record, failure(Again::Operator, false), start());
-    assert_eq!(stopped.supply, Supply::Stopped);
+fn a_stop_ends_when_the_operator_says_so_and_is_looked_at_again_in_case_he_mended_it_elsewhere() {
+    let due = schedule::after(start(), DAY * 2 / 3);
+    let record = fold(fresh(DAY), Event::IssueStarted, due);
+    let stopped = fold(record, failure(Again::Operator, false), due);
     assert_eq!(stopped.state(), "stopped");
+    let again = schedule::after(due, Duration::from_secs(45 * 60));
+    assert_eq!(asked_at(&stopped, due), Some(again));
+    assert_eq!(asked_at(&stopped, again), Some(again));
+    // A record of a version that never looked.
+    let old: Supply = serde_json::from_str(r#"{"is":"stopped"}"#).unwrap();
+    let old = Record {
+        supply: old,
+        ..stopped.clone()
+    };
     let later = schedule::after(start(), DAY);
-    assert_eq!(asked_at(&stopped, later), None);
+    assert_eq!(asked_at(&old, later), None);
     let asked = fold(stopped.clone(), Event::RenewRequested, later);
     assert_eq!(asked_at(&asked, later), Some(later));
     let configured = fold(stopped.clone(), Event::Configured(Vec::new()), later);
