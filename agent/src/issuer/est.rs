@@ -21,6 +21,7 @@ mod tests;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use hyper::header::{DATE, HeaderMap};
@@ -47,13 +48,15 @@ const ANCHORS: &str = "anchors.pem";
 /// A certificate with its chain has a few thousand.
 const MOST_BYTES: u64 = 64 * 1024;
 
+/// Two clocks that are closer than that are one.
+const CLOSE: Duration = Duration::from_secs(30);
+
 /// How an EST server is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EstSettings {
-    /// Its address, without a path: `https://HOST` or `https://HOST:PORT`.
-    pub server: String,
-    /// Which of its CAs (RFC 7030, section 3.2.2).
-    pub label: Option<String>,
+    /// Where its operations are: `https://HOST/.well-known/est`, with the label of one of its CAs where it has several
+    /// (RFC 7030, section 3.2.2).
+    pub base: String,
     /// What the server is verified against before the CA told its roots: implicit anchors.
     pub ca: Trust,
     /// What its certificates must chain to; without, what the CA tells of itself: explicit anchors.
@@ -64,17 +67,6 @@ pub struct EstSettings {
     pub login: Option<Login>,
     /// Who we are by a certificate that somebody else made.
     pub bootstrap: Option<Bootstrap>,
-}
-
-impl EstSettings {
-    /// Where its operations are.
-    pub fn base(&self) -> String {
-        let server = self.server.trim_end_matches('/');
-        match &self.label {
-            Some(label) => format!("{server}/.well-known/est/{label}"),
-            None => format!("{server}/.well-known/est"),
-        }
-    }
 }
 
 /// A user of an EST server.
@@ -171,7 +163,7 @@ impl EstIssuer {
     }
 
     fn first_line(&self) -> String {
-        format!("# {}\n", self.settings.base())
+        format!("# {}\n", self.settings.base)
     }
 
     fn keep(&self, roots: &[CertificateDer<'static>]) -> Result<(), EstError> {
@@ -251,8 +243,7 @@ impl EstIssuer {
             path: files.certificate.clone(),
             why,
         };
-        let certificate =
-            read(&files.certificate).map_err(|error| unusable(error.to_string()))?;
+        let certificate = read(&files.certificate).map_err(|error| unusable(error.to_string()))?;
         let key = self.secrets.read(&files.key).map_err(EstError::Secret)?;
         ClientIdentity::from_pem(&certificate, &key).map_err(|error| unusable(error.to_string()))
     }
@@ -326,9 +317,30 @@ fn renews(held: &HeldIdentity, request: &Request) -> bool {
         .collect();
     names.sort();
     names.dedup();
-    let mut held_names: Vec<String> = facts.names.iter().map(|name| name.to_ascii_lowercase()).collect();
+    let mut held_names: Vec<String> = facts
+        .names
+        .iter()
+        .map(|name| name.to_ascii_lowercase())
+        .collect();
     held_names.sort();
     Timestamp::now() < held.not_after && facts.usages.client && held_names == names
+}
+
+/// Whether the CA's clock is ours, as far as it says what it is.
+fn clock(headers: &HeaderMap) -> Option<Finding> {
+    let date = headers.get(DATE)?.to_str().ok()?;
+    let theirs = jiff::fmt::rfc2822::parse(date).ok()?.timestamp();
+    let apart = Timestamp::now().duration_since(theirs).unsigned_abs();
+    let text = format!(
+        "its clock is {} from ours",
+        humantime::format_duration(Duration::from_secs(apart.as_secs()))
+    );
+    if apart <= CLOSE {
+        return Some(Finding::yes(Question::Clock, text));
+    }
+    let remedy = "set the clocks of both by NTP (timedatectl shows this host's)";
+    let error = IssueError::new("clock", Retry::Operator, text, remedy);
+    Some(Finding::no(Question::Clock, &error))
 }
 
 fn key_of(csr: &[u8]) -> Option<Fingerprint> {

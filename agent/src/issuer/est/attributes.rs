@@ -88,8 +88,7 @@ pub(super) fn judge(der: &[u8], request: &Request) -> std::result::Result<Vec<St
     if der.is_empty() {
         return Ok(Vec::new());
     }
-    let wanted =
-        Wanted::read(der).map_err(|error| Unwanted::Unreadable(error.to_string()))?;
+    let wanted = Wanted::read(der).map_err(|error| Unwanted::Unreadable(error.to_string()))?;
     let suits = |key: KeyType| wanted.suits(key);
     if !suits(request.key_type) {
         return Err(Unwanted::Key {
@@ -126,11 +125,7 @@ impl Wanted {
         Ok(wanted)
     }
 
-    fn note(
-        &mut self,
-        oid: ObjectIdentifier,
-        values: &[Any],
-    ) -> Result<()> {
+    fn note(&mut self, oid: ObjectIdentifier, values: &[Any]) -> Result<()> {
         let with = |tag| values.iter().filter(move |value| value.tag() == tag);
         match oid {
             CHALLENGE_PASSWORD => self.ignored.push("challengePassword".into()),
@@ -201,7 +196,10 @@ impl Wanted {
 
     fn in_words(&self) -> String {
         let keys = self.keys.iter().flat_map(|key| {
-            let curves = key.curves.iter().map(|curve| format!("ECDSA on {}", name(curve)));
+            let curves = key
+                .curves
+                .iter()
+                .map(|curve| format!("ECDSA on {}", name(curve)));
             let sizes = key.bits.iter().map(|bits| format!("RSA with {bits} bits"));
             let mut each: Vec<String> = curves.chain(sizes).collect();
             if each.is_empty() {

@@ -103,10 +103,7 @@ pub(super) fn chain(
     chain
 }
 
-fn issuers<'a>(
-    of: &[u8],
-    pool: &'a [CertificateDer<'static>],
-) -> Vec<&'a CertificateDer<'static>> {
+fn issuers<'a>(of: &[u8], pool: &'a [CertificateDer<'static>]) -> Vec<&'a CertificateDer<'static>> {
     let Ok((_, of)) = X509Certificate::from_der(of) else {
         return Vec::new();
     };

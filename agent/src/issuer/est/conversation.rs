@@ -15,8 +15,7 @@ use super::super::https::{ClientIdentity, Https, HttpsError, Peer, retry_after};
 use super::error::{EstError, Shown};
 use super::{EstSettings, body, certificates};
 
-const CONTENT_TRANSFER_ENCODING: HeaderName =
-    HeaderName::from_static("content-transfer-encoding");
+const CONTENT_TRANSFER_ENCODING: HeaderName = HeaderName::from_static("content-transfer-encoding");
 /// How much of an answer is shown.
 const MOST_SHOWN: usize = 200;
 
@@ -45,7 +44,7 @@ impl Conversation {
         })?;
         Ok(Self {
             https,
-            base: settings.base(),
+            base: settings.base.clone(),
             shown,
             authorization: None,
         })
@@ -146,16 +145,20 @@ impl Conversation {
             let headers = request.headers_mut();
             headers.insert(AUTHORIZATION, authorization.clone());
         }
-        let answer = self.https.send(request).await.map_err(|error| match error {
-            HttpsError::Alert { alert, .. } if error.is_of_our_certificate() => {
-                EstError::Certificate {
-                    at: at.clone(),
-                    shown: self.shown,
-                    alert,
+        let answer = self
+            .https
+            .send(request)
+            .await
+            .map_err(|error| match error {
+                HttpsError::Alert { alert, .. } if error.is_of_our_certificate() => {
+                    EstError::Certificate {
+                        at: at.clone(),
+                        shown: self.shown,
+                        alert,
+                    }
                 }
-            }
-            error => error.into(),
-        })?;
+                error => error.into(),
+            })?;
         Ok((at, answer))
     }
 
