@@ -1,6 +1,5 @@
 //! What is shown of ourselves, and to whom.
 
-use rcgen::SigningKey;
 use rustls::version::{TLS12, TLS13};
 
 use super::*;
