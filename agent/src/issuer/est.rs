@@ -21,10 +21,9 @@ mod tests;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use hyper::header::{DATE, HeaderMap};
+use hyper::header::HeaderMap;
 use jiff::Timestamp;
 use renewd_core::accept::Answer;
 use renewd_core::leaf::{Fingerprint, LeafFacts};
@@ -47,9 +46,6 @@ use error::{EstError, Shown};
 const ANCHORS: &str = "anchors.pem";
 /// A certificate with its chain has a few thousand.
 const MOST_BYTES: u64 = 64 * 1024;
-
-/// Two clocks that are closer than that are one.
-const CLOSE: Duration = Duration::from_secs(30);
 
 /// How an EST server is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -326,23 +322,6 @@ fn renews(held: &HeldIdentity, request: &Request) -> bool {
     Timestamp::now() < held.not_after && facts.usages.client && held_names == names
 }
 
-/// Whether the CA's clock is ours, as far as it says what it is.
-fn clock(headers: &HeaderMap) -> Option<Finding> {
-    let date = headers.get(DATE)?.to_str().ok()?;
-    let theirs = jiff::fmt::rfc2822::parse(date).ok()?.timestamp();
-    let apart = Timestamp::now().duration_since(theirs).unsigned_abs();
-    let text = format!(
-        "its clock is {} from ours",
-        humantime::format_duration(Duration::from_secs(apart.as_secs()))
-    );
-    if apart <= CLOSE {
-        return Some(Finding::yes(Question::Clock, text));
-    }
-    let remedy = "set the clocks of both by NTP (timedatectl shows this host's)";
-    let error = IssueError::new("clock", Retry::Operator, text, remedy);
-    Some(Finding::no(Question::Clock, &error))
-}
-
 fn key_of(csr: &[u8]) -> Option<Fingerprint> {
     let (_, csr) = X509CertificationRequest::from_der(csr).ok()?;
     Some(Fingerprint::of(
@@ -392,7 +371,7 @@ impl Issuer for EstIssuer {
                 Ok(headers) => {
                     let text = format!("{} CA certificates", self.known().len());
                     findings.push(Finding::yes(Question::Reachable, text));
-                    findings.extend(clock(&headers));
+                    findings.push(Finding::clock(https::date(&headers), Timestamp::now()));
                 }
             }
             let question = Question::MayIssue;

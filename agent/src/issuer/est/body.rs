@@ -32,7 +32,7 @@ pub(super) fn encode(der: &[u8]) -> String {
 }
 
 /// What was received: base64 with any white space or none (RFC 8951, section 3.1), whatever its headers say of it; in
-/// PEM armour; or as DER, against the rules.
+/// PEM armour; with the zero byte that ends a text in C (libest's `csrattrs`); or as DER, against the rules.
 pub(super) fn decode(body: &[u8]) -> Result<Cow<'_, [u8]>, base64::DecodeError> {
     let Some(text) = std::str::from_utf8(body)
         .ok()
@@ -44,7 +44,7 @@ pub(super) fn decode(body: &[u8]) -> Result<Cow<'_, [u8]>, base64::DecodeError> 
     let lines = lines.filter(|line| !line.trim_start().starts_with("-----"));
     let bare: String = lines
         .flat_map(str::chars)
-        .filter(|char| !char.is_ascii_whitespace())
+        .filter(|char| !char.is_ascii_whitespace() && *char != '\0')
         .collect();
     LENIENT.decode(bare).map(Cow::Owned)
 }

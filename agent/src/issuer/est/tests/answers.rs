@@ -25,6 +25,7 @@ fn certificates_are_read_from_whatever_servers_make_of_base64_and_pkcs7() {
             format!("-----BEGIN PKCS7-----\n{text}-----END PKCS7-----\n").into_bytes(),
         ),
         ("blanks", format!("\r\n \t{text}\r\n\r\n").into_bytes()),
+        ("an end as in C", format!("{text}\0").into_bytes()),
         ("DER", der.clone()),
         ("BER", body::encode(&ber).into_bytes()),
     ] {

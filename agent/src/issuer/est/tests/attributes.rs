@@ -148,7 +148,7 @@ async fn a_request_that_the_ca_does_not_want_is_not_brought() {
     assert_eq!(error.retry(), Retry::Operator);
     assert_eq!(ca.operations(), Vec::<String>::new());
     let findings = ca.issuer().check(&[request()]).await;
-    assert!(findings[1].text.contains("ECDSA on P-384"), "{findings:?}");
+    assert!(findings[2].text.contains("ECDSA on P-384"), "{findings:?}");
     // Who does not say what it wants is asked, whatever its words for that.
     for status in [
         "204 No Content",

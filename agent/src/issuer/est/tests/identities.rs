@@ -1,6 +1,6 @@
 //! Who is enrolled by what, and what the server is believed by.
 
-use super::super::super::{Is, Reason};
+use super::super::super::Reason;
 use super::*;
 
 /// What a holder of a certificate for that request has.
@@ -191,12 +191,15 @@ async fn what_can_be_found_without_an_enrolment_is_found() {
     let ca = Ca::new(|_| None);
     let findings = ca.issuer().check(&[request()]).await;
     let questions: Vec<Question> = findings.iter().map(|finding| finding.question).collect();
-    assert_eq!(questions, [Question::Reachable, Question::MayIssue]);
+    assert_eq!(
+        questions,
+        [Question::Reachable, Question::Clock, Question::MayIssue]
+    );
     assert_eq!(findings[0].text, "2 CA certificates");
     std::fs::remove_file(ca.directory.path().join("password")).unwrap();
     let findings = ca.issuer().check(&[request()]).await;
     assert!(
-        findings[1].text.contains("password is not there"),
+        findings[2].text.contains("password is not there"),
         "{findings:?}"
     );
     assert_eq!(ca.operations(), Vec::<String>::new());
@@ -215,20 +218,4 @@ async fn what_can_be_found_without_an_enrolment_is_found() {
             .operator_text()
             .contains("revoke it at the CA")
     );
-}
-
-#[test]
-fn clocks_are_compared_by_what_the_server_says() {
-    let finding = |text: &str| {
-        let mut headers = HeaderMap::new();
-        headers.insert(DATE, text.parse().unwrap());
-        clock(&headers)
-    };
-    let date = Timestamp::now()
-        .strftime("%a, %d %b %Y %H:%M:%S GMT")
-        .to_string();
-    assert_eq!(finding(&date).unwrap().is, Is::Yes);
-    let old = finding("Fri, 31 Dec 1999 23:59:59 GMT").unwrap();
-    assert_eq!(old.is, Is::No);
-    assert_eq!(finding("soon"), None);
 }
