@@ -181,15 +181,16 @@ fn login(section: &Section<'_>, report: &mut Report) -> Option<Login> {
     })
 }
 
-/// RFC 7617, section 2: a colon would end it.
+/// RFC 7617, section 2: a colon would end it, and nobody knows in which encoding the server reads what is not ASCII.
 fn username(text: &str) -> Result<String, Mismatch> {
     let fits = !text.is_empty() && text.len() <= places::LONGEST;
-    if fits && !text.contains(|char: char| char == ':' || char.is_control()) {
+    let plain = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b':';
+    if fits && text.bytes().all(plain) {
         return Ok(text.to_owned());
     }
     Err(Mismatch::new(
         format!("{:?} cannot be one", clipped(text)),
-        "a text without colons and control characters",
+        "visible ASCII characters and blanks, without colons",
         "write it as the CA does, for example username = \"renewd\"",
     ))
 }
