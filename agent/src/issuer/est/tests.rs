@@ -4,6 +4,7 @@
 mod answers;
 mod attributes;
 mod identities;
+mod mutated;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,15 +13,16 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer, DnType,
     IsCa, KeyPair,
 };
-use renewd_core::names::San;
+use renewd_core::leaf::{Fingerprint, LeafFacts};
+use renewd_core::names::{CertificateName, San};
 use renewd_core::request::{KeyType, Usages};
 use rustls::version::TLS12;
 use rustls::{RootCertStore, SupportedProtocolVersion};
 use rustls_pki_types::CertificateSigningRequestDer;
 use tempfile::TempDir;
 
-use super::super::Sent;
 use super::super::https::tests::{Clients, Server};
+use super::super::{HeldIdentity, Sent};
 use super::*;
 use crate::keys::PrivateKey;
 

@@ -36,7 +36,7 @@ fn certificates_are_read_from_whatever_servers_make_of_base64_and_pkcs7() {
 }
 
 /// The same, with the lengths of what stands outside told by where it ends.
-fn indefinite(der: &[u8]) -> Vec<u8> {
+pub(super) fn indefinite(der: &[u8]) -> Vec<u8> {
     fn open(der: &[u8], depth: usize) -> Vec<u8> {
         let (head, length) = match der[1] {
             0x82 => (4, usize::from(der[2]) << 8 | usize::from(der[3])),

@@ -30,18 +30,26 @@ fn judged(entries: &[Vec<u8>], request: &Request) -> Result<Vec<String>, Unwante
     judge(&tlv(0x30, &entries.concat()), request)
 }
 
+/// The example of RFC 7030, section 4.5.2.
+fn entries() -> [Vec<u8>; 4] {
+    [
+        oid(CHALLENGE),
+        attribute(EXTENSIONS, &oid(MAC)),
+        attribute(EC, &oid(P384)),
+        oid(ECDSA_SHA384),
+    ]
+}
+
+pub(super) fn example() -> Vec<u8> {
+    tlv(0x30, &entries().concat())
+}
+
 #[test]
 fn what_is_wanted_of_requests_is_had_or_told_or_named() {
     let eku = extension(&[0x55, 0x1d, 0x25], &tlv(0x30, &oid(CLIENT)));
     let san = extension(&[0x55, 0x1d, 0x11], &[]);
     let strange = extension(&[0x55, 0x1d, 0x36], &[]);
-    // The example of RFC 7030, section 4.5.2.
-    let example = [
-        oid(CHALLENGE),
-        attribute(EXTENSIONS, &oid(MAC)),
-        attribute(EC, &oid(P384)),
-        oid(ECDSA_SHA384),
-    ];
+    let example = entries();
     let wants = |wanted: &str, remedy| {
         Err(Unwanted::Key {
             wanted: wanted.into(),
