@@ -13,6 +13,9 @@ use super::super::{IssueError, Retry, Sent};
 use super::attributes::Unwanted;
 use crate::secret::SecretError;
 
+/// For what somebody has to put right at the CA, of which we hear nothing.
+const SLOWLY: Duration = Duration::from_secs(1800);
+
 /// What was shown of ourselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shown {
@@ -165,15 +168,20 @@ impl EstError {
                 unwanted: Unwanted::Unreadable(_),
                 ..
             } => Retry::BackOff,
-            Self::Secret(_)
-            | Self::Bootstrap { .. }
-            | Self::Unauthorized { .. }
+            // A password that is wrong too often locks its user out.
+            Self::Unauthorized {
+                shown: Shown::Password | Shown::BootstrapAndPassword,
+                ..
+            }
+            | Self::Secret(_)
+            | Self::Bootstrap { .. } => Retry::Operator,
+            Self::Unauthorized { .. }
             | Self::Forbidden { .. }
             | Self::Certificate { .. }
             | Self::NotThere { .. }
             | Self::Refused { .. }
             | Self::Attributes { .. }
-            | Self::NoRoot { .. } => Retry::Operator,
+            | Self::NoRoot { .. } => Retry::After(SLOWLY),
         }
     }
 

@@ -126,6 +126,7 @@ async fn refusals_become_sentences_with_when_to_ask_again() {
     let html = "content-type: text/html\r\n";
     let digest = "www-authenticate: Digest realm=\"est\"\r\n";
     let week = Retry::After(https::LONGEST_RETRY_AFTER);
+    let slowly = Retry::After(Duration::from_secs(1800));
     type Case = (
         &'static str,
         &'static str,
@@ -159,7 +160,7 @@ async fn refusals_become_sentences_with_when_to_ask_again() {
             "403 Forbidden",
             text,
             "not this name",
-            Retry::Operator,
+            slowly,
             &["\"not this name\"", "give this user the right"],
         ),
         (
@@ -167,7 +168,7 @@ async fn refusals_become_sentences_with_when_to_ask_again() {
             "404 Not Found",
             html,
             "<html>",
-            Retry::Operator,
+            slowly,
             &[
                 "there is no https://localhost",
                 "a page of HTML",
@@ -179,7 +180,7 @@ async fn refusals_become_sentences_with_when_to_ask_again() {
             "400 Bad Request",
             text,
             "bad\u{1b}[1m key",
-            Retry::Operator,
+            slowly,
             &["400 Bad Request", "bad\\u{1b}[1m key", "its log has why"],
         ),
         (
@@ -187,7 +188,7 @@ async fn refusals_become_sentences_with_when_to_ask_again() {
             "409 Conflict",
             "",
             "",
-            Retry::Operator,
+            slowly,
             &["with 409 Conflict"],
         ),
         (
@@ -259,7 +260,7 @@ async fn refusals_become_sentences_with_when_to_ask_again() {
             "404 Not Found",
             "",
             "",
-            Retry::Operator,
+            slowly,
             &["there is no https://localhost", "/cacerts"],
         ),
         (
@@ -323,7 +324,7 @@ async fn a_ca_without_a_root_of_its_own_needs_to_be_told_about() {
         _ => None,
     });
     let error = ca.issuer().anchors().await.unwrap_err();
-    assert_eq!(error.retry(), Retry::Operator);
+    assert_eq!(error.retry(), Retry::After(Duration::from_secs(1800)));
     assert!(error.operator_text().contains("\"trust\""));
     let roots = ca.directory.path().join("roots.pem");
     std::fs::write(&roots, ca.authority.root.pem()).unwrap();

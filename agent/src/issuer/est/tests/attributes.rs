@@ -153,7 +153,7 @@ async fn a_request_that_the_ca_does_not_want_is_not_brought() {
         "{text}"
     );
     assert!(text.contains("key_type = \"ecdsa-p384\""), "{text}");
-    assert_eq!(error.retry(), Retry::Operator);
+    assert_eq!(error.retry(), Retry::After(Duration::from_secs(1800)));
     assert_eq!(ca.operations(), Vec::<String>::new());
     let findings = ca.issuer().check(&[request()]).await;
     assert!(findings[2].text.contains("ECDSA on P-384"), "{findings:?}");
