@@ -111,7 +111,7 @@ fn expect_renewed(trial: &Trial, before: &str) -> Result<String> {
 fn expect_failure(trial: &Trial, why: &str) -> Result<()> {
     let failed = trial.renew(&["api"])?;
     let told = !failed.succeeded() && failed.output().contains(why);
-    expect(told, &format!("no renewal, and {why:?}"), failed.output())
+    expect(told, format!("no renewal, and {why:?}"), failed.output())
 }
 
 /// At its most talkative, the daemon tells no password.

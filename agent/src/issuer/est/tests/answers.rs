@@ -71,7 +71,7 @@ fn what_is_no_bag_of_certificates_is_refused_in_words() {
         (der[..der.len() - 1].to_vec(), "no PKCS#7"),
         ([&der[..], &[0]].concat(), "no PKCS#7"),
         (vec![0x30, 0x80, 0xff], "no PKCS#7"),
-        (vec![0x30, 0x80].repeat(40_000), "no PKCS#7"),
+        ([0x30, 0x80].repeat(40_000), "no PKCS#7"),
         (message(DATA, &[], &[]), "of the type 1.2.840.113549.1.7.1"),
         (message(SIGNED, &content, &[]), "signed content"),
         (message(SIGNED, &[], &[]), "no certificate is in it"),

@@ -59,7 +59,8 @@ fn what_is_wanted_of_requests_is_had_or_told_or_named() {
     let ignores = |words: &[&str]| Ok(words.iter().map(|word| (*word).to_owned()).collect());
     let bits = |bits: &[u8]| attribute(RSA, &tlv(2, bits));
     let both = attribute(EC, &[oid(P256), oid(P384)].concat());
-    let cases: [(&[Vec<u8>], KeyType, Result<Vec<String>, Unwanted>); 14] = [
+    type Case<'a> = (&'a [Vec<u8>], KeyType, Result<Vec<String>, Unwanted>);
+    let cases: [Case<'_>; 14] = [
         (&[], KeyType::EcdsaP256, ignores(&[])),
         (
             &example,
