@@ -30,6 +30,13 @@ use crate::keys::PrivateKey;
 const VERSIONS: &[&SupportedProtocolVersion] = &[&TLS12];
 const PASSWORD: &str = "c4nary-pa55word";
 
+fn authority_params(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, name);
+    params
+}
+
 /// The certificates of a CA with an intermediate.
 struct Authority {
     root: CertifiedIssuer<'static, KeyPair>,
@@ -38,15 +45,10 @@ struct Authority {
 
 impl Authority {
     fn new(name: &str) -> Self {
-        let params = |name: String| {
-            let mut params = CertificateParams::default();
-            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-            params.distinguished_name.push(DnType::CommonName, name);
-            params
-        };
         let key = || KeyPair::generate().unwrap();
-        let root = CertifiedIssuer::self_signed(params(format!("{name} root")), key()).unwrap();
-        let issuing = params(format!("{name} issuing"));
+        let root =
+            CertifiedIssuer::self_signed(authority_params(&format!("{name} root")), key()).unwrap();
+        let issuing = authority_params(&format!("{name} issuing"));
         let issuing = CertifiedIssuer::signed_by(issuing, key(), &root).unwrap();
         Self { root, issuing }
     }
@@ -83,13 +85,13 @@ const SIGNED: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 2];
 const DATA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 1];
 
 /// A message of that type around what comes after the digests' algorithms (RFC 5652, section 5.1).
-fn message(kind: &[u8], content: &[u8], certificates: &[u8]) -> Vec<u8> {
+fn message(kind: &[u8], content: &[u8], certificates: &[u8], signers: &[u8]) -> Vec<u8> {
     let signed = [
         tlv(2, &[1]),
         tlv(0x31, &[]),
         tlv(0x30, &[&tlv(6, DATA), content].concat()),
         certificates.to_vec(),
-        tlv(0x31, &[]),
+        tlv(0x31, signers),
     ];
     let signed = tlv(0x30, &signed.concat());
     tlv(0x30, &[tlv(6, kind), tlv(0xa0, &signed)].concat())
@@ -97,7 +99,7 @@ fn message(kind: &[u8], content: &[u8], certificates: &[u8]) -> Vec<u8> {
 
 fn pkcs7(certificates: &[CertificateDer<'_>]) -> Vec<u8> {
     let all: Vec<u8> = certificates.iter().flat_map(|der| der.to_vec()).collect();
-    message(SIGNED, &[], &tlv(0xa0, &all))
+    message(SIGNED, &[], &tlv(0xa0, &all), &[])
 }
 
 /// An answer: status, further headers, and a body in base64 or as it is.

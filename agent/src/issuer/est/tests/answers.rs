@@ -64,6 +64,15 @@ pub(super) fn indefinite(der: &[u8]) -> Vec<u8> {
 fn what_is_no_bag_of_certificates_is_refused_in_words() {
     let der = pkcs7(&Authority::new("est").certificates());
     let content = tlv(0xa0, &tlv(4, b"signed"));
+    let algorithm = tlv(0x30, &tlv(6, DATA));
+    let signer = [
+        tlv(2, &[1]),
+        tlv(0x30, &[tlv(0x30, &[]), tlv(2, &[1])].concat()),
+        algorithm.clone(),
+        algorithm,
+        tlv(4, b"signature"),
+    ];
+    let signer = tlv(0x30, &signer.concat());
     for (body, expected) in [
         (Vec::new(), "no PKCS#7"),
         (b"<html>".to_vec(), "no base64"),
@@ -72,11 +81,15 @@ fn what_is_no_bag_of_certificates_is_refused_in_words() {
         ([&der[..], &[0]].concat(), "no PKCS#7"),
         (vec![0x30, 0x80, 0xff], "no PKCS#7"),
         ([0x30, 0x80].repeat(40_000), "no PKCS#7"),
-        (message(DATA, &[], &[]), "of the type 1.2.840.113549.1.7.1"),
-        (message(SIGNED, &content, &[]), "signed content"),
-        (message(SIGNED, &[], &[]), "no certificate is in it"),
         (
-            message(SIGNED, &[], &tlv(0xa0, &tlv(0x30, &[5, 0]))),
+            message(DATA, &[], &[], &[]),
+            "of the type 1.2.840.113549.1.7.1",
+        ),
+        (message(SIGNED, &content, &[], &[]), "signed content"),
+        (message(SIGNED, &[], &[], &signer), "signed content"),
+        (message(SIGNED, &[], &[], &[]), "no certificate is in it"),
+        (
+            message(SIGNED, &[], &tlv(0xa0, &tlv(0x30, &[5, 0])), &[]),
             "cannot be read",
         ),
         (
@@ -87,6 +100,21 @@ fn what_is_no_bag_of_certificates_is_refused_in_words() {
         let why = certificates::read(&body).unwrap_err();
         assert!(why.contains(expected), "{expected}: {why}");
     }
+}
+
+#[test]
+fn a_root_is_who_has_signed_itself_and_not_who_has_the_name_of_its_issuer() {
+    // A new key under the old name, signed by the old key (RFC 7030, section 4.1.3).
+    let (old, new) = (Authority::new("est"), Authority::new("est"));
+    let rolled = CertifiedIssuer::signed_by(
+        authority_params("est root"),
+        KeyPair::generate().unwrap(),
+        &old.root,
+    );
+    let rolled = rolled.unwrap().der().clone();
+    let all = [&[rolled][..], &old.certificates(), &new.certificates()].concat();
+    let roots = [old.root.der().clone(), new.root.der().clone()];
+    assert_eq!(certificates::roots(&all), roots);
 }
 
 #[tokio::test]
