@@ -65,7 +65,6 @@ const SCHEMA: Schema = Schema {
     ],
     aliases: &[
         ("url", "server"),
-        ("address", "server"),
         ("host", "server"),
         ("ca_file", "ca"),
         ("implicit_trust", "ca"),
@@ -73,8 +72,6 @@ const SCHEMA: Schema = Schema {
         ("explicit_trust", "trust"),
         ("user", "username"),
         ("ca_label", "label"),
-        ("client_certificate", "bootstrap_certificate"),
-        ("client_key", "bootstrap_key"),
     ],
 };
 
