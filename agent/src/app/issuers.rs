@@ -12,6 +12,7 @@ use crate::config::{IssuerKind, IssuerSettings, LocalIssuerSettings};
 use crate::driver::Issuers;
 use crate::issuer::Issuer;
 use crate::issuer::acme::{AcmeIssuer, Challenges};
+use crate::issuer::est::EstIssuer;
 use crate::issuer::exec::{ExecIssuer, Surroundings};
 use crate::issuer::local::{LocalIssuer, LocalSettings};
 use crate::issuer::vault::VaultIssuer;
@@ -77,6 +78,11 @@ impl Issuers for ConcreteIssuers {
                 self.secrets.clone(),
                 Arc::clone(&self.challenges),
             )),
+            IssuerKind::Est(est) => Rc::new(EstIssuer::new(
+                self.directory(settings),
+                est.clone(),
+                self.secrets.clone(),
+            )),
             IssuerKind::Exec(exec) => Rc::new(ExecIssuer::new(exec.clone(), self.surroundings())),
             IssuerKind::Vault(vault) => {
                 Rc::new(VaultIssuer::new(vault.clone(), self.secrets.clone()))
@@ -91,7 +97,7 @@ impl Issuers for ConcreteIssuers {
                 LocalIssuer::root_pem(&self.directory(settings), &local)
                     .map_err(|error| crate::issuer::IssueError::from(error).operator_text())
             }
-            IssuerKind::Acme(_) | IssuerKind::Vault(_) => Err(format!(
+            IssuerKind::Acme(_) | IssuerKind::Est(_) | IssuerKind::Vault(_) => Err(format!(
                 "the issuer {} keeps no root here; what its certificates chain to is published with each as ca.pem",
                 settings.name
             )),

@@ -1,6 +1,7 @@
 //! The kinds of issuers that a configuration may name. To add one: a module below, and its line in [`KINDS`].
 
 mod acme;
+mod est;
 mod exec;
 mod local;
 mod vault;
@@ -44,10 +45,16 @@ pub(super) struct Wanted<'a> {
 }
 
 /// All kinds, the embedded CA first: it is what a table without a type is taken for.
-pub(super) static KINDS: [&Kind; 4] = [&local::KIND, &acme::KIND, &exec::KIND, &vault::KIND];
+pub(super) static KINDS: [&Kind; 5] = [
+    &local::KIND,
+    &acme::KIND,
+    &est::KIND,
+    &exec::KIND,
+    &vault::KIND,
+];
 
 /// Types that the design knows and this version does not have.
-const LATER: [&str; 3] = ["step", "est", "spiffe"];
+const LATER: [&str; 2] = ["step", "spiffe"];
 
 impl IssuerKind {
     /// As `type` has it.
@@ -60,6 +67,7 @@ impl IssuerKind {
         match self {
             Self::Local(_) => &local::KIND,
             Self::Acme(_) => &acme::KIND,
+            Self::Est(_) => &est::KIND,
             Self::Exec(_) => &exec::KIND,
             Self::Vault(_) => &vault::KIND,
         }

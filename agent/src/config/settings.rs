@@ -13,6 +13,7 @@ use renewd_store::disk::Owner;
 use renewd_store::publish;
 
 use crate::issuer::acme::AcmeSettings;
+use crate::issuer::est::EstSettings;
 use crate::issuer::exec::ExecSettings;
 use crate::issuer::local::Constraints;
 use crate::issuer::vault::VaultSettings;
@@ -144,6 +145,8 @@ pub enum IssuerKind {
     Local(LocalIssuerSettings),
     /// A CA that speaks ACME.
     Acme(AcmeSettings),
+    /// A CA that speaks EST.
+    Est(EstSettings),
     /// A program.
     Exec(ExecSettings),
     /// The PKI secrets engine of a Vault or an OpenBao.
@@ -155,6 +158,7 @@ impl IssuerKind {
     pub fn directory(&self) -> Option<&str> {
         match self {
             Self::Acme(acme) => Some(&acme.directory),
+            Self::Est(est) => Some(&est.base),
             Self::Local(_) | Self::Exec(_) | Self::Vault(_) => None,
         }
     }

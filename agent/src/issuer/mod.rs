@@ -5,6 +5,7 @@
 //! [`renewd_core::accept`]. To add one: implement [`Issuer`], and name it in the composition root.
 
 pub mod acme;
+pub mod est;
 pub mod exec;
 #[cfg(test)]
 pub(crate) mod fake;

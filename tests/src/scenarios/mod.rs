@@ -13,6 +13,7 @@ mod dependents;
 mod disks;
 mod doctor;
 mod endurance;
+mod est;
 mod evidence;
 mod exec;
 mod files;
@@ -48,6 +49,7 @@ const NEEDS: &[(&str, &[Scenario])] = &[
     ("pebble", acme::ALL),
     ("cfssl", cfssl::ALL),
     ("openbao", vault::ALL),
+    ("estserver", est::ALL),
 ];
 
 /// All of them; what the others stand on comes first.
@@ -66,6 +68,7 @@ pub fn all() -> Vec<Scenario> {
         sample_api::ALL,
         credentials::ALL,
         acme::ALL,
+        est::ALL,
         load::ALL,
         trust::ALL,
         roots::ALL,

@@ -304,6 +304,7 @@ fn every_toml_block_of_the_documentation_is_right() {
     let manual = [
         "configuration.md",
         "issuers/acme.md",
+        "issuers/est.md",
         "issuers/exec.md",
         "issuers/vault.md",
     ]

@@ -2,10 +2,69 @@
 
 use super::{lines, load_main, load_pair};
 
+/// What is wrong with a table for EST.
+const EST: [(&str, &str, &str); 11] = [
+    (
+        "type = \"est\"\nusername = \"u\"\npassword = \"file:/p\"",
+        "server",
+        "is missing",
+    ),
+    (
+        "type = \"est\"\nserver = \"http://a.test\"\nusername = \"u\"\npassword = \"file:/p\"",
+        "server",
+        "begins with https://",
+    ),
+    (
+        "type = \"est\"\nserver = \"https://a.test/.well-known/est\"\nusername = \"u\"\npassword = \"file:/p\"",
+        "server",
+        "has a path",
+    ),
+    (
+        "type = \"est\"\nserver = \"https://a.test\"",
+        "username",
+        "no bootstrap_certificate either",
+    ),
+    (
+        "type = \"est\"\nserver = \"https://a.test\"\nusername = \"u\"",
+        "password",
+        "is missing beside username",
+    ),
+    (
+        "type = \"est\"\nserver = \"https://a.test\"\nbootstrap_key = \"file:/k\"",
+        "bootstrap_certificate",
+        "is missing beside bootstrap_key",
+    ),
+    (
+        "type = \"est\"\nserver = \"https://a.test\"\nusername = \"u:v\"\npassword = \"file:/p\"",
+        "username",
+        "without colons",
+    ),
+    (
+        "type = \"est\"\nserver = \"https://a.test\"\nusername = \"u\"\npassword = \"hunter2\"",
+        "password",
+        "no place of a secret",
+    ),
+    (
+        "type = \"est\"\nserver = \"https://a.test\"\nlabel = \"a/b\"\nusername = \"u\"\npassword = \"file:/p\"",
+        "label",
+        "is no label",
+    ),
+    (
+        "type = \"est\"\nserver = \"https://a.test\"\nlabel = \"..\"\nusername = \"u\"\npassword = \"file:/p\"",
+        "label",
+        "is no label",
+    ),
+    (
+        "type = \"est\"\nserver = \"https://a.test\"\ntrust = \"all\"\nusername = \"u\"\npassword = \"file:/p\"",
+        "trust",
+        "\"cacerts\"",
+    ),
+];
+
 #[test]
 fn issuers_are_judged_with_the_names_that_they_may_certify() {
     let bad = [
-        ("type = \"est\"", "type", "not supported by this version"),
+        ("type = \"spiffe\"", "type", "not supported by this version"),
         ("type = \"locl\"", "type", "did you mean \"local\"?"),
         ("# none", "type", "is missing"),
         ("type = 1", "type", "is the number 1"),
@@ -51,7 +110,7 @@ permitted_uri = [\"https://x/\"]",
             "stands beside issuing_ca",
         ),
     ];
-    for (text, key, part) in bad {
+    for (text, key, part) in bad.into_iter().chain(EST) {
         let loaded = load_main(&format!("[issuer.internal]\n{text}\n"));
         let [error] = loaded.errors.as_slice() else {
             panic!("{text}: {:?}", loaded.errors);

@@ -137,6 +137,7 @@ impl HttpsError {
                 | Alert::UnknownCA
                 | Alert::AccessDenied
                 | Alert::HandshakeFailure
+                | Alert::DecryptError
         )
     }
 

@@ -1,5 +1,7 @@
 //! The client against servers that misbehave as no real one can be made to.
 
+mod identity;
+
 use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::Path;
@@ -9,15 +11,28 @@ use std::time::Instant;
 use hyper::StatusCode;
 use hyper::header::HeaderValue;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use rustls::{ServerConfig, ServerConnection, Stream};
+use renewd_core::leaf::Fingerprint;
+use rustls::DEFAULT_VERSIONS;
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, ServerConnection, Stream};
 use rustls_pki_types::PrivateKeyDer;
 use tempfile::TempDir;
 
 use super::super::{IssueError, Retry};
 use super::*;
 
-/// What a server does with a connection once it has the request, head and body: everything that it writes.
+/// What a server does with a connection once it has the request, head and body: everything that it writes. Below the
+/// request stands `client: ` and the fingerprint of the client's certificate, if it was shown one.
 pub(crate) type Manner = Box<dyn Fn(&str, &mut dyn FnMut(&[u8]) -> bool) + Send>;
+
+/// Which clients a server lets in.
+pub(crate) enum Clients {
+    All,
+    /// Those with a certificate below one of these, and those without any.
+    Below(RootCertStore),
+    /// Only those with a certificate below one of these.
+    OnlyBelow(RootCertStore),
+}
 
 /// A TLS server of its own CA.
 pub(crate) struct Server {
@@ -27,6 +42,14 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn new(manner: Manner) -> Self {
+        Self::of(Clients::All, DEFAULT_VERSIONS, manner)
+    }
+
+    pub(crate) fn of(
+        clients: Clients,
+        versions: &[&'static SupportedProtocolVersion],
+        manner: Manner,
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -40,10 +63,19 @@ impl Server {
             .unwrap()
             .signed_by(&key, &ca)
             .unwrap();
-        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let verifier = |roots: RootCertStore| {
+            WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone())
+        };
+        let verifier = match clients {
+            Clients::All => WebPkiClientVerifier::no_client_auth(),
+            Clients::Below(roots) => verifier(roots).allow_unauthenticated().build().unwrap(),
+            Clients::OnlyBelow(roots) => verifier(roots).build().unwrap(),
+        };
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
             .unwrap()
-            .with_no_client_auth()
+            .with_client_cert_verifier(verifier)
             .with_single_cert(
                 vec![leaf.der().clone()],
                 PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
@@ -56,9 +88,14 @@ impl Server {
             while let Ok((mut socket, _)) = listener.accept() {
                 let mut connection = ServerConnection::new(config.clone()).unwrap();
                 let mut stream = Stream::new(&mut connection, &mut socket);
-                let Some(request) = request(&mut stream) else {
+                let Some(mut request) = request(&mut stream) else {
+                    // What it was refused with may still have to be sent.
+                    let _ = connection.write_tls(&mut socket);
                     continue;
                 };
+                if let Some([leaf, ..]) = stream.conn.peer_certificates() {
+                    request.push_str(&format!("\r\nclient: {}", Fingerprint::of(leaf)));
+                }
                 manner(&request, &mut |bytes| {
                     stream.write_all(bytes).is_ok() && stream.flush().is_ok()
                 });

@@ -1,0 +1,280 @@
+//! Why an EST server gave no certificate: each says where, when it is worth another try, and what to do.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use hyper::StatusCode;
+use rustls::AlertDescription;
+
+use super::super::https::HttpsError;
+use super::super::local::LocalError;
+use super::super::{IssueError, Retry, Sent};
+use super::attributes::Unwanted;
+use crate::secret::SecretError;
+
+/// For what somebody has to put right at the CA, of which we hear nothing.
+const SLOWLY: Duration = Duration::from_secs(1800);
+
+/// What was shown of ourselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shown {
+    Nothing,
+    Password,
+    Bootstrap,
+    BootstrapAndPassword,
+    Current,
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nothing => "nothing",
+            Self::Password => "username and password",
+            Self::Bootstrap => "the bootstrap certificate",
+            Self::BootstrapAndPassword => "the bootstrap certificate, username and password",
+            Self::Current => "the current certificate",
+        })
+    }
+}
+
+/// Why there is no certificate. `at` is the address that was asked.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum EstError {
+    #[error(transparent)]
+    Https(#[from] HttpsError),
+    #[error("the secret of an EST issuer cannot be read")]
+    Secret(#[source] SecretError),
+    #[error("bootstrap_certificate: {} cannot be used: {why}", path.display())]
+    Bootstrap { path: PathBuf, why: String },
+    #[error("what is kept of an EST server cannot be used")]
+    Kept(#[source] LocalError),
+    /// 401.
+    #[error("{at} did not accept {shown}{}", wanting(.challenge))]
+    Unauthorized {
+        at: String,
+        shown: Shown,
+        /// The scheme that it wants.
+        challenge: Option<String>,
+    },
+    /// 403.
+    #[error("{at} knows {shown}, and gives no such certificate to it{}", quoted(.said))]
+    Forbidden {
+        at: String,
+        shown: Shown,
+        said: String,
+    },
+    /// A TLS alert.
+    #[error("{at}: the server ended the TLS handshake after {shown} was shown to it: {alert:?}")]
+    Certificate {
+        at: String,
+        shown: Shown,
+        alert: AlertDescription,
+    },
+    /// 404.
+    #[error("there is no {at}{}", quoted(.said))]
+    NotThere { at: String, said: String },
+    /// 400 and the like.
+    #[error("{at} refused the certificate request with {status}{}", quoted(.said))]
+    Refused {
+        at: String,
+        status: StatusCode,
+        said: String,
+    },
+    /// 202.
+    #[error("{at} has taken the request, and has not decided on it yet")]
+    Pending { at: String, after: Option<Duration> },
+    #[error("{at} {}", words(.unwanted))]
+    Attributes { at: String, unwanted: Unwanted },
+    #[error("{at} has no root: none of its certificates is a CA that has signed itself")]
+    NoRoot { at: String },
+    /// An answer that is none.
+    #[error("the answer of {at} cannot be used: {why}")]
+    Answer { at: String, why: String },
+    /// The same, after the request was signed.
+    #[error("{at} said that it had signed, and its answer cannot be used: {why}")]
+    Spent { at: String, why: String },
+}
+
+fn quoted(said: &str) -> String {
+    if said.is_empty() {
+        return String::new();
+    }
+    format!(": {said:?}")
+}
+
+fn wanting(challenge: &Option<String>) -> String {
+    challenge
+        .as_ref()
+        .map_or_else(String::new, |scheme| format!(" (it wants {scheme:?})"))
+}
+
+fn words(unwanted: &Unwanted) -> String {
+    match unwanted {
+        Unwanted::Unreadable(why) => format!("sent no list of attributes: {why}"),
+        Unwanted::Key { wanted, .. } => {
+            format!("wants another key or signature in requests: {wanted}")
+        }
+        Unwanted::Usage(usage) => {
+            format!("wants the usage {usage:?} in requests, and it is not asked for")
+        }
+    }
+}
+
+impl EstError {
+    /// Whether the server refused who we are or what we asked for, and not merely now.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::Unauthorized { .. }
+                | Self::Forbidden { .. }
+                | Self::Certificate { .. }
+                | Self::NotThere { .. }
+                | Self::Refused { .. }
+        )
+    }
+
+    /// A stable word for logs, metrics and the record.
+    pub(super) fn label(&self) -> &'static str {
+        match self {
+            Self::Https(error) => error.label(),
+            Self::Secret(_) => "est-secret",
+            Self::Bootstrap { .. } => "est-bootstrap",
+            Self::Kept(_) => "est-kept",
+            Self::Unauthorized { .. } => "est-unauthorized",
+            Self::Forbidden { .. } => "est-forbidden",
+            Self::Certificate { .. } => "est-certificate",
+            Self::NotThere { .. } => "est-not-there",
+            Self::Refused { .. } => "est-refused",
+            Self::Pending { .. } => "est-pending",
+            Self::Attributes { .. } => "est-attributes",
+            Self::NoRoot { .. } => "est-no-root",
+            Self::Answer { .. } | Self::Spent { .. } => "est-answer",
+        }
+    }
+
+    fn retry(&self) -> Retry {
+        match self {
+            Self::Https(error) => error.retry(),
+            Self::Kept(error) => error.retry(),
+            Self::Secret(SecretError::Io { .. }) => Retry::BackOff,
+            Self::Pending {
+                after: Some(after), ..
+            } => Retry::After(*after),
+            Self::Pending { .. }
+            | Self::Answer { .. }
+            | Self::Spent { .. }
+            | Self::Attributes {
+                unwanted: Unwanted::Unreadable(_),
+                ..
+            } => Retry::BackOff,
+            // A password that is wrong too often locks its user out.
+            Self::Unauthorized {
+                shown: Shown::Password | Shown::BootstrapAndPassword,
+                ..
+            }
+            | Self::Secret(_)
+            | Self::Bootstrap { .. } => Retry::Operator,
+            Self::Unauthorized { .. }
+            | Self::Forbidden { .. }
+            | Self::Certificate { .. }
+            | Self::NotThere { .. }
+            | Self::Refused { .. }
+            | Self::Attributes { .. }
+            | Self::NoRoot { .. } => Retry::After(SLOWLY),
+        }
+    }
+
+    fn sent(&self) -> Sent {
+        match self {
+            Self::Pending { .. } => Sent::Open,
+            Self::Spent { .. } => Sent::Spent,
+            _ => Sent::Refused,
+        }
+    }
+
+    fn remedy(&self) -> String {
+        match self {
+            Self::Https(error) => error.remedy(),
+            Self::Secret(error) => error.remedy(),
+            Self::Bootstrap { .. } => {
+                "put a certificate there, as PEM, readable by renewd, and the key that belongs to it where \
+                 bootstrap_key says"
+                    .into()
+            }
+            Self::Kept(_) => {
+                "check the disk's space, and the owner and mode of what is named".into()
+            }
+            Self::Unauthorized {
+                challenge: Some(scheme),
+                ..
+            } if !scheme.eq_ignore_ascii_case("basic") => {
+                "let the server take HTTP basic, or configure bootstrap_certificate and bootstrap_key".into()
+            }
+            Self::Unauthorized { shown, .. } | Self::Forbidden { shown, .. } => match shown {
+                Shown::Nothing => "is it an EST server, and \"label\" right?".into(),
+                Shown::Password => {
+                    "correct username and password, or give this user the right at the CA".into()
+                }
+                Shown::Bootstrap | Shown::BootstrapAndPassword => {
+                    "let the CA accept what was shown, or configure what it accepts".into()
+                }
+                Shown::Current => "let the CA accept certificates that it issued".into(),
+            },
+            Self::Certificate { shown, .. } => match shown {
+                Shown::Nothing | Shown::Password => {
+                    "configure bootstrap_certificate and bootstrap_key, if the server wants a client certificate; \
+                     its log has why"
+                        .into()
+                }
+                _ => "let the server trust the CA of that certificate; its log has why".into(),
+            },
+            Self::NotThere { .. } => {
+                "correct \"server\" and \"label\": not every server has labels, and some have nothing without"
+                    .into()
+            }
+            Self::Refused { .. } => {
+                "let the CA allow the names, usages and key type of the certificate, or change them; its log has why"
+                    .into()
+            }
+            Self::Pending { .. } => {
+                "have it approved at the CA; the same request is brought again, until renewd is restarted".into()
+            }
+            Self::Attributes { unwanted, .. } => match unwanted {
+                Unwanted::Unreadable(_) => "ask whoever runs the server".into(),
+                Unwanted::Key {
+                    remedy: Some(name), ..
+                } => format!("write key_type = {name:?} for the certificate"),
+                Unwanted::Key { .. } => {
+                    "renewd makes no such key: have the CA allow another one".into()
+                }
+                Unwanted::Usage(usage) => {
+                    format!("add {usage:?} to \"usage\" of the certificate, or have the CA not want it")
+                }
+            },
+            Self::NoRoot { .. } => {
+                "name the file with the CA's roots by \"trust\"".into()
+            }
+            Self::Answer { .. } | Self::Spent { .. } => {
+                "it is tried again; check that \"server\" is an EST server, and nothing before it answers".into()
+            }
+        }
+    }
+}
+
+impl From<EstError> for IssueError {
+    fn from(error: EstError) -> Self {
+        let new = Self::new(
+            error.label(),
+            error.retry(),
+            error.to_string(),
+            error.remedy(),
+        )
+        .with_the_request(error.sent());
+        match error {
+            EstError::Secret(source) => new.caused_by(source),
+            EstError::Kept(source) => new.caused_by(source),
+            _ => new,
+        }
+    }
+}
