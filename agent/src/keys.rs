@@ -5,6 +5,8 @@
 //! keeps it out of what a crash leaves behind. Its neighbours are the store (which takes the PEM) and
 //! the issuers (which get a CSR, never a key).
 
+mod subject;
+
 use std::fmt;
 use std::io;
 
@@ -20,8 +22,8 @@ use renewd_core::leaf::Fingerprint;
 use renewd_core::names::San;
 use renewd_core::pem;
 use renewd_core::request::{KeyType, Request, Usages};
-use rustls_pki_types::PrivatePkcs8KeyDer;
 use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use zeroize::{Zeroize, Zeroizing};
 
 /// What went wrong with a key or its request; holds nothing secret.
@@ -132,9 +134,30 @@ impl PrivateKey {
     /// # Errors
     /// When a name is not ASCII, or signing fails.
     pub fn request(&self, request: &Request) -> Result<Vec<u8>, KeyError> {
-        let mut params = CertificateParams::default();
         // rcgen's default has a common name of its own.
-        params.distinguished_name = DistinguishedName::new();
+        self.request_of(request, DistinguishedName::new())
+    }
+
+    /// As [`PrivateKey::request`], with the subject of the certificate that is to be renewed: an empty one where that
+    /// cannot be repeated bit for bit.
+    ///
+    /// # Errors
+    /// When a name is not ASCII, or signing fails.
+    pub fn request_again(
+        &self,
+        request: &Request,
+        renewed: &CertificateDer<'_>,
+    ) -> Result<Vec<u8>, KeyError> {
+        self.request_of(request, subject::of(renewed))
+    }
+
+    fn request_of(
+        &self,
+        request: &Request,
+        subject: DistinguishedName,
+    ) -> Result<Vec<u8>, KeyError> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = subject;
         params.subject_alt_names = request
             .names
             .iter()

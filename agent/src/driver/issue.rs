@@ -12,6 +12,7 @@ use renewd_core::record::{Generation, NewIdentity};
 use renewd_core::request::Request;
 use renewd_core::supply::{Again, Failure};
 use renewd_store::Identity;
+use rustls_pki_types::CertificateDer;
 
 use crate::config::CertificateSettings;
 use crate::driver::sound;
@@ -127,17 +128,21 @@ impl Quest {
         }
         let digest = request.digest();
         let open_still = self.open.take().filter(|asked| asked.request == digest);
-        let asked = match open_still {
-            Some(asked) => asked,
-            None => fresh_key(request).await?,
-        };
         // One that is lost or damaged is replaced without saying so.
         let newest = self.newest.as_ref();
         let leaf = |newest| sound::leaf(&world.store, &self.settings.name, newest).ok();
         let replaced = newest.and_then(leaf);
+        // It is nobody's affair but its own CA's.
+        let own = |newest: &&Generation| newest.issuer.as_ref().is_none_or(|of| of == name);
         let held = newest
-            .filter(|_| issuer.shows_identity())
+            .filter(|newest| issuer.shows_identity() && own(newest))
             .and_then(|newest| sound::held(&world.store, &self.settings.name, newest).ok());
+        // A CA that is shown the leaf may compare its subject with the request's.
+        let renewed = held.as_ref().map(|held| held.leaf.clone());
+        let asked = match open_still {
+            Some(asked) => asked,
+            None => fresh_key(request, renewed).await?,
+        };
         let order = Order {
             certificate: &self.settings.name,
             request,
@@ -190,12 +195,18 @@ impl Quest {
 }
 
 /// A key for this certificate alone, and the request that it signs.
-async fn fresh_key(request: &Request) -> Result<Asked, Failure> {
+async fn fresh_key(
+    request: &Request,
+    renewed: Option<CertificateDer<'static>>,
+) -> Result<Asked, Failure> {
     let request = request.clone();
     // RSA takes seconds; the thread goes when it is done.
     let made = tokio::task::spawn_blocking(move || {
         let key = PrivateKey::generate(request.key_type)?;
-        let csr = key.request(&request)?;
+        let csr = match renewed {
+            Some(leaf) => key.request_again(&request, &leaf)?,
+            None => key.request(&request)?,
+        };
         let request = request.digest();
         Ok::<_, KeyError>(Asked { request, key, csr })
     });

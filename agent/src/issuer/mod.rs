@@ -43,7 +43,7 @@ pub struct Order<'a> {
     /// The newest leaf that was issued for it, which the one asked for is to take the place of. It may be another
     /// CA's, from before the configuration named this one.
     pub replaces: Option<&'a CertificateDer<'static>>,
-    /// That leaf with its chain and key, for an issuer that [shows](Issuer::shows_identity) it.
+    /// That leaf with its chain and key, for an issuer that [shows](Issuer::shows_identity) it, and only of its own.
     pub identity: Option<&'a HeldIdentity>,
 }
 

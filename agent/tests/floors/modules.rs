@@ -97,8 +97,9 @@ const FLOORS: [(&str, &[&str]); 16] = [
 ];
 
 /// The types behind the traits, with the modules that may name them.
-const CONCRETE: [(&str, &[&str]); 7] = [
+const CONCRETE: &[(&str, &[&str])] = &[
     ("AcmeIssuer", &["issuer", "app"]),
+    ("EstIssuer", &["issuer", "app"]),
     ("ExecIssuer", &["issuer", "app"]),
     ("VaultIssuer", &["issuer", "app"]),
     ("LocalIssuer", &["issuer", "app"]),
