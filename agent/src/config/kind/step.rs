@@ -55,13 +55,11 @@ const SCHEMA: Schema = Schema {
     ],
     aliases: &[
         ("ca_url", "url"),
-        ("address", "url"),
         ("ca_fingerprint", "fingerprint"),
         ("root_fingerprint", "fingerprint"),
         ("ca_file", "ca"),
         ("root", "ca"),
         ("ott", "token"),
-        ("issuer", "provisioner"),
         ("key", "provisioner_key"),
         ("provisioner_password", "provisioner_key"),
     ],

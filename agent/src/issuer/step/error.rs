@@ -150,7 +150,7 @@ impl StepError {
     }
 
     /// When to ask again. Whatever the CA says, it may be a mistake of its own: only a token that it will not have, and
-    /// what is wrong on this host, end the tries.
+    /// what is wrong on this host, are the operator's.
     fn retry(&self) -> Retry {
         match self {
             Self::Https(error) => error.retry(),

@@ -43,7 +43,7 @@ async fn of_the_tokens_that_are_provided_the_one_for_the_names_is_used() {
 }
 
 #[tokio::test]
-async fn a_token_that_the_ca_will_not_have_is_the_operators_and_is_not_tried_again() {
+async fn a_token_that_the_ca_will_not_have_is_the_operators_to_replace() {
     let ca = Ca::new(|path| {
         (path == "/1.0/sign").then_some((
             "401 Unauthorized",
