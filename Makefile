@@ -4,12 +4,13 @@
 # make reproducible the packages a second time in another directory: the same, bit for bit (not part of make test)
 # make scenarios    only the scenarios on a real systemd; SCENARIOS="--debian 13 --no-sabotage first" chooses some
 #                   RENEWD_ROTATIONS=1000 makes the run of many rotations longer than its 200
+# make test-step   the scenarios of step-ca, which is built from Debian's sources at the first time (not part of make test)
 # make bench        the sample API beside nginx, HAProxy and a minimal axum server; docs/performance.md says what and how
 # make fuzz         each fuzz target for a minute, guided by coverage; needs a C++ compiler (FUZZ_SECONDS=600, FUZZ_TARGETS="policy trace").
 #                   What make test does of it, and what came of it: tests/fuzz/README.md
 # make build        the programs, unoptimised
 
-.PHONY: build demo test check unit sabotage packages reproducible scenarios newest prepare bench bench-works fuzz
+.PHONY: build demo test check unit sabotage packages reproducible scenarios newest test-step prepare bench bench-works fuzz
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 DEMO = $(TARGET)/debug/demo
@@ -73,3 +74,10 @@ newest: packages
 	cp -R $(TARGET)/authorities $(TARGET)/packages/
 	cargo build --quiet --locked --package renewd-tests --bin scenarios
 	$(TARGET)/debug/scenarios --debian sid --no-sabotage
+
+# Apart, for the minutes that it takes to build; what is built stays.
+test-step: packages
+	tests/servers/step-ca.sh $(TARGET)/authorities
+	cp -R $(TARGET)/authorities $(TARGET)/packages/
+	cargo build --quiet --locked --package renewd-tests --bin scenarios
+	$(TARGET)/debug/scenarios a_step_

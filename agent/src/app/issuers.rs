@@ -15,6 +15,7 @@ use crate::issuer::acme::{AcmeIssuer, Challenges};
 use crate::issuer::est::EstIssuer;
 use crate::issuer::exec::{ExecIssuer, Surroundings};
 use crate::issuer::local::{LocalIssuer, LocalSettings};
+use crate::issuer::step::StepIssuer;
 use crate::issuer::vault::VaultIssuer;
 use crate::secret::Secrets;
 
@@ -84,6 +85,12 @@ impl Issuers for ConcreteIssuers {
                 self.secrets.clone(),
             )),
             IssuerKind::Exec(exec) => Rc::new(ExecIssuer::new(exec.clone(), self.surroundings())),
+            IssuerKind::Step(step) => Rc::new(StepIssuer::new(
+                self.directory(settings),
+                step.clone(),
+                self.secrets.clone(),
+                Arc::new(Timestamp::now),
+            )),
             IssuerKind::Vault(vault) => {
                 Rc::new(VaultIssuer::new(vault.clone(), self.secrets.clone()))
             }
@@ -104,6 +111,8 @@ impl Issuers for ConcreteIssuers {
             IssuerKind::Exec(exec) => ExecIssuer::roots(&exec.trust, ROOT)
                 .map(|roots| pem::certificates(&roots))
                 .map_err(|error| crate::issuer::IssueError::from(error).operator_text()),
+            IssuerKind::Step(step) => StepIssuer::root_pem(&self.directory(settings), step)
+                .map_err(|error| error.operator_text()),
         }
     }
 }

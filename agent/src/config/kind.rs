@@ -4,6 +4,7 @@ mod acme;
 mod est;
 mod exec;
 mod local;
+mod step;
 mod vault;
 
 use std::time::Duration;
@@ -45,16 +46,17 @@ pub(super) struct Wanted<'a> {
 }
 
 /// All kinds, the embedded CA first: it is what a table without a type is taken for.
-pub(super) static KINDS: [&Kind; 5] = [
+pub(super) static KINDS: [&Kind; 6] = [
     &local::KIND,
     &acme::KIND,
     &est::KIND,
     &exec::KIND,
+    &step::KIND,
     &vault::KIND,
 ];
 
 /// Types that the design knows and this version does not have.
-const LATER: [&str; 2] = ["step", "spiffe"];
+const LATER: [&str; 1] = ["spiffe"];
 
 impl IssuerKind {
     /// As `type` has it.
@@ -69,6 +71,7 @@ impl IssuerKind {
             Self::Acme(_) => &acme::KIND,
             Self::Est(_) => &est::KIND,
             Self::Exec(_) => &exec::KIND,
+            Self::Step(_) => &step::KIND,
             Self::Vault(_) => &vault::KIND,
         }
     }

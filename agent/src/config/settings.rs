@@ -16,6 +16,7 @@ use crate::issuer::acme::AcmeSettings;
 use crate::issuer::est::EstSettings;
 use crate::issuer::exec::ExecSettings;
 use crate::issuer::local::Constraints;
+use crate::issuer::step::StepSettings;
 use crate::issuer::vault::VaultSettings;
 use crate::probe::ProbeTarget;
 use crate::secret::Secret;
@@ -149,6 +150,8 @@ pub enum IssuerKind {
     Est(EstSettings),
     /// A program.
     Exec(ExecSettings),
+    /// A step-ca.
+    Step(StepSettings),
     /// The PKI secrets engine of a Vault or an OpenBao.
     Vault(VaultSettings),
 }
@@ -159,6 +162,7 @@ impl IssuerKind {
         match self {
             Self::Acme(acme) => Some(&acme.directory),
             Self::Est(est) => Some(&est.base),
+            Self::Step(step) => Some(&step.url),
             Self::Local(_) | Self::Exec(_) | Self::Vault(_) => None,
         }
     }

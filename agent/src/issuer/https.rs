@@ -11,6 +11,7 @@ mod identity;
 mod roots;
 #[cfg(test)]
 pub(crate) mod tests;
+mod unverified;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use jiff::Timestamp;
 use reqwest::redirect::{Attempt, Policy};
 use rustls::crypto::aws_lc_rs;
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, SupportedProtocolVersion};
+use rustls::{ClientConfig, ConfigBuilder, SupportedProtocolVersion, WantsVerifier};
 use rustls_pki_types::CertificateDer;
 
 pub use error::HttpsError;
@@ -34,6 +35,10 @@ pub use roots::anchors;
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long one request may take, to the last byte of its answer.
 const WHOLE: Duration = Duration::from_secs(30);
+const DEADLINES: Deadlines = Deadlines {
+    connect: CONNECT,
+    whole: WHOLE,
+};
 /// The most bytes of an answer: a chain of certificates has a few thousand.
 const MOST_BYTES: usize = 1024 * 1024;
 /// The most redirects within a host.
@@ -49,6 +54,8 @@ pub enum Trust {
     System,
     /// Those in this file (PEM), and no other.
     File(PathBuf),
+    /// These, and no other.
+    Certificates(Vec<CertificateDer<'static>>),
 }
 
 /// A server, and how it is talked to.
@@ -100,11 +107,20 @@ impl Https {
     /// # Errors
     /// When there are no anchors, or the proxy's address is none.
     pub fn of(peer: Peer<'_>) -> Result<Self, HttpsError> {
-        let deadlines = Deadlines {
-            connect: CONNECT,
-            whole: WHOLE,
-        };
-        Self::with(peer, deadlines)
+        Self::with(peer, DEADLINES)
+    }
+
+    /// A client that takes any server for the right one: for what is public, and is compared with a pinned digest
+    /// before anything comes of it.
+    ///
+    /// # Errors
+    /// When the proxy's address is none.
+    pub fn unverified(proxy: Option<&str>) -> Result<Self, HttpsError> {
+        let tls = offering(&[&TLS13])?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(unverified::AnyServer::default()))
+            .with_no_client_auth();
+        Self::made(tls, proxy, DEADLINES)
     }
 
     fn with(peer: Peer<'_>, deadlines: Deadlines) -> Result<Self, HttpsError> {
@@ -112,15 +128,19 @@ impl Https {
             true => &[&TLS13, &TLS12],
             false => &[&TLS13],
         };
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider)
-            .with_protocol_versions(versions)
-            .map_err(|error| HttpsError::Client(error.to_string()))?
-            .with_root_certificates(roots::store(peer.trust, peer.also)?);
+        let tls = offering(versions)?.with_root_certificates(roots::store(peer.trust, peer.also)?);
         let tls = match peer.identity {
             Some(identity) => tls.with_client_cert_resolver(identity.resolver()),
             None => tls.with_no_client_auth(),
         };
+        Self::made(tls, peer.proxy, deadlines)
+    }
+
+    fn made(
+        tls: ClientConfig,
+        proxy: Option<&str>,
+        deadlines: Deadlines,
+    ) -> Result<Self, HttpsError> {
         let mut builder = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .https_only(true)
@@ -131,7 +151,7 @@ impl Https {
             .redirect(Policy::custom(within_the_host))
             // Where the environment names one, nobody sees in the configuration where requests go.
             .no_proxy();
-        if let Some(proxy) = peer.proxy {
+        if let Some(proxy) = proxy {
             let proxy = reqwest::Proxy::all(proxy)
                 .map_err(|error| HttpsError::Client(error::deepest(&error)))?;
             builder = builder.proxy(proxy);
@@ -176,6 +196,15 @@ impl Https {
         *response.headers_mut() = std::mem::take(answer.headers_mut());
         Ok(response)
     }
+}
+
+/// Speaks these versions of TLS.
+fn offering(
+    versions: &[&'static SupportedProtocolVersion],
+) -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, HttpsError> {
+    ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(versions)
+        .map_err(|error| HttpsError::Client(error.to_string()))
 }
 
 /// A server that sends us elsewhere is not the one that was configured.

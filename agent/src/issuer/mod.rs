@@ -12,6 +12,7 @@ pub(crate) mod fake;
 mod found;
 pub mod https;
 pub mod local;
+pub mod step;
 pub mod vault;
 
 pub use found::{Finding, Is, Question};

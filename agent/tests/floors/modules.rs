@@ -38,6 +38,9 @@ const FLOORS: [(&str, &[&str]); 16] = [
             "issuer::https::Trust",
             "issuer::exec::ExecSettings",
             "issuer::local::Constraints",
+            "issuer::step::Admission",
+            "issuer::step::Root",
+            "issuer::step::StepSettings",
             "issuer::vault::Auth",
             "issuer::vault::Method",
             "issuer::vault::VaultSettings",
@@ -103,6 +106,7 @@ const CONCRETE: &[(&str, &[&str])] = &[
     ("ExecIssuer", &["issuer", "app"]),
     ("VaultIssuer", &["issuer", "app"]),
     ("LocalIssuer", &["issuer", "app"]),
+    ("StepIssuer", &["issuer", "app"]),
     ("SystemClock", &["clock", "app"]),
     // `ctl` is composed by itself: it is another program.
     ("Systemd", &["units", "app", "ctl"]),

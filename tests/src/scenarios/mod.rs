@@ -32,6 +32,7 @@ mod roots;
 mod rotation;
 mod rpm;
 mod sample_api;
+mod step;
 mod supervision;
 mod trust;
 mod vault;
@@ -48,6 +49,7 @@ pub const AUTHORITIES: &str = "authorities";
 const NEEDS: &[(&str, &[Scenario])] = &[
     ("pebble", acme::ALL),
     ("cfssl", cfssl::ALL),
+    ("step-ca", step::ALL),
     ("openbao", vault::ALL),
     ("estserver", est::ALL),
 ];
@@ -85,6 +87,7 @@ pub fn all() -> Vec<Scenario> {
         endurance::ALL,
         exec::ALL,
         cfssl::ALL,
+        step::ALL,
         vault::ALL,
     ]
     .concat()

@@ -95,7 +95,10 @@ fn every_example_is_right() {
     for (name, text) in examples() {
         assert_eq!(lines(&errors(&name, &text)), Vec::<String>::new(), "{name}");
         if name != "renewd.toml" {
-            let loaded = load_pair(&main_example(), &text);
+            let mut loaded = load_pair(&main_example(), &text);
+            // The one key whose use is warned about, in an example that says why.
+            let known = |field: &str| field.ends_with(".provisioner_key");
+            loaded.warnings.retain(|warning| !known(&warning.field));
             assert_eq!(loaded.warnings, [], "{name}");
         }
     }
@@ -306,6 +309,7 @@ fn every_toml_block_of_the_documentation_is_right() {
         "issuers/acme.md",
         "issuers/est.md",
         "issuers/exec.md",
+        "issuers/step.md",
         "issuers/vault.md",
     ]
     .map(read)

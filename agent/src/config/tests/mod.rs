@@ -7,6 +7,7 @@ mod issuers;
 mod loading;
 mod ownership;
 mod property;
+mod step;
 
 use std::path::Path;
 

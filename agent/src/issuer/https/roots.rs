@@ -30,6 +30,7 @@ pub fn anchors(trust: &Trust) -> Result<Vec<CertificateDer<'static>>, HttpsError
             }
             Ok(found.certs)
         }
+        Trust::Certificates(held) => Ok(held.clone()),
         Trust::File(path) => {
             let failed = |why: String| HttpsError::Roots {
                 path: path.clone(),
@@ -65,7 +66,7 @@ pub(super) fn store(
     if store.is_empty() {
         let why = "no certificate in it can be an anchor".to_owned();
         return Err(match trust {
-            Trust::System => HttpsError::NoSystemRoots(why),
+            Trust::System | Trust::Certificates(_) => HttpsError::NoSystemRoots(why),
             Trust::File(path) => HttpsError::Roots {
                 path: path.clone(),
                 why,
