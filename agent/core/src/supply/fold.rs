@@ -81,8 +81,13 @@ pub(crate) fn failed(record: &mut Record, failure: Failure, context: Context<'_>
         }
         Again::Now | Again::BackOff => wait(record, tries, context),
         Again::After(asked) => {
-            let delay =
-                schedule::bounded_after(asked, context.life, remaining(record, context.now));
+            let left = remaining(record, context.now);
+            // A CA that names the same short time again and again is not asked for ever at that pace, and one that names
+            // it to a whole fleet does not see all of it in the same second.
+            let least = schedule::back_off(tries, context.life, left, context.chance);
+            let bounded = |asked| schedule::bounded_after(asked, context.life, left);
+            let delay = bounded(asked.max(least)).mul_f64(1.0 + context.chance / 4.0);
+            let delay = bounded(delay);
             let until = not_too_soon(record, schedule::after(context.now, delay), context);
             record.supply = Supply::BackOff {
                 failures: tries,

@@ -232,6 +232,24 @@ fn an_issuer_can_put_a_try_off_only_while_eight_more_fit() {
 }
 
 #[test]
+fn an_issuer_that_names_no_time_at_all_is_asked_at_a_growing_distance_all_the_same() {
+    let now = schedule::after(start(), DAY * 2 / 3);
+    let mut record = fresh(DAY);
+    let mut waited = Vec::new();
+    for _ in 0..12 {
+        record = fold(record, Event::IssueStarted, now);
+        record = fold(record, failure(Again::After(Duration::ZERO), false), now);
+        waited.push(waits(&record, now));
+    }
+    assert!(waited.is_sorted(), "{waited:?}");
+    assert!(waited[11] > Duration::from_secs(600), "{waited:?}");
+    // Whatever number it writes.
+    let record = fold(record, Event::IssueStarted, now);
+    let record = fold(record, failure(Again::After(Duration::MAX), false), now);
+    assert!(waits(&record, now) < DAY / 3);
+}
+
+#[test]
 fn a_stop_ends_when_the_operator_says_so_and_is_looked_at_again_in_case_he_mended_it_elsewhere() {
     let due = schedule::after(start(), DAY * 2 / 3);
     let record = fold(fresh(DAY), Event::IssueStarted, due);
