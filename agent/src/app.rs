@@ -149,8 +149,10 @@ fn bind(places: &Places, mut inherited: Inherited) -> Result<Bound, StartError> 
     let loaded = configuration::load(places, &store, &Environment::of_this_host())?;
     let listeners = control::bind(&places.runtime)?;
     let challenges = Arc::<acme::Challenges>::default();
-    if let Some(socket) = inherited.tcp(acme::SOCKET_NAME)? {
-        acme::serve(socket, Arc::clone(&challenges))?;
+    for (name, serve) in acme::RESPONDERS {
+        if let Some(socket) = inherited.tcp(name)? {
+            serve(socket, Arc::clone(&challenges))?;
+        }
     }
     let issuers = Box::new(ConcreteIssuers {
         challenges,

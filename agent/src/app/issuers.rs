@@ -13,8 +13,9 @@ use crate::driver::Issuers;
 use crate::issuer::Issuer;
 use crate::issuer::acme::{AcmeIssuer, Challenges};
 use crate::issuer::est::EstIssuer;
-use crate::issuer::exec::{ExecIssuer, Surroundings};
+use crate::issuer::exec::ExecIssuer;
 use crate::issuer::local::{LocalIssuer, LocalSettings};
+use crate::issuer::program::Surroundings;
 use crate::issuer::step::StepIssuer;
 use crate::issuer::vault::VaultIssuer;
 use crate::secret::Secrets;
@@ -33,7 +34,7 @@ pub fn issuer_directory(state: &Path, settings: &IssuerSettings) -> PathBuf {
 pub(super) struct ConcreteIssuers {
     pub(super) state: PathBuf,
     pub(super) secrets: Secrets,
-    /// What is answered on the socket for http-01.
+    /// What is answered on the sockets for challenges.
     pub(super) challenges: Arc<Challenges>,
     /// Where the daemon's sockets are.
     pub(super) runtime: PathBuf,
@@ -78,6 +79,7 @@ impl Issuers for ConcreteIssuers {
                 acme.clone(),
                 self.secrets.clone(),
                 Arc::clone(&self.challenges),
+                &self.surroundings(),
             )),
             IssuerKind::Est(est) => Rc::new(EstIssuer::new(
                 self.directory(settings),

@@ -1,9 +1,11 @@
 //! The kinds of issuers that a configuration may name. To add one: a module below, and its line in [`KINDS`].
 
 mod acme;
+mod challenge;
 mod est;
 mod exec;
 mod local;
+mod program;
 mod step;
 mod vault;
 

@@ -85,7 +85,11 @@ pub(super) fn probe_target(text: &str) -> Result<ProbeTarget, Mismatch> {
 const LONGEST_ADDRESS: usize = 600;
 
 /// One of a few words.
-fn word<T: Copy>(text: &str, what: &str, words: &[(&'static str, T)]) -> Result<T, Mismatch> {
+pub(super) fn word<T: Copy>(
+    text: &str,
+    what: &str,
+    words: &[(&'static str, T)],
+) -> Result<T, Mismatch> {
     if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
         return Ok(*value);
     }

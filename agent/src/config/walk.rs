@@ -70,6 +70,13 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Notes what is wrong with a key that stands there.
+    pub(super) fn refuse(&self, key: &str, mismatch: Mismatch, report: &mut Report) {
+        if let Some((at, _)) = self.find(key) {
+            at.refuse(report, mismatch);
+        }
+    }
+
     /// Whether the key stands there, with whatever value.
     pub(super) fn has(&self, key: &str) -> bool {
         self.table.contains_key(key)

@@ -1,7 +1,6 @@
 //! From "ask the issuer" to an accepted identity: a fresh key, a request, the answer, and the gate that
 //! it must pass. Touches no record and no disk; what it returns is kept by the lane.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 
 use renewd_core::accept::{Accepted, accept};
@@ -9,18 +8,16 @@ use renewd_core::leaf::Fingerprint;
 use renewd_core::names::IssuerName;
 use renewd_core::pem;
 use renewd_core::record::{Generation, NewIdentity};
-use renewd_core::request::Request;
 use renewd_core::supply::{Again, Failure};
 use renewd_store::Identity;
-use rustls_pki_types::CertificateDer;
 
 use crate::config::CertificateSettings;
+use crate::driver::asked::{self, fresh_key};
 use crate::driver::sound;
 use crate::driver::trust::{Anchors, Trust, add};
 use crate::driver::world::World;
 use crate::issuer::{IssueError, Order, Retry, Sent};
 use crate::journal;
-use crate::keys::{KeyError, PrivateKey};
 
 /// An identity that was accepted, and the bundle to go with it.
 pub(crate) struct Issued {
@@ -28,16 +25,6 @@ pub(crate) struct Issued {
     pub(crate) new: NewIdentity,
     pub(crate) bundle_pem: String,
 }
-
-/// A key, and the certificate request that it signed.
-pub(crate) struct Asked {
-    request: Fingerprint,
-    key: PrivateKey,
-    csr: Vec<u8>,
-}
-
-/// What an issuer may still sign after a try that failed. In memory alone: after a restart a fresh key is asked for.
-pub(crate) type Open = Rc<RefCell<Option<Asked>>>;
 
 /// What is wanted of issuers, and what is known before they are asked.
 pub(crate) struct Quest {
@@ -51,7 +38,6 @@ pub(crate) struct Quest {
     pub(crate) known: Vec<Fingerprint>,
     /// Whether another issuer may be asked where the first one fails.
     pub(crate) fall_back: bool,
-    pub(crate) open: Open,
 }
 
 impl Quest {
@@ -127,7 +113,9 @@ impl Quest {
             });
         }
         let digest = request.digest();
-        let open_still = self.open.take().filter(|asked| asked.request == digest);
+        let certificate = &self.settings.name;
+        let later = issuer.signs_later();
+        let open = later.then(|| asked::kept(&world.store, certificate, name, digest));
         // One that is lost or damaged is replaced without saying so.
         let newest = self.newest.as_ref();
         let leaf = |newest| sound::leaf(&world.store, &self.settings.name, newest).ok();
@@ -139,9 +127,15 @@ impl Quest {
             .and_then(|newest| sound::held(&world.store, &self.settings.name, newest).ok());
         // A CA that is shown the leaf may compare its subject with the request's.
         let renewed = held.as_ref().map(|held| held.leaf.clone());
-        let asked = match open_still {
+        let asked = match open.flatten() {
             Some(asked) => asked,
-            None => fresh_key(request, renewed).await?,
+            None => {
+                let asked = fresh_key(request, renewed).await?;
+                if later {
+                    asked.keep(&world.store, certificate, name)?;
+                }
+                asked
+            }
         };
         let order = Order {
             certificate: &self.settings.name,
@@ -153,12 +147,15 @@ impl Quest {
         let answer = match issuer.issue(order).await {
             Ok(answer) => answer,
             Err(error) => {
-                if error.sent() == Sent::Open {
-                    self.open.replace(Some(asked));
+                if later && error.sent() != Sent::Open {
+                    asked::forget(&world.store, certificate)?;
                 }
                 return Err(failure(&error));
             }
         };
+        if later {
+            asked::forget(&world.store, certificate)?;
+        }
         let key = asked.key;
         let accepted = accept(request, &key.fingerprint(), &answer, &anchors, world.now());
         let accepted = accepted.map_err(|refusal| Failure {
@@ -191,34 +188,6 @@ impl Quest {
             new,
             bundle_pem: merged.bundle.pem(),
         })
-    }
-}
-
-/// A key for this certificate alone, and the request that it signs.
-async fn fresh_key(
-    request: &Request,
-    renewed: Option<CertificateDer<'static>>,
-) -> Result<Asked, Failure> {
-    let request = request.clone();
-    // RSA takes seconds; the thread goes when it is done.
-    let made = tokio::task::spawn_blocking(move || {
-        let key = PrivateKey::generate(request.key_type)?;
-        let csr = match renewed {
-            Some(leaf) => key.request_again(&request, &leaf)?,
-            None => key.request(&request)?,
-        };
-        let request = request.digest();
-        Ok::<_, KeyError>(Asked { request, key, csr })
-    });
-    let failed = |why: String| Failure {
-        text: format!("cannot make a key: {why}"),
-        again: Again::BackOff,
-        answered: false,
-    };
-    match made.await {
-        Ok(Ok(made)) => Ok(made),
-        Ok(Err(error)) => Err(failed(error.to_string())),
-        Err(error) => Err(failed(error.to_string())),
     }
 }
 

@@ -5,6 +5,7 @@
 //! what: that is `renewd_core`'s. What operators may ask is in [`daemon`].
 
 mod accepted;
+mod asked;
 mod daemon;
 mod entrust;
 mod issue;

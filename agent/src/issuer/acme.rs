@@ -9,18 +9,27 @@
 //! Owns the way from an order to a chain: account, order, proofs, finalization. The library below it
 //! (`instant-acme`) signs and parses; what it lacks (deadlines, limits, Retry-After, sentences) is in
 //! [`super::https`] and here. An order that was interrupted is gone on with, also one that the CA was given to sign
-//! when the same certificate request is brought again; where that is gone with its process, a new one is begun. It must
+//! when the same certificate request is brought again; by another one, a new order is begun. It must
 //! never show an account's key, and never believes a token without looking at it: tokens become file names.
 
 mod account;
 mod advice;
 mod challenge;
+mod check;
+mod dns01;
 mod error;
+mod http01;
 mod order;
+mod responder;
+mod revoke;
+mod rollover;
 #[cfg(test)]
 mod tests;
+mod tls_alpn01;
 mod transport;
 
+use std::io;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,19 +39,23 @@ use instant_acme::{Identifier, Problem};
 use renewd_core::accept::Answer;
 use renewd_core::names::San;
 use renewd_core::pem;
+use renewd_core::request::Request;
 use renewd_core::supply::Advice;
 use rustls_pki_types::CertificateDer;
 
 use super::https::{self, Trust};
 use super::local::files::Directory;
-use super::{IssueError, Issuer, Order, Sent};
+use super::program::Surroundings;
+use super::{Finding, IssueError, Issuer, Order, Revocation, Sent};
 use crate::secret::{Secret, Secrets};
 use account::Accounts;
 use error::AcmeError;
 use transport::Transport;
 
 use challenge::Placed;
-pub use challenge::{Challenges, SOCKET_NAME, SOCKET_UNIT, serve};
+pub use challenge::{Challenge, Challenges};
+use dns01::Records;
+pub use dns01::{By, Dns01, TsigAlgorithm, Update};
 
 /// How long one try may take in all, however many answers a CA spreads it over.
 const WHOLE: Duration = Duration::from_secs(600);
@@ -64,11 +77,20 @@ pub struct AcmeSettings {
     pub terms_agreed: bool,
     /// The account that the CA keeps already, by which it knows us.
     pub external_account: Option<ExternalAccount>,
-    /// Where files for http-01 are put; without, the socket's responder answers.
-    pub webroot: Option<PathBuf>,
+    /// How it is shown that names are ours.
+    pub challenge: Challenge,
     /// Which of the CA's profiles is asked for.
     pub profile: Option<String>,
 }
+
+/// Answers CAs on a socket until the runtime ends. To be called within a runtime.
+pub type Responder = fn(TcpListener, Arc<Challenges>) -> io::Result<()>;
+
+/// The responders, each with what its unit calls the socket (`FileDescriptorName=`).
+pub const RESPONDERS: [(&str, Responder); 2] = [
+    (http01::SOCKET_NAME, http01::serve),
+    (tls_alpn01::SOCKET_NAME, tls_alpn01::serve),
+];
 
 /// An external account binding (RFC 8555, section 7.3.4).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +107,7 @@ pub struct AcmeIssuer {
     settings: AcmeSettings,
     secrets: Secrets,
     challenges: Arc<Challenges>,
+    records: Option<Records>,
     accounts: Accounts,
     /// What is still up from before a restart.
     _before: Vec<Placed>,
@@ -92,16 +115,22 @@ pub struct AcmeIssuer {
 
 impl AcmeIssuer {
     /// A CA whose account and orders are kept in `directory`, which this process alone must use; `challenges` is
-    /// what the responder answers from.
+    /// what the responders answer from, and programs run in `surroundings`.
     pub fn new(
         directory: impl Into<PathBuf>,
         settings: AcmeSettings,
         secrets: Secrets,
         challenges: Arc<Challenges>,
+        surroundings: &Surroundings,
     ) -> Self {
         let directory = directory.into();
+        let records = match &settings.challenge {
+            Challenge::Dns01(dns) => Some(Records::new(dns, &secrets, surroundings)),
+            Challenge::Http01 { .. } | Challenge::TlsAlpn01 => None,
+        };
         Self {
-            _before: still_asked_for(&directory, &challenges),
+            _before: still_asked_for(&directory, &settings.challenge, &challenges),
+            records,
             directory,
             settings,
             secrets,
@@ -121,7 +150,7 @@ impl AcmeIssuer {
 
     async fn obtain(&self, order: Order<'_>) -> Result<Answer, AcmeError> {
         // Before anything is asked of the CA: its limits count what is begun.
-        self.can_prove()?;
+        self.settings.challenge.can_be_answered(&self.challenges)?;
         let tried = tokio::time::timeout(WHOLE, self.try_to_obtain(order)).await;
         tried.unwrap_or(Err(AcmeError::Late(None)))
     }
@@ -155,13 +184,6 @@ impl AcmeIssuer {
             chain: chain.collect(),
         })
     }
-
-    fn can_prove(&self) -> Result<(), AcmeError> {
-        if self.settings.webroot.is_none() && !self.challenges.is_served() {
-            return Err(AcmeError::NoResponder);
-        }
-        Ok(())
-    }
 }
 
 impl Issuer for AcmeIssuer {
@@ -179,8 +201,24 @@ impl Issuer for AcmeIssuer {
         })
     }
 
+    fn signs_later(&self) -> bool {
+        true
+    }
+
     fn anchors<'a>(&'a self) -> BoxFuture<'a, Result<Vec<CertificateDer<'static>>, IssueError>> {
         Box::pin(async { Ok(https::anchors(&self.settings.trust)?) })
+    }
+
+    fn revoke<'a>(&'a self, revocation: Revocation<'a>) -> BoxFuture<'a, Result<(), IssueError>> {
+        Box::pin(async move { Ok(revoke::revoke(self, revocation).await?) })
+    }
+
+    fn rollover<'a>(&'a self) -> BoxFuture<'a, Result<(), IssueError>> {
+        Box::pin(async move { Ok(rollover::rollover(self).await?) })
+    }
+
+    fn check<'a>(&'a self, _requests: &'a [Request]) -> BoxFuture<'a, Vec<Finding>> {
+        Box::pin(check::of(self))
     }
 
     fn advises(&self) -> bool {
@@ -197,7 +235,11 @@ impl Issuer for AcmeIssuer {
 
 /// Puts up again what a CA may ask for since before a restart: it counts a wrong answer against the order, and an
 /// order against its limits. What cannot be read is told by the next order.
-fn still_asked_for(directory: &Path, challenges: &Arc<Challenges>) -> Vec<Placed> {
+fn still_asked_for(
+    directory: &Path,
+    challenge: &Challenge,
+    challenges: &Arc<Challenges>,
+) -> Vec<Placed> {
     // It is made when the first order is.
     if !directory.exists() {
         return Vec::new();
@@ -212,8 +254,8 @@ fn still_asked_for(directory: &Path, challenges: &Arc<Challenges>) -> Vec<Placed
         .filter(|file| order::is_kept_in(file))
         .filter_map(|file| kept.read(&file).ok().flatten());
     texts
-        .flat_map(|text| order::answers(&text))
-        .filter_map(|(token, answer)| Placed::put(challenges, None, &token, &answer).ok())
+        .map(|text| order::proofs(&text, &challenge.to_string()))
+        .filter_map(|proofs| Placed::again(challenges, challenge, &proofs))
         .collect()
 }
 

@@ -192,6 +192,11 @@ impl Issuer for EstIssuer {
         Box::pin(async move { Ok(self.obtain(order).await?) })
     }
 
+    /// Somebody may have to approve (202).
+    fn signs_later(&self) -> bool {
+        true
+    }
+
     fn shows_identity(&self) -> bool {
         true
     }

@@ -48,6 +48,7 @@ struct State {
     silenced: usize,
     /// Nobody answers.
     away: bool,
+    signs_later: bool,
     /// What it says when it is asked for advice; `None`: it is not one to be asked.
     advice: Option<Result<Advice, Retry>>,
     /// How long before now its certificates begin.
@@ -61,6 +62,11 @@ struct State {
 }
 
 impl FakeIssuer {
+    /// From now on it may sign what it did not answer.
+    pub(crate) fn sign_later(&self) {
+        self.lock().signs_later = true;
+    }
+
     /// A CA that tells the time so.
     pub(crate) fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         let state = State {
@@ -71,6 +77,7 @@ impl FakeIssuer {
             signed: 0,
             silenced: 0,
             away: false,
+            signs_later: false,
             advice: None,
             back_dating: SignedDuration::from_secs(30),
             counts_back_dating: false,
@@ -209,6 +216,10 @@ fn root(end: Option<Timestamp>) -> CertifiedIssuer<'static, KeyPair> {
 }
 
 impl Issuer for FakeIssuer {
+    fn signs_later(&self) -> bool {
+        self.lock().signs_later
+    }
+
     fn issue<'a>(&'a self, order: Order<'a>) -> BoxFuture<'a, Result<Answer, IssueError>> {
         let deed = {
             let mut state = self.lock();

@@ -12,6 +12,7 @@ pub(crate) mod fake;
 mod found;
 pub mod https;
 pub mod local;
+pub mod program;
 pub mod step;
 pub mod vault;
 
@@ -71,6 +72,12 @@ pub trait Issuer: Send + Sync {
         false
     }
 
+    /// Whether it may sign what it was asked for while we are away: then key and request are on disk before it is asked,
+    /// until it has answered.
+    fn signs_later(&self) -> bool {
+        false
+    }
+
     /// The CA certificates that the issuer stands for now: what peers should trust. Asked for before
     /// [`Issuer::issue`], since an answer is verified against what was held before it came.
     fn anchors<'a>(&'a self) -> BoxFuture<'a, Result<Vec<CertificateDer<'static>>, IssueError>>;
@@ -83,6 +90,18 @@ pub trait Issuer: Send + Sync {
                 Retry::Operator,
                 "this kind of issuer has no way to ask for a revocation",
                 "revoke it at the CA",
+            ))
+        })
+    }
+
+    /// Gives the account at the CA another key; the one before is of no use from then on.
+    fn rollover<'a>(&'a self) -> BoxFuture<'a, Result<(), IssueError>> {
+        Box::pin(async {
+            Err(IssueError::new(
+                "no-rollover",
+                Retry::Operator,
+                "this kind of issuer has no account whose key could be changed",
+                "change its credentials where they are kept",
             ))
         })
     }
@@ -146,7 +165,8 @@ pub enum Sent {
     /// It was not signed, as far as can be known.
     #[default]
     Refused,
-    /// The CA may still sign it: the next order for the same must bring this very request.
+    /// The CA may still sign it: the next order for the same must bring this very request. For issuers that
+    /// [sign later](Issuer::signs_later).
     Open,
     /// It was signed, and nothing came of it: it counts as an issuance.
     Spent,

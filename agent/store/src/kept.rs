@@ -126,6 +126,47 @@ impl Store {
         Ok(())
     }
 
+    fn asked_path(&self, name: &CertificateName) -> PathBuf {
+        self.identity_directory(name).join("asked")
+    }
+
+    /// Keeps what an issuer was asked with, until it has answered: it may hold a key.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn save_asked(&self, name: &CertificateName, text: &str) -> Result<(), StoreError> {
+        let (parent, path) = (self.identity_directory(name), self.asked_path(name));
+        self.disk
+            .create_directory_durably(&parent, 0o700)
+            .at("make", &parent)?;
+        self.disk
+            .replace(&path, text.as_bytes(), 0o600)
+            .at("write", &path)
+    }
+
+    /// What an issuer was asked with and has not answered; `None` when there is nothing.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn load_asked(
+        &self,
+        name: &CertificateName,
+    ) -> Result<Option<Zeroizing<String>>, StoreError> {
+        let content = self.read(&self.asked_path(name))?;
+        Ok(content
+            .and_then(|content| String::from_utf8(content).ok())
+            .map(Zeroizing::new))
+    }
+
+    /// Wipes what an issuer was asked with; nothing there is fine.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn forget_asked(&self, name: &CertificateName) -> Result<(), StoreError> {
+        let path = self.asked_path(name);
+        self.disk.wipe(&path).at("wipe", &path)
+    }
+
     fn trust_path(&self, name: &CertificateName, digest: &Fingerprint) -> PathBuf {
         self.root
             .join("trust")

@@ -4,8 +4,10 @@
 
 mod acme;
 mod authority;
+mod caddy;
 mod callers;
 mod cfssl;
+mod challenges;
 mod configuration;
 mod credentials;
 mod damage;
@@ -52,6 +54,8 @@ const NEEDS: &[(&str, &[Scenario])] = &[
     ("step-ca", step::ALL),
     ("openbao", vault::ALL),
     ("estserver", est::ALL),
+    ("pebble", challenges::ALL),
+    ("caddy", caddy::ALL),
 ];
 
 /// All of them; what the others stand on comes first.
@@ -70,6 +74,8 @@ pub fn all() -> Vec<Scenario> {
         sample_api::ALL,
         credentials::ALL,
         acme::ALL,
+        challenges::ALL,
+        caddy::ALL,
         est::ALL,
         load::ALL,
         trust::ALL,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::plain::{bare_certificates, expect_no_failed_unit, systemd_version};
-use crate::agent::RENEWD;
+use crate::agent::{PROOF, RENEWD};
 use crate::failure::{Result, expect, expect_equal};
 use crate::machine::Machine;
 use crate::packages::IN_MACHINE;
@@ -20,6 +20,7 @@ const UNITS: [&str; 6] = [
     "renewd-sample-api.service",
 ];
 const HTTP01: &str = "renewd-http01.socket";
+const TLS_ALPN01: &str = "renewd-tls-alpn01.socket";
 
 fn install(machine: &Machine) -> Result<()> {
     machine
@@ -44,8 +45,10 @@ fn install_and_start(trial: &mut Trial) -> Result<()> {
         &"enabled\n".to_owned(),
         &trial.systemctl(&["is-enabled", RENEWD])?,
     )?;
-    let socket = trial.attempt(&["systemctl", "is-enabled", HTTP01])?;
-    expect_equal(HTTP01, &"disabled\n".to_owned(), &socket.stdout)?;
+    for socket in [HTTP01, TLS_ALPN01] {
+        let enabled = trial.attempt(&["systemctl", "is-enabled", socket])?;
+        expect_equal(socket, &"disabled\n".to_owned(), &enabled.stdout)?;
+    }
     trial.run(&["renewctl", "status"])?;
     // Without its certificate the sample API is skipped, and that is no failure.
     trial.expect_unit("renewd-sample-api.service", "inactive")?;
@@ -147,7 +150,13 @@ const VERIFY: Scenario = Scenario {
 fn verify(trial: &mut Trial) -> Result<()> {
     trial.sabotage(|machine| machine.drop_in(RENEWD, "[Service]\nNoSuchKey=1\n"))?;
     // It ends with exit code 0 on unknown keys: only silence is consent.
-    let said = trial.attempt(&[&["systemd-analyze", "verify", HTTP01], &UNITS[..]].concat())?;
+    let said = trial.attempt(
+        &[
+            &["systemd-analyze", "verify", HTTP01, TLS_ALPN01],
+            &UNITS[..],
+        ]
+        .concat(),
+    )?;
     expect(
         said.succeeded() && said.output().is_empty(),
         "silence",
@@ -218,7 +227,28 @@ fn socket(trial: &mut Trial) -> Result<()> {
     trial.run(&["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/80"])?;
     trial.systemctl(&["restart", RENEWD])?;
     bare_certificates(trial, &["api"])?;
-    trial.expect_unit(HTTP01, "active")
+    trial.expect_unit(HTTP01, "active")?;
+    // A daemon that the operator has to mend is not started without end by callers; with its start they get through again.
+    trial.systemctl(&["enable", HTTP01])?;
+    let ends = "[Service]\nExecStart=\nExecStart=/bin/sh -c 'exit 78'\n";
+    trial.drop_in(RENEWD, ends)?;
+    trial.systemctl(&["stop", RENEWD])?;
+    let call = "exec 3<>/dev/tcp/127.0.0.1/80";
+    trial.wait_until("the socket gives up", PROOF, || {
+        trial.attempt(&["bash", "-c", call])?;
+        trial.expect_unit(HTTP01, "failed")
+    })?;
+    trial.run(&[
+        "rm",
+        &format!("/etc/systemd/system/{RENEWD}.d/scenario.conf"),
+    ])?;
+    trial.systemctl(&["daemon-reload"])?;
+    trial.systemctl(&["start", RENEWD])?;
+    trial.wait_until("the socket is back with the daemon", PROOF, || {
+        trial.expect_unit(RENEWD, "active")?;
+        trial.expect_unit(HTTP01, "active")
+    })?;
+    trial.run(&["bash", "-c", call]).map(drop)
 }
 
 const CONFINED: Scenario = Scenario {

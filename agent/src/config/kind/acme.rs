@@ -2,7 +2,7 @@
 
 use renewd_core::names::San;
 
-use crate::issuer::acme::{AcmeSettings, ExternalAccount};
+use crate::issuer::acme::{AcmeSettings, Challenge, ExternalAccount};
 use crate::issuer::https::Trust;
 
 use super::super::common::{parse, twice};
@@ -12,7 +12,7 @@ use super::super::places;
 use super::super::schema::{Schema, key};
 use super::super::settings::{IssuerKind, IssuerSettings};
 use super::super::walk::Section;
-use super::{Kind, Wanted};
+use super::{Kind, Wanted, challenge};
 
 pub(super) const KIND: Kind = Kind {
     name: "acme",
@@ -57,7 +57,37 @@ const SCHEMA: Schema = Schema {
             "the place of a key in quotes",
             "\"credential:eab\"",
         ),
+        key("challenge", "a challenge's name in quotes", "\"dns-01\""),
         key("webroot", "a path in quotes", "\"/var/www/html\""),
+        key(
+            "dns_command",
+            "a list of a program and its arguments",
+            "[\"/usr/local/libexec/record\"]",
+        ),
+        key(
+            "dns_credentials",
+            "a list of credentials' names",
+            "[\"dns-token\"]",
+        ),
+        key("dns_timeout", "a duration in quotes", "\"60s\""),
+        key(
+            "dns_server",
+            "a server of names in quotes",
+            "\"ns1.example.org\"",
+        ),
+        key("dns_zone", "a zone's name in quotes", "\"example.org\""),
+        key("tsig_key_name", "a key's name in quotes", "\"renewd\""),
+        key(
+            "tsig_key",
+            "the place of a key in quotes",
+            "\"credential:tsig\"",
+        ),
+        key(
+            "tsig_algorithm",
+            "an algorithm's name in quotes",
+            "\"hmac-sha256\"",
+        ),
+        key("dns_wait", "a duration in quotes", "\"30s\""),
         key("profile", "a profile's name in quotes", "\"shortlived\""),
     ],
     aliases: &[
@@ -73,6 +103,14 @@ const SCHEMA: Schema = Schema {
         ("eab_kid", "eab_key_id"),
         ("eab_hmac_key", "eab_key"),
         ("roots", "trust"),
+        ("challenge_type", "challenge"),
+        ("dns_program", "dns_command"),
+        ("dns_hook", "dns_command"),
+        ("nameserver", "dns_server"),
+        ("zone", "dns_zone"),
+        ("tsig_secret", "tsig_key"),
+        ("tsig_name", "tsig_key_name"),
+        ("propagation", "dns_wait"),
     ],
 };
 
@@ -104,9 +142,7 @@ fn read(section: &Section<'_>, report: &mut Report) -> Option<IssuerKind> {
         terms(text)
     });
     let external_account = external_account(section, report);
-    let webroot = parse(&section.text("webroot", report), report, |text| {
-        places::path(text, "webroot = \"/var/www/html\"")
-    });
+    let challenge = challenge::read(section, report);
     let profile = parse(&section.text("profile", report), report, |text| {
         places::word(text, "profile = \"shortlived\"")
     });
@@ -118,7 +154,7 @@ fn read(section: &Section<'_>, report: &mut Report) -> Option<IssuerKind> {
         contact,
         terms_agreed: terms.is_some(),
         external_account,
-        webroot: webroot.map(|at| at.value),
+        challenge: challenge?,
         profile: profile.map(|at| at.value),
     }))
 }
@@ -201,19 +237,28 @@ fn external_account(section: &Section<'_>, report: &mut Report) -> Option<Extern
     })
 }
 
-/// What ACME has no proof for, or this version has none of.
+/// What ACME has no proof for, or another one than is configured.
 fn judge(issuer: &IssuerSettings, wanted: &Wanted<'_>, report: &mut Report) {
+    let IssuerKind::Acme(acme) = &issuer.kind else {
+        return;
+    };
+    let by_dns = matches!(acme.challenge, Challenge::Dns01(_));
     for name in wanted.names {
         let (found, expected, remedy) = match &name.value {
             San::Uri(_) => (
-                "is no name that ACME knows",
+                "is no name that ACME knows".to_owned(),
                 "DNS names and IP addresses",
                 "remove it, or use another issuer",
             ),
-            San::Dns(text) if text.starts_with('*') => (
-                "is a wildcard, which needs the challenge dns-01, and this version has http-01 only",
+            San::Dns(text) if text.starts_with('*') && !by_dns => (
+                format!("is a wildcard, which {} cannot prove", acme.challenge),
                 "names without a star",
-                "write each name, or use another issuer",
+                "write challenge = \"dns-01\" there, with dns_command or dns_server; or write each name",
+            ),
+            San::Ip(_) if by_dns => (
+                "is an IP address, which dns-01 cannot prove".to_owned(),
+                "DNS names",
+                "use an issuer with challenge = \"http-01\" or \"tls-alpn-01\" for it",
             ),
             San::Dns(_) | San::Ip(_) => continue,
         };

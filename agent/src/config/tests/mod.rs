@@ -1,5 +1,6 @@
 //! Tests of the configuration as a whole.
 
+mod acme;
 mod credentials;
 mod errors;
 mod examples;

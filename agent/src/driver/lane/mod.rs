@@ -37,7 +37,6 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::CertificateSettings;
 use crate::control::report::Step;
-use crate::driver::issue;
 use crate::driver::narrate;
 use crate::driver::unit_lane::Transit;
 use crate::driver::watchers::Watchers;
@@ -84,8 +83,6 @@ pub(crate) struct Lane {
     works: FuturesUnordered<LocalBoxFuture<'static, Done>>,
     /// The issuer is being asked.
     asking: bool,
-    /// What it may still sign of a try before.
-    open: issue::Open,
     /// The baseline is being taken.
     baselining: bool,
     advice: AdviceSought,
@@ -118,7 +115,6 @@ impl Lane {
             unkept: Unkept::a_record(),
             works: FuturesUnordered::new(),
             asking: false,
-            open: issue::Open::default(),
             baselining: false,
             advice: AdviceSought::default(),
             trust: TrustSought::default(),

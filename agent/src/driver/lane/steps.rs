@@ -56,7 +56,6 @@ impl Lane {
             trust: self.held_trust(),
             known: self.published_anchors(),
             fall_back: supply::may_fall_back(&self.record, self.world.now()),
-            open: self.open.clone(),
         };
         let answer = quest.go(heard);
         self.begin(async move { Outcome::Issued(Box::new(answer.await)) });

@@ -133,22 +133,65 @@ fn a_ca_that_is_away_for_hours_is_asked_at_ever_longer_intervals() {
     });
 }
 
+/// A renewal on order that comes to nothing.
+async fn fails(life: &Life<'_>) {
+    let watcher = life.driver.renew(vec!["c0".parse().unwrap()]);
+    life.work().now_or_never();
+    life.until("an error is told", |life| {
+        life.status("c0").last_error.is_some()
+    })
+    .await;
+    drop(watcher);
+}
+
 #[test]
-fn a_request_that_the_ca_may_still_sign_is_brought_again_and_never_after_an_answer() {
-    renewed_with(
-        Deed::Leave(Sent::Open),
-        async |site: &Site, life: &Life<'_>| {
-            life.renew(&["c0"]).await;
-            life.settle().await;
-            life.renew(&["c0"]).await;
-            life.settle().await;
-            let requests = site.issuer.requests();
-            assert_eq!(requests.len(), 4);
-            assert_eq!(requests[1], requests[2]);
-            assert_ne!(requests[0], requests[1]);
-            assert_ne!(requests[2], requests[3]);
-        },
-    );
+fn a_request_that_the_ca_may_still_sign_is_brought_again_after_a_crash_too_and_never_after_an_answer()
+ {
+    let site = Site::new(nginx);
+    site.certificate("c0", NGINX);
+    site.issuer.sign_later();
+    let kept = site.state().join("store/identities/c0/asked");
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        life.settle().await;
+        assert!(!kept.exists());
+        site.issuer.next_deed(Deed::Leave(Sent::Open));
+        fails(life).await;
+        life.renew(&["c0"]).await;
+        life.settle().await;
+        assert!(!kept.exists());
+        site.issuer.next_deed(Deed::Silence);
+        let _watcher = life.driver.renew(vec!["c0".parse().unwrap()]);
+        life.work().now_or_never();
+        life.until("it is asked", |life| life.site.issuer.asked() > 3)
+            .await;
+    });
+    assert!(kept.exists());
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        life.renew(&["c0"]).await;
+        life.settle().await;
+    });
+    let requests = site.issuer.requests();
+    let brought: Vec<_> = (1..requests.len())
+        .map(|number| requests[number] == requests[number - 1])
+        .collect();
+    assert_eq!(brought, [false, true, false, true]);
+    assert!(!kept.exists());
+}
+
+#[test]
+fn what_the_ca_refused_to_sign_is_not_brought_again() {
+    let site = Site::new(nginx);
+    site.certificate("c0", NGINX);
+    site.issuer.sign_later();
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        life.settle().await;
+        site.issuer.next_deed(Deed::Leave(Sent::Refused));
+        fails(life).await;
+        life.renew(&["c0"]).await;
+        life.settle().await;
+        let requests = site.issuer.requests();
+        assert_ne!(requests[1], requests[2]);
+    });
 }
 
 #[test]

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::error::AcmeError;
 use super::transport::Transport;
-use super::{AcmeIssuer, ExternalAccount, is};
+use super::{AcmeIssuer, ExternalAccount, is, rollover};
 
 /// base64url as CAs hand keys out: with padding or without.
 const BASE64URL: GeneralPurpose = GeneralPurpose::new(
@@ -25,8 +25,11 @@ const BASE64URL: GeneralPurpose = GeneralPurpose::new(
 
 /// What is kept of an account.
 #[derive(Serialize, Deserialize)]
-struct KeptAccount {
-    credentials: AccountCredentials,
+pub(super) struct KeptAccount {
+    pub(super) credentials: AccountCredentials,
+    /// With the key that may have taken the place of the other: the CA has not answered yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) next: Option<AccountCredentials>,
     /// What the CA was told last.
     contact: Vec<String>,
     #[serde(default)]
@@ -34,7 +37,7 @@ struct KeptAccount {
 }
 
 /// The address by which the CA knows the account of that file; the library does not show it.
-fn id(text: &str) -> Option<String> {
+pub(super) fn id(text: &str) -> Option<String> {
     #[derive(Deserialize)]
     struct Kept {
         credentials: Credentials,
@@ -55,7 +58,7 @@ const MOST_ASIDE: usize = 9;
 /// Opens accounts, which are made and put aside one at a time: certificates that are asked for together share one.
 #[derive(Default)]
 pub(super) struct Accounts {
-    one_at_a_time: Mutex<()>,
+    pub(super) one_at_a_time: Mutex<()>,
 }
 
 impl Accounts {
@@ -65,6 +68,17 @@ impl Accounts {
         issuer: &AcmeIssuer,
         transport: &Transport,
     ) -> Result<Account, AcmeError> {
+        let Some(text) = known(issuer)? else {
+            return self.made(issuer, transport).await;
+        };
+        if parsed(issuer, &text)?.next.is_none() {
+            return self.known(issuer, transport, &text).await;
+        }
+        let held = self.one_at_a_time.lock().await;
+        if let Some(text) = known(issuer)? {
+            rollover::settle(issuer, transport, parsed(issuer, &text)?).await?;
+        }
+        drop(held);
         match known(issuer)? {
             Some(text) => self.known(issuer, transport, &text).await,
             None => self.made(issuer, transport).await,
@@ -78,10 +92,7 @@ impl Accounts {
         text: &str,
     ) -> Result<Account, AcmeError> {
         let failed = |error| AcmeError::of("the account", error, transport);
-        let read = || -> Result<KeptAccount, AcmeError> {
-            let path = || Ok::<_, AcmeError>(issuer.kept()?.file(&file(issuer)));
-            serde_json::from_str(text).or_else(|_| Err(AcmeError::Damaged(path()?)))
-        };
+        let read = || parsed(issuer, text);
         let known = read()?;
         let builder = Account::builder_with_http(Box::new(transport.clone()));
         let account = builder.from_credentials(known.credentials).await;
@@ -171,8 +182,19 @@ impl Accounts {
 }
 
 /// The text of the account's file.
-fn known(issuer: &AcmeIssuer) -> Result<Option<Zeroizing<String>>, AcmeError> {
+pub(super) fn known(issuer: &AcmeIssuer) -> Result<Option<Zeroizing<String>>, AcmeError> {
     issuer.kept()?.read(&file(issuer)).map_err(AcmeError::Kept)
+}
+
+/// What stands in the account's file.
+pub(super) fn parsed(issuer: &AcmeIssuer, text: &str) -> Result<KeptAccount, AcmeError> {
+    let path = || Ok::<_, AcmeError>(issuer.kept()?.file(&file(issuer)));
+    serde_json::from_str(text).or_else(|_| Err(AcmeError::Damaged(path()?)))
+}
+
+/// Whether an account was made.
+pub(super) fn is_kept(issuer: &AcmeIssuer) -> Result<bool, AcmeError> {
+    Ok(known(issuer)?.is_some())
 }
 
 fn holds(issuer: &AcmeIssuer, account: &str) -> Result<bool, AcmeError> {
@@ -194,12 +216,19 @@ fn keep(
     credentials: AccountCredentials,
     made: Option<Timestamp>,
 ) -> Result<(), AcmeError> {
+    let contact = issuer.settings.contact.clone();
     let account = KeptAccount {
         credentials,
-        contact: issuer.settings.contact.clone(),
+        next: None,
+        contact,
         made,
     };
-    let text = serde_json::to_string(&account)
+    keep_all(issuer, &account)
+}
+
+/// Writes the account's file.
+pub(super) fn keep_all(issuer: &AcmeIssuer, account: &KeptAccount) -> Result<(), AcmeError> {
+    let text = serde_json::to_string(account)
         .map_err(|error| AcmeError::protocol("the account", error))?;
     let kept = issuer.kept()?;
     kept.replace(&file(issuer), &Zeroizing::new(text))

@@ -1,184 +1,267 @@
-//! Proofs for http-01 (RFC 8555, section 8.3): put up while a CA looks, by the responder on the socket that
-//! systemd opened, or as files below the root of a web server.
+//! Challenges: by what a CA sees that a name is ours (RFC 8555, section 8).
+//!
+//! Owns what is shown now, by whichever responder, and puts it up and takes it down. How each kind is shown
+//! is in [`super::http01`], [`super::tls_alpn01`] and [`super::dns01`].
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
-use std::fs::{DirBuilder, OpenOptions, Permissions};
-use std::io::{self, Write};
-use std::net::TcpListener;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::sync::Semaphore;
+use instant_acme::{ChallengeType, Identifier};
+use rustls::sign::CertifiedKey;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 
+use super::dns01::Dns01;
 use super::error::AcmeError;
+use super::{http01, tls_alpn01};
 
-/// The unit that makes the responder's socket.
-pub const SOCKET_UNIT: &str = "renewd-http01.socket";
-/// What that unit calls the socket (`FileDescriptorName=`).
-pub const SOCKET_NAME: &str = "http01";
-
-const PLACE: &str = ".well-known/acme-challenge";
-/// Anybody may connect; a CA asks from a handful of places.
-const MOST_CONNECTIONS: usize = 64;
-const MOST_BYTES: usize = 8 * 1024;
-/// How long a connection may take in all.
-const WHOLE: Duration = Duration::from_secs(5);
-
-/// What the responder answers now: the key authorization for each token.
-#[derive(Debug, Default)]
-pub struct Challenges {
-    served: AtomicBool,
-    answers: Mutex<BTreeMap<String, String>>,
+/// How a CA is shown that names are ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Challenge {
+    /// A text at an address on port 80 (RFC 8555, section 8.3).
+    Http01 {
+        /// Where files are put; without, the socket's responder answers.
+        webroot: Option<PathBuf>,
+    },
+    /// A certificate in a handshake on port 443 (RFC 8737).
+    TlsAlpn01,
+    /// A TXT record (RFC 8555, section 8.4).
+    Dns01(Dns01),
 }
 
-impl Challenges {
-    /// Whether there is a socket on which they are answered.
-    pub(super) fn is_served(&self) -> bool {
-        self.served.load(Ordering::Relaxed)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
-        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    #[cfg(test)]
-    pub(super) fn holds(&self, token: &str) -> bool {
-        self.lock().contains_key(token)
-    }
-
-    fn answer(&self, request: &Request<Incoming>) -> Option<String> {
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            return None;
+impl Challenge {
+    /// As the CA calls it.
+    pub(super) fn kind(&self) -> ChallengeType {
+        match self {
+            Self::Http01 { .. } => ChallengeType::Http01,
+            Self::TlsAlpn01 => ChallengeType::TlsAlpn01,
+            Self::Dns01(_) => ChallengeType::Dns01,
         }
-        let path = request.uri().path().strip_prefix('/')?;
-        let token = path.strip_prefix(PLACE)?.strip_prefix('/')?;
-        self.lock().get(token).cloned()
+    }
+
+    /// Fails where nobody would answer the CA.
+    pub(super) fn can_be_answered(&self, challenges: &Challenges) -> Result<(), AcmeError> {
+        let (served, unit) = match self {
+            Self::Http01 { webroot: None } => (&challenges.http, http01::SOCKET_UNIT),
+            Self::TlsAlpn01 => (&challenges.tls, tls_alpn01::SOCKET_UNIT),
+            Self::Http01 { webroot: Some(_) } | Self::Dns01(_) => return Ok(()),
+        };
+        match served.load(Ordering::Relaxed) {
+            true => Ok(()),
+            false => Err(AcmeError::NoResponder {
+                challenge: self.to_string(),
+                unit,
+            }),
+        }
     }
 }
 
-/// A proof that is up until this is dropped.
-#[derive(Debug)]
-pub(super) enum Placed {
-    Answer(Arc<Challenges>, String),
-    File(PathBuf),
+impl fmt::Display for Challenge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http01 { .. } => "http-01",
+            Self::TlsAlpn01 => "tls-alpn-01",
+            Self::Dns01(_) => "dns-01",
+        })
+    }
 }
 
-impl Placed {
-    /// Puts up a proof: as a file below `webroot`, or else for the responder.
-    pub(super) fn put(
-        challenges: &Arc<Challenges>,
-        webroot: Option<&PathBuf>,
-        token: &str,
-        answer: &str,
-    ) -> Result<Self, AcmeError> {
-        // RFC 8555, section 8.3: the base64url alphabet, and nothing that leads elsewhere.
+/// What has to be shown for one name. Says nothing that is secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Proof {
+    /// The name, without the star of a wildcard.
+    pub(super) name: Identifier,
+    pub(super) token: String,
+    /// The key authorization (RFC 8555, section 8.1).
+    pub(super) answer: String,
+}
+
+impl Proof {
+    /// # Errors
+    /// When the token could lead elsewhere: it becomes part of an address or a file's name.
+    pub(super) fn new(name: &Identifier, token: &str, answer: &str) -> Result<Self, AcmeError> {
+        // RFC 8555, section 8.3: the base64url alphabet.
         let sound = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
         if token.is_empty() || token.len() > 128 || !token.bytes().all(sound) {
             let why = "its token is none (RFC 8555, section 8.3)";
             return Err(AcmeError::protocol("a challenge", why));
         }
-        let Some(webroot) = webroot else {
-            challenges
-                .lock()
-                .insert(token.to_owned(), answer.to_owned());
-            return Ok(Self::Answer(Arc::clone(challenges), token.to_owned()));
-        };
-        let path = webroot.join(PLACE).join(token);
-        write(webroot, &path, answer).map_err(|source| AcmeError::Webroot {
-            path: path.clone(),
-            source,
-        })?;
-        Ok(Self::File(path))
+        Ok(Self {
+            name: name.clone(),
+            token: token.to_owned(),
+            answer: answer.to_owned(),
+        })
     }
+}
+
+/// What the responders answer now.
+#[derive(Debug, Default)]
+pub struct Challenges {
+    /// Whether there is a socket for it.
+    pub(super) http: AtomicBool,
+    pub(super) tls: AtomicBool,
+    up: Mutex<Up>,
+    /// Told when a name is free again.
+    freed: Notify,
+    numbers: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Up {
+    /// The key authorization for each token.
+    texts: BTreeMap<String, String>,
+    /// The certificate for each server name.
+    certificates: BTreeMap<String, Certificate>,
+}
+
+#[derive(Debug)]
+struct Certificate {
+    /// Whose it is; `None` for one from before a restart, which makes way for others.
+    holder: Option<u64>,
+    key: Arc<CertifiedKey>,
+}
+
+impl Challenges {
+    fn lock(&self) -> MutexGuard<'_, Up> {
+        self.up.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cfg(test)]
+    pub(super) fn holds(&self, token: &str) -> bool {
+        self.lock().texts.contains_key(token)
+    }
+
+    pub(super) fn text(&self, token: &str) -> Option<String> {
+        self.lock().texts.get(token).cloned()
+    }
+
+    pub(super) fn certificate(&self, server_name: &str) -> Option<Arc<CertifiedKey>> {
+        let server_name = server_name.to_ascii_lowercase();
+        let up = self.lock();
+        let certificate = up.certificates.get(&server_name)?;
+        Some(Arc::clone(&certificate.key))
+    }
+
+    /// Puts certificates up for all of these server names at once, as soon as no other order shows one for any of them:
+    /// in a handshake there is room for one.
+    async fn put_certificates(
+        self: &Arc<Self>,
+        certificates: Vec<(String, Arc<CertifiedKey>)>,
+    ) -> Placed {
+        let holder = self.numbers.fetch_add(1, Ordering::Relaxed);
+        loop {
+            // Listened to before looking, so that none is missed.
+            let freed = self.freed.notified();
+            if self.try_to_put(&certificates, Some(holder)) {
+                return Placed::Certificates(Arc::clone(self), holder);
+            }
+            freed.await;
+        }
+    }
+
+    fn try_to_put(&self, wanted: &[(String, Arc<CertifiedKey>)], holder: Option<u64>) -> bool {
+        let mut up = self.lock();
+        let is_held = |name: &String| {
+            let up = up.certificates.get(name);
+            up.is_some_and(|certificate| certificate.holder.is_some())
+        };
+        if wanted.iter().any(|(name, _)| is_held(name)) {
+            return false;
+        }
+        up.certificates.extend(wanted.iter().map(|(name, key)| {
+            let key = Arc::clone(key);
+            (name.clone(), Certificate { holder, key })
+        }));
+        true
+    }
+}
+
+/// What is up until this is dropped.
+#[derive(Debug)]
+pub(super) enum Placed {
+    Texts(Arc<Challenges>, Vec<String>),
+    File(PathBuf),
+    Certificates(Arc<Challenges>, u64),
+}
+
+impl Placed {
+    /// Puts up what a responder or a web server shows. Records of names are [`Dns01`]'s.
+    pub(super) async fn put(
+        challenges: &Arc<Challenges>,
+        challenge: &Challenge,
+        proofs: &[Proof],
+    ) -> Result<Vec<Self>, AcmeError> {
+        match challenge {
+            Challenge::Http01 { webroot: None } => Ok(vec![Self::texts(challenges, proofs)]),
+            Challenge::Http01 {
+                webroot: Some(webroot),
+            } => {
+                let files = proofs.iter().map(|proof| {
+                    let written = http01::write(webroot, &proof.token, &proof.answer);
+                    written.map(Self::File)
+                });
+                files.collect()
+            }
+            Challenge::TlsAlpn01 => {
+                let certificates = proofs.iter().map(certificate);
+                let certificates = certificates.collect::<Result<_, _>>()?;
+                Ok(vec![challenges.put_certificates(certificates).await])
+            }
+            Challenge::Dns01(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Puts up again what a CA may ask a responder for since before a restart; it makes way for what is put up for an
+    /// order.
+    pub(super) fn again(
+        challenges: &Arc<Challenges>,
+        challenge: &Challenge,
+        proofs: &[Proof],
+    ) -> Option<Self> {
+        match challenge {
+            Challenge::Http01 { webroot: None } => Some(Self::texts(challenges, proofs)),
+            Challenge::TlsAlpn01 => {
+                let certificates: Vec<_> = proofs.iter().flat_map(certificate).collect();
+                challenges.try_to_put(&certificates, None);
+                None
+            }
+            Challenge::Http01 { .. } | Challenge::Dns01(_) => None,
+        }
+    }
+
+    fn texts(challenges: &Arc<Challenges>, proofs: &[Proof]) -> Self {
+        let texts = |proof: &Proof| (proof.token.clone(), proof.answer.clone());
+        challenges.lock().texts.extend(proofs.iter().map(texts));
+        let tokens = proofs.iter().map(|proof| proof.token.clone());
+        Self::Texts(Arc::clone(challenges), tokens.collect())
+    }
+}
+
+fn certificate(proof: &Proof) -> Result<(String, Arc<CertifiedKey>), AcmeError> {
+    let server_name = tls_alpn01::server_name(&proof.name)?;
+    let key = tls_alpn01::certificate(&proof.name, &proof.answer)?;
+    Ok((server_name, Arc::new(key)))
 }
 
 impl Drop for Placed {
     fn drop(&mut self) {
         match self {
-            Self::Answer(challenges, token) => drop(challenges.lock().remove(token)),
+            Self::Texts(challenges, tokens) => {
+                let mut up = challenges.lock();
+                tokens.iter().for_each(|token| drop(up.texts.remove(token)));
+            }
             // One that stays says nothing that was not public.
             Self::File(path) => drop(std::fs::remove_file(path)),
+            Self::Certificates(challenges, holder) => {
+                let mut up = challenges.lock();
+                up.certificates
+                    .retain(|_, certificate| certificate.holder != Some(*holder));
+                drop(up);
+                challenges.freed.notify_waiters();
+            }
         }
     }
-}
-
-/// Writes a file that the web server can read whatever our umask says; the root itself is not made: one that is not
-/// there is a mistake.
-fn write(webroot: &Path, path: &Path, answer: &str) -> io::Result<()> {
-    let mut directory = webroot.to_owned();
-    for part in PLACE.split('/') {
-        directory.push(part);
-        match DirBuilder::new().mode(0o755).create(&directory) {
-            Ok(()) => std::fs::set_permissions(&directory, Permissions::from_mode(0o755))?,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
-        }
-    }
-    // What a crash left there, or a link that somebody put there.
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
-    file.set_permissions(Permissions::from_mode(0o644))?;
-    file.write_all(answer.as_bytes())
-}
-
-/// Answers on a socket until the runtime ends. To be called within a runtime.
-///
-/// # Errors
-/// When the socket cannot be used.
-pub fn serve(socket: TcpListener, challenges: Arc<Challenges>) -> io::Result<()> {
-    socket.set_nonblocking(true)?;
-    let socket = tokio::net::TcpListener::from_std(socket)?;
-    challenges.served.store(true, Ordering::Relaxed);
-    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-    tokio::spawn(async move {
-        loop {
-            let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-                return;
-            };
-            let Ok((stream, _)) = socket.accept().await else {
-                // Out of descriptors: waiting frees some.
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                continue;
-            };
-            let challenges = Arc::clone(&challenges);
-            tokio::spawn(async move {
-                let answer = service_fn(move |request| {
-                    let answer = challenges.answer(&request);
-                    async move { Ok::<_, Infallible>(response(answer)) }
-                });
-                let connection = http1::Builder::new()
-                    .timer(TokioTimer::new())
-                    .keep_alive(false)
-                    .max_buf_size(MOST_BYTES)
-                    .serve_connection(TokioIo::new(stream), answer);
-                let _ = tokio::time::timeout(WHOLE, connection).await;
-                drop(place);
-            });
-        }
-    });
-    Ok(())
-}
-
-fn response(answer: Option<String>) -> Response<Full<Bytes>> {
-    let found = answer.is_some();
-    let body = answer
-        .unwrap_or_else(|| "renewd answers challenges of certificate authorities here\n".into());
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    if !found {
-        *response.status_mut() = StatusCode::NOT_FOUND;
-    }
-    response
 }

@@ -1,5 +1,7 @@
 //! Why no certificate came of an order: each in a sentence, with when to ask again and what to do.
 
+mod problems;
+
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,17 +10,16 @@ use instant_acme::Problem;
 
 use super::super::https::HttpsError;
 use super::super::local::LocalError;
+use super::super::program::ProgramError;
 use super::super::{IssueError, Retry, Sent};
-use super::challenge::SOCKET_UNIT;
+use super::dns01::UpdateError;
 use super::is;
 use super::transport::Transport;
 use crate::secret::SecretError;
-
-/// How much of what a CA writes is shown.
-const SHOWN: usize = 400;
+use problems::{LOOKED, OPERATORS, OTHERS, clipped, sentence};
 
 /// When to ask again where time hardly helps.
-const SLOWLY: Duration = Duration::from_secs(1800);
+pub(super) const SLOWLY: Duration = Duration::from_secs(1800);
 
 /// What went wrong with an ACME CA.
 #[derive(Debug, thiserror::Error)]
@@ -36,15 +37,35 @@ pub(super) enum AcmeError {
     },
     /// The CA looked for a proof, and did not find it.
     #[error("the CA could not see that {name} is ours: {}", sentence(problem))]
-    Unproven { name: String, problem: Problem },
+    Unproven {
+        name: String,
+        problem: Problem,
+        challenge: String,
+    },
     /// The CA wants another proof than we can give.
-    #[error("the CA does not offer http-01 for {name}")]
-    NotOffered { name: String },
+    #[error("the CA does not offer {challenge} for {name}")]
+    NotOffered { name: String, challenge: String },
     /// Nobody would answer the CA.
-    #[error(
-        "nothing answers http-01 challenges: systemd handed over no socket, and no webroot is configured"
-    )]
-    NoResponder,
+    #[error("nothing answers {challenge} challenges: systemd handed over no socket for them")]
+    NoResponder {
+        challenge: String,
+        unit: &'static str,
+    },
+    /// What the CA is to see could not be made.
+    #[error("the certificate that proves a name cannot be made: {0}")]
+    Shown(String),
+    /// The program that makes records did not.
+    #[error("dns_command: {0}")]
+    Program(#[from] ProgramError),
+    /// The zone was not updated.
+    #[error(transparent)]
+    Update(#[from] UpdateError),
+    /// The CA names others.
+    #[error("the CA has no profile {0:?}")]
+    NoProfile(String),
+    /// The CA changes no keys.
+    #[error("the CA cannot give an account another key (RFC 8555, section 7.3.5)")]
+    NoRollover,
     /// A proof could not be put up.
     #[error("{} cannot be written", path.display())]
     Webroot { path: PathBuf, source: io::Error },
@@ -108,7 +129,12 @@ impl AcmeError {
             Self::Refused { .. } => "acme-refused",
             Self::Unproven { .. } => "acme-unproven",
             Self::NotOffered { .. } => "acme-not-offered",
-            Self::NoResponder => "acme-no-responder",
+            Self::NoResponder { .. } => "acme-no-responder",
+            Self::NoProfile(_) => "acme-no-profile",
+            Self::NoRollover => "acme-no-rollover",
+            Self::Shown(_) => "acme-proof",
+            Self::Program(_) => "acme-dns-command",
+            Self::Update(_) => "acme-dns-update",
             Self::Webroot { .. } => "acme-webroot",
             Self::Late(_) => "acme-late",
             Self::Protocol { .. } => "acme-protocol",
@@ -138,12 +164,17 @@ impl AcmeError {
             Self::Late(Some(after)) => Retry::After(*after),
             Self::Kept(error) => error.retry(),
             Self::Secret(SecretError::Io { .. }) => Retry::BackOff,
-            Self::NotOffered { .. } => Retry::After(SLOWLY),
-            Self::NoResponder | Self::Secret(_) | Self::BindingKey(_) | Self::Damaged(_) => {
-                Retry::Operator
-            }
+            Self::NotOffered { .. } | Self::NoProfile(_) => Retry::After(SLOWLY),
+            Self::Program(error) => error.retry(),
+            Self::Update(error) => error.retry(),
+            Self::NoResponder { .. }
+            | Self::NoRollover
+            | Self::Secret(_)
+            | Self::BindingKey(_)
+            | Self::Damaged(_) => Retry::Operator,
             Self::Unproven { .. }
             | Self::Webroot { .. }
+            | Self::Shown(_)
             | Self::Late(None)
             | Self::Protocol { .. }
             | Self::Spent(_) => Retry::BackOff,
@@ -154,6 +185,20 @@ impl AcmeError {
     fn remedy(&self) -> String {
         match self {
             Self::Https(error) => error.remedy(),
+            Self::Unproven { challenge, name, problem }
+                if challenge == "dns-01" && LOOKED.iter().any(|kind| is(problem, kind)) =>
+            {
+                let name = name.trim_start_matches("*.");
+                format!(
+                    "look up the TXT records of _acme-challenge.{name} as the CA does; where they come late, raise `dns_wait`"
+                )
+            }
+            Self::Unproven { challenge, problem, .. }
+                if challenge == "tls-alpn-01" && LOOKED.iter().any(|kind| is(problem, kind)) =>
+            {
+                "let port 443 of that name lead to this host, with nothing before it that ends TLS"
+                    .into()
+            }
             Self::Refused { problem, .. } | Self::Unproven { problem, .. } => {
                 let known = OPERATORS.iter().chain(OTHERS);
                 let mut known = known.filter(|(kind, _)| is(problem, kind));
@@ -163,11 +208,18 @@ impl AcmeError {
                 )
             }
             Self::NotOffered { .. } => {
-                "take the name out (wildcards need dns-01, which this version does not have), or use another CA".into()
+                "configure another `challenge` (wildcards need \"dns-01\"), or take the name out".into()
             }
-            Self::NoResponder => format!(
-                "\"systemctl stop renewd\", \"systemctl enable --now {SOCKET_UNIT}\", \"systemctl start renewd\"; or configure `webroot`"
+            Self::NoResponder { unit, .. } => format!(
+                "\"systemctl stop renewd\", \"systemctl enable --now {unit}\", \"systemctl start renewd\"; or configure another `challenge` or a `webroot`"
             ),
+            Self::NoRollover => {
+                "keep the key; or, for another account, remove the account's file while renewd is stopped".into()
+            }
+            Self::NoProfile(_) => "correct `profile`, or remove it".into(),
+            Self::Shown(_) => "it is tried again; if it stays, please report it".into(),
+            Self::Program(error) => error.remedy(),
+            Self::Update(error) => error.remedy(),
             Self::Webroot { .. } => {
                 "let renewd write there: a directory of its user, and ReadWritePaths= in a drop-in of renewd.service".into()
             }
@@ -194,101 +246,11 @@ impl From<AcmeError> for IssueError {
         match error {
             AcmeError::Spent(_) => new.with_the_request(Sent::Spent),
             AcmeError::Webroot { source, .. } => new.caused_by(source),
-            AcmeError::Secret(source) => new.caused_by(source),
+            AcmeError::Secret(source) | AcmeError::Update(UpdateError::Secret(source)) => {
+                new.caused_by(source)
+            }
+            AcmeError::Update(UpdateError::Unreachable { source, .. }) => new.caused_by(source),
             _ => new,
         }
     }
-}
-
-/// Problems that time hardly heals (RFC 8555, section 6.7), with what the operator does about them.
-const OPERATORS: &[(&str, &str)] = &[
-    (
-        "externalAccountRequired",
-        "get a key of the CA, and configure `eab_key_id` and `eab_key`",
-    ),
-    (
-        "agreementRequired",
-        "read the CA's terms of service, and write terms_of_service = \"agreed\"",
-    ),
-    (
-        "userActionRequired",
-        "read the CA's terms of service, which have changed, and do as it says",
-    ),
-    ("invalidContact", "correct `contact`"),
-    ("unsupportedContact", "correct `contact`"),
-    (
-        "invalidProfile",
-        "correct `profile`: its directory shows which ones the CA has",
-    ),
-    ("rejectedIdentifier", "use another name, or another CA"),
-    ("unsupportedIdentifier", "use another name, or another CA"),
-    (
-        "badCSR",
-        "choose a `key_type` that the CA takes, such as \"ecdsa-p256\"",
-    ),
-    (
-        "badPublicKey",
-        "choose a `key_type` that the CA takes, such as \"ecdsa-p256\"",
-    ),
-];
-
-/// Problems that may go without us.
-const OTHERS: &[(&str, &str)] = &[
-    (
-        "rateLimited",
-        "it is tried again when the CA allows it; fewer names or certificates need fewer orders",
-    ),
-    ("caa", "allow this CA in the name's CAA record (RFC 8659)"),
-    (
-        "dns",
-        "look the name up as the CA does: it must lead to this host",
-    ),
-    (
-        "connection",
-        "let the CA reach port 80 of this host under that name",
-    ),
-    (
-        "unauthorized",
-        "let port 80 of that name lead to this host: something else answers there",
-    ),
-    (
-        "incorrectResponse",
-        "let port 80 of that name lead to this host: something else answers there",
-    ),
-    (
-        "tls",
-        "let port 80 of that name lead to this host without TLS",
-    ),
-    (
-        "serverInternal",
-        "it is tried again; the CA has trouble of its own",
-    ),
-];
-
-/// A problem document in a sentence: what it says, for which names, and of which type it is.
-fn sentence(problem: &Problem) -> String {
-    let mut text = problem.detail.clone().unwrap_or_default();
-    for sub in &problem.subproblems {
-        if !text.is_empty() {
-            text.push_str("; ");
-        }
-        if let Some(identifier) = &sub.identifier {
-            text.push_str(&format!("{}: ", identifier.authorized(false)));
-        }
-        text.push_str(sub.detail.as_deref().unwrap_or("no reason given"));
-    }
-    if text.is_empty() {
-        text.push_str("no reason given");
-    }
-    let kind = problem.r#type.as_deref().unwrap_or("no type");
-    let kind = kind.rsplit(':').next().unwrap_or(kind);
-    format!("{} ({})", clipped(&text), clipped(kind))
-}
-
-/// So that it forges no line of a log, moves no cursor and fills no screen.
-fn clipped(text: &str) -> String {
-    let text = text.trim();
-    let short: String = text.chars().take(SHOWN).collect();
-    let cut = if short.len() < text.len() { "…" } else { "" };
-    format!("{}{cut}", short.escape_debug())
 }

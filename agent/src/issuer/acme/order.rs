@@ -18,9 +18,9 @@ use super::error::AcmeError;
 use super::transport::Transport;
 use super::{AcmeIssuer, is};
 use kept::{KeptOrder, Sent, file};
-use proofs::leads_nowhere;
+use proofs::{Shown, leads_nowhere};
 
-pub(super) use kept::{answers, is_kept_in, is_with_the_ca};
+pub(super) use kept::{is_kept_in, is_with_the_ca, proofs};
 
 /// How long a CA may take to look at the proofs, and again to sign. What takes longer is left, and gone on with later.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -101,7 +101,8 @@ impl Way<'_> {
             account: self.account.id().to_owned(),
             names: self.names(),
             profile: self.issuer.settings.profile.clone(),
-            answers: Default::default(),
+            challenge: self.issuer.settings.challenge.to_string(),
+            proofs: Vec::new(),
             sent: None,
         }
     }
@@ -120,30 +121,36 @@ impl Way<'_> {
             return Ok(None);
         };
         let known: Option<KeptOrder> = serde_json::from_str(&text).ok();
-        if let Some(mut known) = known
-            && {
-                known.answers.clear();
-                let sent = known.sent.take();
-                let same = known == self.to_keep(&known.url);
-                known.sent = sent;
-                same
-            }
-        {
-            match self.account.order(known.url).await {
-                Ok(mut order) => match order.state().status {
-                    OrderStatus::Pending | OrderStatus::Ready => return Ok(Some(order)),
-                    OrderStatus::Processing | OrderStatus::Valid if self.waits_for(known.sent) => {
-                        return Ok(Some(order));
-                    }
-                    // It is over, or waits with a key that is gone.
-                    _ => {}
-                },
-                Err(error) if self.is_unknown(&error) => {}
-                Err(error) => return Err(self.of("the order", error)),
-            }
+        let left = known.as_ref().map(|known| known.proofs.clone());
+        let mut order = match known {
+            Some(known) if known.is_for(&self.to_keep(&known.url)) => self.looked_up(known).await?,
+            _ => None,
+        };
+        let status = order.as_mut().map(|order| order.state().status);
+        if status != Some(OrderStatus::Pending) {
+            // One that is pending puts it up again, and takes it down then.
+            self.take_out_records(&left.unwrap_or_default()).await;
         }
-        kept.remove(&self.file).map_err(AcmeError::Kept)?;
-        Ok(None)
+        if order.is_none() {
+            kept.remove(&self.file).map_err(AcmeError::Kept)?;
+        }
+        Ok(order)
+    }
+
+    /// The order as the CA has it, if there is a way on.
+    async fn looked_up(&self, known: KeptOrder) -> Result<Option<AcmeOrder>, AcmeError> {
+        match self.account.order(known.url).await {
+            Ok(mut order) => match order.state().status {
+                OrderStatus::Pending | OrderStatus::Ready => Ok(Some(order)),
+                OrderStatus::Processing | OrderStatus::Valid if self.waits_for(known.sent) => {
+                    Ok(Some(order))
+                }
+                // It is over, or waits with a key that is gone.
+                _ => Ok(None),
+            },
+            Err(error) if self.is_unknown(&error) => Ok(None),
+            Err(error) => Err(self.of("the order", error)),
+        }
     }
 
     /// Whether what the CA was sent is what is asked for now; not for ever, for some never sign.
@@ -212,12 +219,13 @@ impl Way<'_> {
         let status = order.state().status;
         if let OrderStatus::Pending | OrderStatus::Ready = status {
             // Up until the CA has looked, which it may do several times and from several places.
-            let proofs = match status {
+            let shown = match status {
                 OrderStatus::Pending => self.prove(order).await?,
-                _ => Vec::new(),
+                _ => Shown::default(),
             };
-            self.await_status(order, OrderStatus::Ready).await?;
-            drop(proofs);
+            let ready = self.await_status(order, OrderStatus::Ready).await;
+            self.take_down(shown).await;
+            ready?;
             self.send(order).await?;
         }
         self.await_status(order, OrderStatus::Valid).await?;

@@ -2,8 +2,14 @@
 //! against a real one, by the scenarios.
 
 mod accounts;
-mod answers;
+mod advice;
+mod dns01;
+mod http01;
 mod orders;
+mod problems;
+mod revocation;
+mod tls_alpn01;
+mod update;
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -20,7 +26,7 @@ use tempfile::TempDir;
 
 use super::super::Retry;
 use super::super::https::tests::Server;
-use super::challenge::Placed;
+use super::challenge::{Placed, Proof};
 use super::*;
 use crate::keys::PrivateKey;
 
@@ -88,6 +94,11 @@ impl Ca {
     }
 
     fn issuer(&self) -> AcmeIssuer {
+        let webroot = Some(self.webroot());
+        self.issuer_by(Challenge::Http01 { webroot })
+    }
+
+    fn issuer_by(&self, challenge: Challenge) -> AcmeIssuer {
         let settings = AcmeSettings {
             directory: format!("https://localhost:{}/directory", self.server.port),
             ca: self.server.ca(),
@@ -96,11 +107,16 @@ impl Ca {
             contact: Vec::new(),
             terms_agreed: true,
             external_account: None,
-            webroot: Some(self.webroot()),
+            challenge,
             profile: None,
         };
         let place = self.directory.path().join("issuer");
-        AcmeIssuer::new(place, settings, Secrets::default(), Arc::default())
+        let surroundings = Surroundings {
+            owner: nix::unistd::geteuid().as_raw(),
+            ..Surroundings::default()
+        };
+        let (secrets, challenges) = (Secrets::default(), Arc::default());
+        AcmeIssuer::new(place, settings, secrets, challenges, &surroundings)
     }
 
     fn webroot(&self) -> PathBuf {
@@ -126,6 +142,16 @@ fn payload(body: &str) -> Option<String> {
         .decode(signed["payload"].as_str()?)
         .ok()?;
     String::from_utf8(payload).ok()
+}
+
+/// What is to be shown for a name; the token is the part of the answer before the dot.
+fn proof(name: &str, answer: &str) -> Proof {
+    let name = match name.parse() {
+        Ok(address) => Identifier::Ip(address),
+        Err(_) => Identifier::Dns(name.to_owned()),
+    };
+    let token = answer.split('.').next().unwrap();
+    Proof::new(&name, token, answer).unwrap()
 }
 
 async fn issue(issuer: &AcmeIssuer) -> Result<Answer, IssueError> {
@@ -171,122 +197,6 @@ async fn bring(
     issuer.issue(order).await
 }
 
-#[tokio::test]
-async fn problems_become_sentences_with_when_to_ask_again() {
-    let cases: [(&str, Told, Retry, &[&str]); 9] = [
-        (
-            "/authz",
-            (
-                "200 OK",
-                "",
-                JSON,
-                r#"{"status":"pending","identifier":{"type":"dns","value":"a.test"},"challenges":[]}"#,
-            ),
-            Retry::After(Duration::from_secs(1800)),
-            &["does not offer http-01 for a.test", "dns-01"],
-        ),
-        (
-            "/order",
-            (
-                "429 Too Many Requests",
-                "retry-after: 120\r\n",
-                PROBLEM,
-                r#"{"type":"urn:ietf:params:acme:error:rateLimited","detail":"too many certificates"}"#,
-            ),
-            Retry::After(Duration::from_secs(120)),
-            &["refused the order", "too many certificates (rateLimited)"],
-        ),
-        (
-            "/order",
-            (
-                "429 Too Many Requests",
-                "retry-after: 18446744073709551615\r\n",
-                PROBLEM,
-                r#"{"type":"urn:ietf:params:acme:error:rateLimited","detail":"x"}"#,
-            ),
-            Retry::After(super::https::LONGEST_RETRY_AFTER),
-            &["rateLimited"],
-        ),
-        (
-            "/order",
-            (
-                "403 Forbidden",
-                "",
-                PROBLEM,
-                r#"{"type":"urn:ietf:params:acme:error:caa","detail":"no","subproblems":[{"type":"x","detail":"forbidden\nby CAA","identifier":{"type":"dns","value":"a.test"}}]}"#,
-            ),
-            Retry::BackOff,
-            &["a.test: forbidden\\nby CAA", "(caa)", "RFC 8659"],
-        ),
-        (
-            "/account",
-            (
-                "403 Forbidden",
-                "",
-                PROBLEM,
-                r#"{"type":"urn:ietf:params:acme:error:externalAccountRequired","detail":"who are you?"}"#,
-            ),
-            Retry::After(Duration::from_secs(1800)),
-            &["refused the account", "eab_key_id"],
-        ),
-        (
-            "/order",
-            (
-                "400 Bad Request",
-                "retry-after: 5\r\n",
-                PROBLEM,
-                r#"{"type":"urn:ietf:params:acme:error:rejectedIdentifier","detail":"not a.test"}"#,
-            ),
-            Retry::After(Duration::from_secs(1800)),
-            &["not a.test (rejectedIdentifier)", "another name"],
-        ),
-        (
-            "/directory",
-            (
-                "502 Bad Gateway",
-                "retry-after: 7\r\n",
-                "text/html",
-                "<html>nginx</html>",
-            ),
-            Retry::After(Duration::from_secs(7)),
-            &["502 Bad Gateway", "a page of HTML"],
-        ),
-        (
-            "/directory",
-            ("200 OK", "", "text/html", "<html>Welcome!</html>"),
-            Retry::BackOff,
-            &["200 OK", "a page of HTML"],
-        ),
-        (
-            "/directory",
-            ("200 OK", "", JSON, "{\"newNonce\":"),
-            Retry::BackOff,
-            &["the account", "`directory`"],
-        ),
-    ];
-    for (at, told, retry, parts) in cases {
-        let ca = Ca::new(move |path| (path == at).then_some(told));
-        let error = ca.refused().await;
-        let text = error.operator_text();
-        assert_eq!(error.retry(), retry, "{text}");
-        for part in parts {
-            assert!(text.contains(part), "{part} in {text}");
-        }
-        assert_eq!(text.lines().count(), 1, "{text}");
-    }
-}
-
-#[tokio::test]
-async fn a_directory_with_addresses_that_are_none_is_refused() {
-    for address in ["", " ", "/nonce", "http://localhost/nonce", "https://"] {
-        let text = DIRECTORY.replace("BASE/nonce", address).leak();
-        let ca = Ca::new(|path| (path == "/directory").then_some(("200 OK", "", JSON, &*text)));
-        let error = ca.refused().await;
-        assert!(error.to_string().contains("newNonce"), "{address}: {error}");
-        assert_eq!(error.retry(), Retry::BackOff);
-    }
-}
-
 /// A leaf that says which key signed it, so that renewal information has a name for it.
 fn leaf() -> CertificateDer<'static> {
     let ca = CertificateParams::default();
@@ -297,48 +207,4 @@ fn leaf() -> CertificateDer<'static> {
         .signed_by(&KeyPair::generate().unwrap(), &ca)
         .unwrap();
     leaf.der().clone()
-}
-
-#[tokio::test]
-async fn renewal_information_is_taken_as_it_is_told_or_not_at_all() {
-    const WINDOW: &str = r#"{"suggestedWindow":{"start":"2026-01-02T00:00:00Z","end":"2026-01-03T00:00:00Z"},"explanationURL":"https://ca.test/why"}"#;
-    let advice = async |told: Told| {
-        let ca = Ca::new(move |path| path.starts_with("/ari/").then_some(told));
-        let told = ca.issuer().advice(&leaf()).await;
-        assert_eq!(ca.count("/account") + ca.count("/nonce"), 0);
-        told
-    };
-    let hours = |hours: u64| Duration::from_secs(hours * 3600);
-    for (headers, again) in [
-        ("", hours(6)),
-        ("retry-after: 3600\r\n", hours(1)),
-        ("retry-after: 1000000000\r\n", hours(7 * 24)),
-    ] {
-        let told = advice(("200 OK", headers, JSON, WINDOW))
-            .await
-            .unwrap()
-            .unwrap();
-        assert_eq!(told.from, "2026-01-02T00:00:00Z".parse().unwrap());
-        assert_eq!(told.until, "2026-01-03T00:00:00Z".parse().unwrap());
-        assert_eq!(told.explanation.as_deref(), Some("https://ca.test/why"));
-        let off = told.again.abs_diff(again);
-        assert!(off < Duration::from_secs(5), "{headers}: {:?}", told.again);
-    }
-    for (headers, retry) in [
-        ("", Retry::BackOff),
-        ("retry-after: 3600\r\n", Retry::After(hours(1))),
-    ] {
-        for (kind, body) in [(PROBLEM, "{\"type\":\"x\"}"), ("text/html", "<html>")] {
-            let told = advice(("404 Not Found", headers, kind, body)).await;
-            assert_eq!(told.unwrap_err().retry(), retry);
-        }
-    }
-    assert!(advice(("200 OK", "", JSON, "{}")).await.is_err());
-    // A CA without it needs not be asked again.
-    let ca = Ca::new(|path| {
-        let directory =
-            r#"{"newNonce":"BASE/nonce","newAccount":"BASE/account","newOrder":"BASE/order"}"#;
-        (path == "/directory").then_some(("200 OK", "", JSON, directory))
-    });
-    assert!(ca.issuer().advice(&leaf()).await.unwrap().is_none());
 }

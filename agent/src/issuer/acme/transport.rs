@@ -8,12 +8,13 @@ use futures_util::future::BoxFuture;
 use http_body_util::BodyExt;
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, USER_AGENT};
+use hyper::http::request::Builder;
 use hyper::{Request, Response, StatusCode, Uri};
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient, Problem};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
-use super::super::https::{Https, HttpsError, retry_after};
+use super::super::https::{Https, HttpsError, date, retry_after};
 use super::AcmeSettings;
 use super::error::AcmeError;
 
@@ -42,6 +43,7 @@ pub(super) struct Transport {
 #[derive(Debug, Clone, Copy, Default)]
 struct Last {
     status: Option<StatusCode>,
+    date: Option<Timestamp>,
     retry_after: Option<Duration>,
 }
 
@@ -60,6 +62,11 @@ impl Transport {
         self.last().retry_after
     }
 
+    /// What the CA's clock said in the last answer.
+    pub(super) fn date(&self) -> Option<Timestamp> {
+        self.last().date
+    }
+
     /// Whether the last answer was that there is nothing.
     pub(super) fn found_nothing(&self) -> bool {
         self.last().status == Some(StatusCode::NOT_FOUND)
@@ -75,20 +82,59 @@ impl Transport {
         what: &'static str,
         address: &str,
     ) -> Result<T, AcmeError> {
+        let request = Request::get(address);
+        let answer = self.answered(what, request, Bytes::new()).await?;
+        let parsed = serde_json::from_slice(answer.body());
+        parsed.map_err(|error| AcmeError::protocol(what, error))
+    }
+
+    /// The status of the last answer.
+    pub(super) fn status(&self) -> Option<u16> {
+        self.last().status.map(|status| status.as_u16())
+    }
+
+    /// A number that the next request is signed with (RFC 8555, section 7.2).
+    pub(super) async fn nonce(&self, address: &str) -> Result<String, AcmeError> {
+        let answer = self
+            .answered("a nonce", Request::head(address), Bytes::new())
+            .await?;
+        let nonce = answer.headers().get("replay-nonce");
+        let nonce = nonce.and_then(|nonce| nonce.to_str().ok());
+        nonce
+            .map(str::to_owned)
+            .ok_or_else(|| AcmeError::protocol("a nonce", "there is none"))
+    }
+
+    /// Sends what is signed already; what is answered is not needed.
+    pub(super) async fn post(
+        &self,
+        what: &'static str,
+        address: &str,
+        body: &serde_json::Value,
+    ) -> Result<(), AcmeError> {
+        let request = Request::post(address).header(CONTENT_TYPE, "application/jose+json");
+        let body = body.to_string().into();
+        self.answered(what, request, body).await.map(drop)
+    }
+
+    /// An answer that is no refusal.
+    async fn answered(
+        &self,
+        what: &'static str,
+        request: Builder,
+        body: Bytes,
+    ) -> Result<Response<Bytes>, AcmeError> {
         let protocol = |why: String| AcmeError::protocol(what, why);
-        let request = Request::get(address).body(BodyWrapper::default());
+        let request = request.body(BodyWrapper::from(body.to_vec()));
         let request = request.map_err(|error| protocol(error.to_string()))?;
         let failed = |error| AcmeError::of(what, error, self);
         let answer = self.clone().send(request).await.map_err(failed)?;
-        let parsed = match answer.status().is_success() {
-            true => serde_json::from_slice(answer.body()),
-            false => {
-                let problem = serde_json::from_slice::<Problem>(answer.body());
-                let problem = problem.map_err(|error| protocol(error.to_string()))?;
-                return Err(failed(problem.into()));
-            }
-        };
-        parsed.map_err(|error| protocol(error.to_string()))
+        if answer.status().is_success() {
+            return Ok(answer);
+        }
+        let problem = serde_json::from_slice::<Problem>(answer.body());
+        let problem = problem.map_err(|error| protocol(error.to_string()))?;
+        Err(failed(problem.into()))
     }
 
     async fn send(self, request: Request<BodyWrapper<Bytes>>) -> Result<Response<Bytes>, Error> {
@@ -108,6 +154,7 @@ impl Transport {
         let asked = retry_after(answer.headers(), Timestamp::now());
         *self.last() = Last {
             status: Some(answer.status()),
+            date: date(answer.headers()),
             retry_after: asked,
         };
         if let Some(error) = unintelligible(&answer, host, asked) {

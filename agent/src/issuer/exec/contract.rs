@@ -1,6 +1,4 @@
-//! What the program is told, and what its end means (docs/issuers/exec.md).
-
-use std::time::Duration;
+//! What the program is told, and what it answers (docs/issuers/exec.md).
 
 use renewd_core::accept::Answer;
 use renewd_core::names::San;
@@ -8,16 +6,11 @@ use renewd_core::pem;
 use rustls_pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 
+use super::super::Order;
 use super::error::ExecError;
-use super::run::{Ended, How};
-use super::{ExecSettings, Order};
 
 /// Changes when a program that follows the contract would have to be changed.
 const VERSION: u32 = 1;
-/// `EX_TEMPFAIL` (sysexits.h): not now.
-const NOT_NOW: i32 = 75;
-/// `EX_NOPERM` and `EX_CONFIG`: not before somebody has changed something.
-const OPERATOR: [i32; 2] = [77, 78];
 
 #[derive(Serialize)]
 struct Asked<'a> {
@@ -77,40 +70,8 @@ struct Json {
     anchors: String,
 }
 
-/// What came of it.
-pub(super) fn judge(ended: Ended, settings: &ExecSettings) -> Result<Answered, ExecError> {
-    let Ended {
-        how,
-        output,
-        last_said: said,
-    } = ended;
-    match how {
-        How::Exited(0) => read(&output),
-        How::Exited(NOT_NOW) => Err(match seconds(&output) {
-            Some(delay) => ExecError::After { delay, said },
-            None => ExecError::NotNow { said },
-        }),
-        How::Exited(code) if OPERATOR.contains(&code) => Err(ExecError::Operator { code, said }),
-        How::Exited(code) => Err(ExecError::Failed { code, said }),
-        How::Signalled(signal) => Err(ExecError::Signalled { signal, said }),
-        How::TimedOut => Err(ExecError::TimedOut {
-            after: settings.timeout,
-            said,
-        }),
-        How::TooMuch => Err(ExecError::TooMuch {
-            limit: settings.output_limit,
-        }),
-        How::Cancelled => Err(ExecError::Worker),
-    }
-}
-
-fn seconds(output: &[u8]) -> Option<Duration> {
-    let text = std::str::from_utf8(output).ok()?;
-    text.trim().parse().ok().map(Duration::from_secs)
-}
-
 /// Says what is wrong with an answer, and repeats none of it: it could be anything, a key too.
-fn read(output: &[u8]) -> Result<Answered, ExecError> {
+pub(super) fn read(output: &[u8]) -> Result<Answered, ExecError> {
     let wrong = |why: String| ExecError::Answer { why };
     let text = std::str::from_utf8(output).map_err(|_| wrong("it is no text".to_owned()))?;
     let json = match text.trim_start().starts_with('{') {

@@ -8,6 +8,7 @@ mod openssl;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, Mutex as SyncMutex};
+use std::time::Duration;
 
 use renewd_core::accept::Refusal;
 use renewd_core::request::{KeyType, Request, Usages};
@@ -36,11 +37,13 @@ impl World {
         let command = ["/bin/sh".to_owned(), text(path("script")), text(path(""))];
         Self {
             settings: ExecSettings {
-                command: command.into(),
+                program: ProgramSettings {
+                    command: command.into(),
+                    credentials: Vec::new(),
+                    timeout: Duration::from_secs(60),
+                    output_limit: 1024 * 1024,
+                },
                 trust: path("roots.pem"),
-                credentials: Vec::new(),
-                timeout: Duration::from_secs(60),
-                output_limit: 1024 * 1024,
             },
             surroundings: Surroundings {
                 owner: nix::unistd::geteuid().as_raw(),
@@ -225,7 +228,7 @@ async fn roots_are_the_operators_and_nobody_elses() {
 async fn a_program_that_others_could_change_is_not_run() {
     let mut world = World::new("#!/bin/sh\necho run >\"$1/run\"\n");
     let script = world.path("script");
-    world.settings.command[0] = script.to_str().unwrap().to_owned();
+    world.settings.program.command[0] = script.to_str().unwrap().to_owned();
     for (mode, label) in [
         (0o757, "exec-open"),
         (0o775, "exec-open"),
@@ -288,7 +291,7 @@ echo '{"chain": "", "anchors": "CANARY-OUTPUT"}'
     );
     fs::create_dir(world.path("credentials")).unwrap();
     fs::write(world.path("credentials/password"), "CANARY-PASSWORD").unwrap();
-    world.settings.credentials = vec!["password".parse().unwrap()];
+    world.settings.program.credentials = vec!["password".parse().unwrap()];
     world.surroundings.credentials = Some(world.path("credentials"));
     let everything = Everything::default();
     let subscriber = tracing_subscriber::registry().with(everything.clone());

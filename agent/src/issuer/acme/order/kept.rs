@@ -1,13 +1,12 @@
 //! What is on disk of an order that is not finished.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use renewd_core::leaf::Fingerprint;
 use serde::{Deserialize, Serialize};
 
 use super::super::super::Order;
 use super::super::AcmeIssuer;
+use super::super::challenge::Proof;
 
 /// What is kept of an order until it is finished.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,11 +15,23 @@ pub(super) struct KeptOrder {
     pub(super) account: String,
     pub(super) names: Vec<String>,
     pub(super) profile: Option<String>,
-    /// What the CA may ask for, by its token: also while we are away, and it finds the answer when we are back.
+    /// The kind of challenge that these are shown by.
     #[serde(default)]
-    pub(super) answers: BTreeMap<String, String>,
+    pub(super) challenge: String,
+    /// What the CA may look for: also while we are away, and it finds it when we are back. Records of names are there
+    /// until they are taken out.
+    #[serde(default)]
+    pub(super) proofs: Vec<Proof>,
     #[serde(default)]
     pub(super) sent: Option<Sent>,
+}
+
+impl KeptOrder {
+    /// Whether it is for the same as another one, however far each is.
+    pub(super) fn is_for(&self, other: &Self) -> bool {
+        (&self.account, &self.names, &self.profile)
+            == (&other.account, &other.names, &other.profile)
+    }
 }
 
 /// The certificate request that the CA was given to sign: it may do so while we are away.
@@ -30,10 +41,11 @@ pub(super) struct Sent {
     pub(super) at: Timestamp,
 }
 
-/// What was put up for the order that a file of this text is of.
-pub(in super::super) fn answers(text: &str) -> BTreeMap<String, String> {
-    let kept = serde_json::from_str::<KeptOrder>(text);
-    kept.map(|kept| kept.answers).unwrap_or_default()
+/// What was put up, by this kind of challenge, for the order that a file of this text is of.
+pub(in super::super) fn proofs(text: &str, challenge: &str) -> Vec<Proof> {
+    let kept = serde_json::from_str::<KeptOrder>(text).ok();
+    let kept = kept.filter(|kept| kept.challenge == challenge);
+    kept.map(|kept| kept.proofs).unwrap_or_default()
 }
 
 /// Whether a file is of an order.

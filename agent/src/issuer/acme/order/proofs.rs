@@ -1,13 +1,23 @@
 //! The proofs of one order: put up, shown to the CA, and what it found.
 
 use instant_acme::{
-    AuthorizationState, AuthorizationStatus, ChallengeStatus, ChallengeType, Order as AcmeOrder,
-    OrderState, OrderStatus,
+    AuthorizationState, AuthorizationStatus, ChallengeStatus, Order as AcmeOrder, OrderState,
+    OrderStatus,
 };
 
-use super::super::challenge::Placed;
+use super::super::super::IssueError;
+use super::super::challenge::{Challenge, Placed, Proof};
 use super::super::error::AcmeError;
 use super::Way;
+use crate::journal::{self, Event};
+
+/// What a CA may look at.
+#[derive(Default)]
+pub(super) struct Shown {
+    /// Gone when this is dropped.
+    _placed: Vec<Placed>,
+    proofs: Vec<Proof>,
+}
 
 /// Whether no try can bring an order to its end. Some CAs do not say so of the order, but of a proof in it.
 pub(super) fn leads_nowhere(order: &OrderState) -> bool {
@@ -32,10 +42,14 @@ pub(super) fn leads_nowhere(order: &OrderState) -> bool {
 }
 
 impl Way<'_> {
+    fn challenge(&self) -> &Challenge {
+        &self.issuer.settings.challenge
+    }
+
     /// Puts up what the CA wants to see for each name, and has it look.
-    pub(super) async fn prove(&self, order: &mut AcmeOrder) -> Result<Vec<Placed>, AcmeError> {
+    pub(super) async fn prove(&self, order: &mut AcmeOrder) -> Result<Shown, AcmeError> {
+        let kind = self.challenge().kind();
         let mut proofs = Vec::new();
-        let mut kept = self.to_keep(order.url());
         let mut authorizations = order.authorizations();
         while let Some(authorization) = authorizations.next().await {
             let mut authorization =
@@ -44,30 +58,70 @@ impl Way<'_> {
                 continue;
             }
             let name = authorization.identifier().to_string();
-            let Some(challenge) = authorization.challenge(ChallengeType::Http01) else {
-                return Err(AcmeError::NotOffered { name });
+            let Some(challenge) = authorization.challenge(kind.clone()) else {
+                let challenge = self.challenge().to_string();
+                return Err(AcmeError::NotOffered { name, challenge });
             };
             let answer = challenge.key_authorization();
-            let (token, answer) = (&challenge.token, answer.as_str());
-            let (challenges, webroot) = (&self.issuer.challenges, &self.issuer.settings.webroot);
-            proofs.push(Placed::put(challenges, webroot.as_ref(), token, answer)?);
-            kept.answers.insert(token.clone(), answer.to_owned());
+            let name = challenge.identifier().identifier;
+            proofs.push(Proof::new(name, &challenge.token, answer.as_str())?);
         }
-        // On disk before the CA looks.
+        let mut kept = self.to_keep(order.url());
+        kept.proofs.clone_from(&proofs);
+        // On disk before the CA looks, and before there is anything that would have to be taken out.
         self.keep(&kept)?;
+        let placed = Placed::put(&self.issuer.challenges, self.challenge(), &proofs).await?;
+        let shown = Shown {
+            _placed: placed,
+            proofs,
+        };
+        if let Err(error) = self.put_records(&shown.proofs).await {
+            self.take_down(shown).await;
+            return Err(error);
+        }
         let mut authorizations = order.authorizations();
         while let Some(Ok(mut authorization)) = authorizations.next().await {
             if authorization.status != AuthorizationStatus::Pending {
                 continue;
             }
-            if let Some(mut challenge) = authorization.challenge(ChallengeType::Http01)
+            if let Some(mut challenge) = authorization.challenge(kind.clone())
                 && challenge.status == ChallengeStatus::Pending
+                && let Err(error) = challenge.set_ready().await
             {
-                let ready = challenge.set_ready().await;
-                ready.map_err(|error| self.of("a challenge", error))?;
+                let error = self.of("a challenge", error);
+                self.take_down(shown).await;
+                return Err(error);
             }
         }
-        Ok(proofs)
+        Ok(shown)
+    }
+
+    async fn put_records(&self, proofs: &[Proof]) -> Result<(), AcmeError> {
+        match &self.issuer.records {
+            Some(records) => records.put(self.asked.certificate, proofs).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Takes down what a CA was shown. What stays says nothing that is secret.
+    pub(super) async fn take_down(&self, shown: Shown) {
+        self.take_out_records(&shown.proofs).await;
+    }
+
+    pub(super) async fn take_out_records(&self, proofs: &[Proof]) {
+        let Some(records) = &self.issuer.records else {
+            return;
+        };
+        let certificate = self.asked.certificate;
+        for proof in proofs {
+            if let Err(error) = records.take_out(certificate, proof).await {
+                let why = IssueError::from(error).operator_text();
+                journal::emit(&Event::IssuerWarning {
+                    certificate: certificate.clone(),
+                    warning: format!("a TXT record of _acme-challenge stays in the zone: {why}"),
+                });
+            }
+        }
     }
 
     pub(super) async fn why_invalid(&self, order: &mut AcmeOrder) -> AcmeError {
@@ -88,7 +142,12 @@ impl Way<'_> {
             let name = authorization.identifier().to_string();
             let mut challenges = authorization.challenges.iter();
             if let Some(problem) = challenges.find_map(|challenge| challenge.error.clone()) {
-                return Some(AcmeError::Unproven { name, problem });
+                let challenge = self.challenge().to_string();
+                return Some(AcmeError::Unproven {
+                    name,
+                    problem,
+                    challenge,
+                });
             }
         }
         None

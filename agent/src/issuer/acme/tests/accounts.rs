@@ -58,3 +58,108 @@ async fn an_account_that_took_the_place_of_the_refused_one_is_not_put_aside() {
     }
     assert_eq!(ca.count("/account"), 2);
 }
+
+const CHANGES: &str = r#"{"newNonce":"BASE/nonce","newAccount":"BASE/account","newOrder":"BASE/order","keyChange":"BASE/change","meta":{}}"#;
+
+/// The file of the account, and the key in it and beside it.
+fn keys(ca: &Ca) -> (Option<String>, Option<String>) {
+    let kept = std::fs::read_dir(ca.directory.path().join("issuer")).unwrap();
+    let mut files = kept.map(|entry| entry.unwrap().path());
+    let file = files.find(|file| file.to_str().unwrap().contains("account-"));
+    let text = std::fs::read_to_string(file.unwrap()).unwrap();
+    let known: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let key = |of: &str| known[of]["key_pkcs8"].as_str().map(str::to_owned);
+    (key("credentials"), key("next"))
+}
+
+/// A CA that answers so to a change of keys, and so to the question for an account.
+fn changing(change: Told, known: Told) -> Ca {
+    let accounts = AtomicUsize::new(0);
+    Ca::new(move |path| match path {
+        "/directory" => Some(("200 OK", "", JSON, CHANGES)),
+        "/change" => Some(change),
+        "/account" if accounts.fetch_add(1, Ordering::Relaxed) > 0 => Some(known),
+        _ => None,
+    })
+}
+
+const DONE: Told = ("200 OK", "", JSON, "{}");
+const KNOWN: Told = ("200 OK", "location: BASE/account/1\r\n", JSON, "{}");
+const UNKNOWN: Told = (
+    "400 Bad Request",
+    "",
+    PROBLEM,
+    r#"{"type":"urn:ietf:params:acme:error:accountDoesNotExist"}"#,
+);
+
+#[tokio::test]
+async fn a_key_is_changed_by_a_request_that_both_sign() {
+    let ca = changing(DONE, KNOWN);
+    let _ = ca.refused().await;
+    let (old, none) = keys(&ca);
+    assert_eq!(none, None);
+    ca.issuer().rollover().await.unwrap();
+    let (new, none) = keys(&ca);
+    assert!(new != old && new.is_some() && none.is_none());
+    let said = ca.said.lock().unwrap();
+    let (_, inner) = said.iter().find(|said| said.0 == "/change").unwrap();
+    let inner: serde_json::Value = serde_json::from_str(inner).unwrap();
+    let part = |name: &str| {
+        let text = inner[name].as_str().unwrap();
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).unwrap();
+        serde_json::from_slice::<serde_json::Value>(&bytes).unwrap()
+    };
+    let (protected, payload) = (part("protected"), part("payload"));
+    assert!(
+        protected["nonce"].is_null() && protected["url"].as_str().unwrap().ends_with("/change")
+    );
+    assert!(payload["account"].as_str().unwrap().ends_with("/account/1"));
+    assert_ne!(protected["jwk"], payload["oldKey"]);
+}
+
+#[tokio::test]
+async fn after_a_lost_answer_the_ca_is_asked_which_key_it_goes_by_and_none_is_lost() {
+    let lost = (
+        "500 Internal Server Error",
+        "",
+        PROBLEM,
+        r#"{"type":"urn:ietf:params:acme:error:serverInternal"}"#,
+    );
+    for (known, taken) in [(KNOWN, true), (UNKNOWN, false)] {
+        let ca = changing(lost, known);
+        let _ = ca.refused().await;
+        let (old, _) = keys(&ca);
+        ca.issuer().rollover().await.unwrap_err();
+        let (first, next) = keys(&ca);
+        assert!(first == old && next.is_some(), "both are kept");
+        let _ = ca.refused().await;
+        let settled = if taken { next } else { old };
+        assert_eq!(keys(&ca), (settled, None));
+    }
+}
+
+#[tokio::test]
+async fn a_ca_that_changes_no_keys_says_so_and_the_key_stays() {
+    let none = ("501 Not Implemented", "", "text/plain", "");
+    let refused = (
+        "403 Forbidden",
+        "",
+        PROBLEM,
+        r#"{"type":"urn:ietf:params:acme:error:unauthorized","detail":"no"}"#,
+    );
+    for (told, part) in [
+        (none, "cannot give an account another key"),
+        (refused, "no (unauthorized)"),
+    ] {
+        let ca = changing(told, UNKNOWN);
+        let _ = ca.refused().await;
+        let before = keys(&ca);
+        let error = ca.issuer().rollover().await.unwrap_err();
+        assert!(error.to_string().contains(part), "{error}");
+        assert_eq!(keys(&ca), before);
+    }
+    // Nor one whose directory has no address for it.
+    let ca = Ca::new(|_| None);
+    let error = ca.issuer().rollover().await.unwrap_err();
+    assert_eq!(error.label(), "acme-no-rollover");
+}

@@ -89,19 +89,19 @@ exit 75"#,
     }
     fs::write(world.path("environment"), "").unwrap();
     world.surroundings.credentials = Some(world.path("credentials"));
-    world.settings.credentials = vec!["mine".parse().unwrap()];
+    world.settings.program.credentials = vec!["mine".parse().unwrap()];
     assert_eq!(world.fails().await.label(), "exec-not-now");
     assert_eq!(
         (world.read("mine"), world.read("other")),
         ("mine".into(), String::new())
     );
     assert!(world.read("environment").contains("CREDENTIALS_DIRECTORY="));
-    world.settings.credentials = vec!["absent".parse().unwrap()];
+    world.settings.program.credentials = vec!["absent".parse().unwrap()];
     let error = world.fails().await;
     assert_eq!(error.label(), "exec-secret");
     assert!(error.remedy().contains("LoadCredential=absent:"));
     // Without any, it hears of none.
-    world.settings.credentials = Vec::new();
+    world.settings.program.credentials = Vec::new();
     world.fails().await;
     assert!(!world.read("environment").contains("CREDENTIALS"));
 }

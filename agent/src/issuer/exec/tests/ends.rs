@@ -38,7 +38,7 @@ async fn a_program_that_hangs_is_ended_with_all_its_children() {
     let mut world = World::new(
         "sleep 1000 & echo $! >\"$1/child\"; echo $$ >\"$1/leader\"; echo thinking >&2; wait",
     );
-    world.settings.timeout = Duration::from_millis(500);
+    world.settings.program.timeout = Duration::from_millis(500);
     let error = world.fails().await;
     assert_eq!(error.label(), "exec-timeout");
     assert!(
@@ -54,7 +54,7 @@ async fn a_program_that_ignores_sigterm_is_killed() {
     let mut world = World::new(
         "trap '' TERM; sleep 1000 & echo $! >\"$1/child\"; echo $$ >\"$1/leader\"; while :; do wait; done",
     );
-    world.settings.timeout = Duration::from_millis(500);
+    world.settings.program.timeout = Duration::from_millis(500);
     let begun = Instant::now();
     assert_eq!(world.fails().await.label(), "exec-timeout");
     assert!(
@@ -67,7 +67,7 @@ async fn a_program_that_ignores_sigterm_is_killed() {
 #[tokio::test]
 async fn output_without_end_ends_the_program() {
     let mut world = World::new("echo $$ >\"$1/leader\"; exec head -c 500000000 /dev/zero");
-    world.settings.output_limit = 4096;
+    world.settings.program.output_limit = 4096;
     let error = world.fails().await;
     assert_eq!(
         (error.label(), error.retry()),
@@ -117,7 +117,7 @@ async fn a_program_need_not_read_its_request() {
         .collect();
     assert_eq!(world.issue().await.unwrap().leaf, der);
     let mut world = World::new("exec <&-; sleep 1000");
-    world.settings.timeout = Duration::from_millis(300);
+    world.settings.program.timeout = Duration::from_millis(300);
     assert_eq!(world.fails().await.label(), "exec-timeout");
 }
 

@@ -34,7 +34,7 @@ fn world() -> World {
     // Run by its shell: another test may be forking while it is copied.
     fs::copy(docs("openssl-ca"), script).unwrap();
     fs::rename(world.path("root.pem"), world.path("roots.pem")).unwrap();
-    world.settings.timeout = Duration::from_secs(30);
+    world.settings.program.timeout = Duration::from_secs(30);
     world
 }
 

@@ -17,7 +17,7 @@ use rustix::process::{PidfdFlags, Signal, pidfd_open};
 use tokio::sync::mpsc;
 
 use super::confine::Confinement;
-use super::error::ExecError;
+use super::error::ProgramError;
 use super::family::Family;
 use super::said::Said;
 
@@ -66,7 +66,7 @@ pub(super) enum Told {
     /// A line on stderr.
     Line(String),
     /// It is over.
-    Ended(Result<Ended, ExecError>),
+    Ended(Result<Ended, ProgramError>),
 }
 
 /// A program that runs. Dropped, it ends.
@@ -78,13 +78,13 @@ pub(super) struct Running {
 }
 
 /// Starts a program.
-pub(super) fn start(job: Job) -> Result<Running, ExecError> {
-    let (cancelled, cancel) = io::pipe().map_err(ExecError::System)?;
+pub(super) fn start(job: Job) -> Result<Running, ProgramError> {
+    let (cancelled, cancel) = io::pipe().map_err(ProgramError::System)?;
     let (tell, told) = mpsc::unbounded_channel();
     let thread = Builder::new()
         .name("issuer program".to_owned())
         .spawn(move || supervise(job, cancelled, &tell))
-        .map_err(ExecError::System)?;
+        .map_err(ProgramError::System)?;
     Ok(Running {
         told,
         cancel: Some(cancel),
@@ -96,7 +96,7 @@ impl Running {
     /// What is heard next.
     pub(super) async fn told(&mut self) -> Told {
         let told = self.told.recv().await;
-        let told = told.unwrap_or(Told::Ended(Err(ExecError::Worker)));
+        let told = told.unwrap_or(Told::Ended(Err(ProgramError::Worker)));
         if let Told::Ended(_) = told {
             // All that is left to the thread is to reap what was killed.
             self.thread = None;
@@ -129,10 +129,10 @@ fn supervise(job: Job, cancelled: PipeReader, tell: &mpsc::UnboundedSender<Told>
     };
     let mut watch = match Watch::over(family, job, cancelled) {
         Ok(watch) => watch,
-        Err(error) => return say(Told::Ended(Err(ExecError::System(error)))),
+        Err(error) => return say(Told::Ended(Err(ProgramError::System(error)))),
     };
     let ended = watch.until_its_end(|line| say(Told::Line(line)));
-    say(Told::Ended(ended.map_err(ExecError::System)));
+    say(Told::Ended(ended.map_err(ProgramError::System)));
 }
 
 struct Watch {

@@ -1,20 +1,20 @@
-//! What answers the CA: the responder, and files below a web server.
+//! http-01: the responder, and files below a web server.
 
 use super::*;
 
 #[tokio::test]
 async fn without_anybody_to_answer_the_ca_it_is_not_asked() {
-    let ca = Ca::new(|_| None);
-    let mut issuer = ca.issuer();
-    issuer.settings.webroot = None;
-    let error = issue(&issuer).await.unwrap_err();
-    assert_eq!(error.retry(), Retry::Operator);
-    assert!(
-        error.operator_text().contains(SOCKET_UNIT),
-        "{}",
-        error.operator_text()
-    );
-    assert_eq!(ca.count("/directory"), 0);
+    for (challenge, unit) in [
+        (Challenge::Http01 { webroot: None }, "renewd-http01.socket"),
+        (Challenge::TlsAlpn01, "renewd-tls-alpn01.socket"),
+    ] {
+        let ca = Ca::new(|_| None);
+        let error = issue(&ca.issuer_by(challenge)).await.unwrap_err();
+        assert_eq!(error.retry(), Retry::Operator);
+        let text = error.operator_text();
+        assert!(text.contains(unit), "{text}");
+        assert_eq!(ca.count("/directory"), 0);
+    }
 }
 
 fn get(port: u16, head: &str) -> String {
@@ -33,11 +33,13 @@ async fn the_responder_answers_what_is_up_and_nothing_else() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let challenges = Arc::<Challenges>::default();
-    serve(listener, Arc::clone(&challenges)).unwrap();
+    super::super::http01::serve(listener, Arc::clone(&challenges)).unwrap();
     let path = "GET /.well-known/acme-challenge/tok HTTP/1.1\r\nhost: a.test\r\n\r\n";
     let ask = |head: &'static str| tokio::task::spawn_blocking(move || get(port, head));
     assert!(ask(path).await.unwrap().starts_with("HTTP/1.1 404 "));
-    let up = Placed::put(&challenges, None, "tok", "tok.thumb").unwrap();
+    let by = Challenge::Http01 { webroot: None };
+    let proofs = [proof("a.test", "tok.thumb"), proof("b.test", "tak.thumb")];
+    let up = Placed::put(&challenges, &by, &proofs).await.unwrap();
     let answer = ask(path).await.unwrap();
     assert!(
         answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\ntok.thumb"),
@@ -66,13 +68,22 @@ async fn the_responder_answers_what_is_up_and_nothing_else() {
 
 #[test]
 fn a_token_that_leads_elsewhere_is_refused() {
-    let webroot = tempfile::tempdir().unwrap();
-    let root = webroot.path().to_owned();
     for token in ["", "../../x", "a/b", "a.b", "ä", &"a".repeat(200)] {
-        let put = Placed::put(&Arc::default(), Some(&root), token, "x");
-        assert!(matches!(put, Err(AcmeError::Protocol { .. })), "{token}");
+        let proof = Proof::new(&Identifier::Dns("a.test".into()), token, "x");
+        assert!(matches!(proof, Err(AcmeError::Protocol { .. })), "{token}");
     }
-    let placed = Placed::put(&Arc::default(), Some(&root), "tok", "tok.thumb").unwrap();
+}
+
+#[tokio::test]
+async fn a_file_below_a_web_server_can_be_read_and_goes_when_it_was_seen() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().to_owned();
+    let put = async |root: &Path| {
+        let webroot = Some(root.to_owned());
+        let by = Challenge::Http01 { webroot };
+        Placed::put(&Arc::default(), &by, &[proof("a.test", "tok.thumb")]).await
+    };
+    let placed = put(&root).await.unwrap();
     let path = root.join(".well-known/acme-challenge/tok");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "tok.thumb");
     use std::os::unix::fs::MetadataExt;
@@ -80,7 +91,6 @@ fn a_token_that_leads_elsewhere_is_refused() {
     drop(placed);
     assert!(!path.exists());
     // The root itself is not made.
-    let nowhere = root.join("nowhere");
-    let put = Placed::put(&Arc::default(), Some(&nowhere), "tok", "x");
+    let put = put(&root.join("nowhere")).await;
     assert!(matches!(put, Err(AcmeError::Webroot { .. })));
 }

@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::error::ExecError;
+use super::error::ProgramError;
 use super::run::Job;
 
 /// The program and its process group. Dropped, they are killed and reaped.
@@ -20,8 +20,8 @@ pub(super) struct Family {
 }
 
 impl Family {
-    pub(super) fn start(job: &Job) -> Result<Self, ExecError> {
-        let failed = |source| ExecError::Start {
+    pub(super) fn start(job: &Job) -> Result<Self, ProgramError> {
+        let failed = |source| ProgramError::Start {
             program: job.command[0].clone(),
             source,
         };

@@ -1,0 +1,115 @@
+//! What an issuer is asked with: a fresh key, and the certificate request that it signed.
+//!
+//! Where the issuer may sign while we are away, both are on disk from before it is asked until it has answered. So a crash
+//! in between leads to the same request again, and what was signed meanwhile is taken.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use renewd_core::leaf::Fingerprint;
+use renewd_core::names::{CertificateName, IssuerName};
+use renewd_core::request::Request;
+use renewd_core::supply::{Again, Failure};
+use renewd_store::{Store, StoreError};
+use rustls_pki_types::CertificateDer;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::keys::{KeyError, PrivateKey};
+
+/// A key, and the certificate request that it signed.
+pub(super) struct Asked {
+    request: Fingerprint,
+    pub(super) key: PrivateKey,
+    pub(super) csr: Vec<u8>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    issuer: String,
+    /// The digest of what is wanted.
+    request: Fingerprint,
+    csr: String,
+    key: Zeroizing<String>,
+}
+
+impl Asked {
+    /// Puts it on disk.
+    pub(super) fn keep(
+        &self,
+        store: &Store,
+        certificate: &CertificateName,
+        issuer: &IssuerName,
+    ) -> Result<(), Failure> {
+        let kept = Kept {
+            issuer: issuer.as_str().to_owned(),
+            request: self.request,
+            csr: BASE64_STANDARD.encode(&self.csr),
+            key: self.key.pem(),
+        };
+        let text = serde_json::to_string(&kept).map(Zeroizing::new);
+        let text = text.map_err(|error| not_kept(&error.to_string()))?;
+        let saved = store.save_asked(certificate, &text);
+        saved.map_err(|error| not_kept(&error.to_string()))
+    }
+}
+
+/// What this issuer was asked with and has not answered, if it is for the same. What cannot be read is as good as gone.
+pub(super) fn kept(
+    store: &Store,
+    certificate: &CertificateName,
+    issuer: &IssuerName,
+    request: Fingerprint,
+) -> Option<Asked> {
+    let text = store.load_asked(certificate).ok().flatten()?;
+    let kept: Kept = serde_json::from_str(&text).ok()?;
+    if kept.issuer != issuer.as_str() || kept.request != request {
+        return None;
+    }
+    Some(Asked {
+        request,
+        key: PrivateKey::from_pem(&kept.key).ok()?,
+        csr: BASE64_STANDARD.decode(&kept.csr).ok()?,
+    })
+}
+
+/// The issuer has answered: the next one is asked with another key.
+pub(super) fn forget(store: &Store, certificate: &CertificateName) -> Result<(), Failure> {
+    let forgotten: Result<(), StoreError> = store.forget_asked(certificate);
+    forgotten.map_err(|error| not_kept(&error.to_string()))
+}
+
+fn not_kept(why: &str) -> Failure {
+    Failure {
+        text: format!("what the issuer is asked with cannot be kept: {why}"),
+        again: Again::BackOff,
+        answered: false,
+    }
+}
+
+/// A key for this certificate alone, and the request that it signs.
+pub(super) async fn fresh_key(
+    request: &Request,
+    renewed: Option<CertificateDer<'static>>,
+) -> Result<Asked, Failure> {
+    let request = request.clone();
+    // RSA takes seconds; the thread goes when it is done.
+    let made = tokio::task::spawn_blocking(move || {
+        let key = PrivateKey::generate(request.key_type)?;
+        let csr = match renewed {
+            Some(leaf) => key.request_again(&request, &leaf)?,
+            None => key.request(&request)?,
+        };
+        let request = request.digest();
+        Ok::<_, KeyError>(Asked { request, key, csr })
+    });
+    let failed = |why: String| Failure {
+        text: format!("cannot make a key: {why}"),
+        again: Again::BackOff,
+        answered: false,
+    };
+    match made.await {
+        Ok(Ok(made)) => Ok(made),
+        Ok(Err(error)) => Err(failed(error.to_string())),
+        Err(error) => Err(failed(error.to_string())),
+    }
+}

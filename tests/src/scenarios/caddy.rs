@@ -1,0 +1,103 @@
+//! The issuer `acme` against Caddy's ACME server, an implementation that pebble has nothing in common with.
+
+use crate::agent::{PROOF, RENEWD, published};
+use crate::failure::{Result, expect, expect_equal};
+use crate::scenario::{Disk, Scenario, Trial};
+
+use super::plain::unit;
+
+/// All of this file.
+pub(super) const ALL: &[Scenario] = &[SECOND];
+
+const CADDY: &str = "caddy.service";
+
+/// It asks the host for names, and real ports for proofs. Its shortest life is five minutes.
+const CADDYFILE: &str = r#"{
+    skip_install_trust
+    auto_https disable_redirects
+    http_port 9080
+    https_port 9444
+    storage file_system /srv/caddy/storage
+    pki {
+        ca agent {
+            name Agent
+        }
+    }
+}
+https://localhost:9444 {
+    tls {
+        issuer internal {
+            ca agent
+        }
+    }
+    acme_server {
+        ca agent
+        lifetime 5m
+    }
+}
+"#;
+
+const ISSUER: &str = r#"[issuer.caddy]
+type = "acme"
+directory = "https://localhost:9444/acme/agent/directory"
+ca = "/etc/renewd/root.pem"
+trust = "/etc/renewd/root.pem"
+"#;
+
+const SECOND: Scenario = Scenario {
+    name: "caddy_as_the_acme_ca_issues_again_after_it_was_away_and_revokes",
+    disk: Disk::Installed,
+    fault: "its name for the host leads elsewhere",
+    red: "a certificate of Caddy for api",
+    run: second,
+};
+
+fn second(trial: &mut Trial) -> Result<()> {
+    let address = trial.choose("127.0.0.1", "192.0.2.1");
+    trial.shell(&format!(
+        "mkdir -p /srv/caddy && echo '{address} api.test' >> /etc/hosts"
+    ))?;
+    trial.write("/srv/caddy/Caddyfile", CADDYFILE)?;
+    let caddy = "[Service]\nEnvironment=HOME=/srv/caddy\n\
+        ExecStart=/packages/authorities/caddy run --config /srv/caddy/Caddyfile --adapter caddyfile\n";
+    unit(trial, CADDY, caddy)?;
+    trial.systemctl(&["start", CADDY])?;
+    let root = "/srv/caddy/storage/pki/authorities/agent/root.crt";
+    let ready = format!(
+        "install -m 0644 {root} /etc/renewd/root.pem && curl -sSf --cacert {root} https://localhost:9444/acme/agent/directory"
+    );
+    trial.wait_until("Caddy is ready", PROOF, || trial.shell(&ready))?;
+    trial.write("/etc/renewd/renewd.toml", ISSUER)?;
+    trial.configure("api", "names = [\"api.test\"]\nlifetime = \"5m\"\n")?;
+    trial.systemctl(&["stop", RENEWD])?;
+    trial.systemctl(&["start", "renewd-http01.socket", RENEWD])?;
+    let first = trial.wait_until("a certificate of Caddy for api", PROOF, || {
+        trial.published_serial("api")
+    })?;
+    expect_sound(trial)?;
+
+    trial.systemctl(&["stop", CADDY])?;
+    let away = trial.renew(&["api"])?;
+    expect(
+        !away.succeeded() && away.output().contains("localhost:9444 cannot be reached"),
+        "a renewal that fails, and says why",
+        away.output(),
+    )?;
+    expect_equal("the serial", &first, &trial.published_serial("api")?)?;
+    trial.systemctl(&["start", CADDY])?;
+    trial.wait_until("Caddy is ready again", PROOF, || trial.shell(&ready))?;
+    let back = trial.renew(&["api"])?;
+    expect(back.succeeded(), "a renewal", back.output())?;
+    trial.await_published_after("api", &first)?;
+    expect_sound(trial)?;
+    trial.run(&["renewctl", "revoke", "api"]).map(drop)
+}
+
+fn expect_sound(trial: &Trial) -> Result<()> {
+    let verify = format!(
+        "openssl verify -purpose sslserver -verify_hostname api.test -CAfile /etc/renewd/root.pem -untrusted {} {}",
+        published("api", "chain.pem"),
+        published("api", "cert.pem"),
+    );
+    trial.shell(&verify).map(drop)
+}
