@@ -4,6 +4,7 @@ mod acme;
 mod est;
 mod exec;
 mod local;
+mod spiffe;
 mod step;
 mod vault;
 
@@ -46,17 +47,18 @@ pub(super) struct Wanted<'a> {
 }
 
 /// All kinds, the embedded CA first: it is what a table without a type is taken for.
-pub(super) static KINDS: [&Kind; 6] = [
+pub(super) static KINDS: [&Kind; 7] = [
     &local::KIND,
     &acme::KIND,
     &est::KIND,
     &exec::KIND,
     &step::KIND,
     &vault::KIND,
+    &spiffe::KIND,
 ];
 
 /// Types that the design knows and this version does not have.
-const LATER: [&str; 1] = ["spiffe"];
+const LATER: [&str; 0] = [];
 
 impl IssuerKind {
     /// As `type` has it.
@@ -73,6 +75,7 @@ impl IssuerKind {
             Self::Exec(_) => &exec::KIND,
             Self::Step(_) => &step::KIND,
             Self::Vault(_) => &vault::KIND,
+            Self::Spiffe(_) => &spiffe::KIND,
         }
     }
 }
