@@ -107,6 +107,11 @@ impl Line {
         self.news.subscribe()
     }
 
+    #[cfg(test)]
+    pub(super) fn task(&self) -> AbortHandle {
+        self.task.clone()
+    }
+
     /// Connects anew if this round is over, and tells what comes of it. For it could be that the connection is dead and
     /// nobody knows, or that what was out of order is not any more.
     pub(super) async fn ask_anew(&self, round: u64) -> Heard {
