@@ -32,6 +32,7 @@ mod roots;
 mod rotation;
 mod rpm;
 mod sample_api;
+mod spiffe;
 mod step;
 mod supervision;
 mod trust;
@@ -52,6 +53,7 @@ const NEEDS: &[(&str, &[Scenario])] = &[
     ("step-ca", step::ALL),
     ("openbao", vault::ALL),
     ("estserver", est::ALL),
+    ("spiffe", spiffe::ALL),
 ];
 
 /// All of them; what the others stand on comes first.
@@ -71,6 +73,7 @@ pub fn all() -> Vec<Scenario> {
         credentials::ALL,
         acme::ALL,
         est::ALL,
+        spiffe::ALL,
         load::ALL,
         trust::ALL,
         roots::ALL,
