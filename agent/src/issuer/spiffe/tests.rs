@@ -319,6 +319,17 @@ fn what_comes_is_told_once_and_what_is_known_is_not_taken_again() {
         let supplied = supply(&issuer, &known).await.unwrap();
         assert_eq!(Fingerprint::of(&supplied.answer.leaf), leaf(&second));
         assert_eq!(fake.calls(), 2);
+        for _ in 0..5 {
+            supply(&issuer, &[leaf(&first), leaf(&second)])
+                .await
+                .unwrap_err();
+        }
+        let one = async {
+            while fake.open() > 1 {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(PATIENCE, one).await.expect("one connection");
         // Another bundle alone is news, too.
         let rolled = Sent {
             bundle: [domain.bundle(), Domain::new().bundle()].concat(),

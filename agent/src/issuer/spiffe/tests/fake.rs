@@ -106,6 +106,12 @@ impl Fake {
         state.deed = Some(Deed::Say(bytes));
     }
 
+    /// How many streams are open.
+    pub(super) fn open(&self) -> usize {
+        let state = self.state.lock().unwrap();
+        state.open.iter().filter(|open| !open.is_closed()).count()
+    }
+
     /// Ends all streams.
     pub(super) fn cut(&self) {
         self.state.lock().unwrap().open.clear();
