@@ -6,6 +6,7 @@
 //! the operator names: to a peer that verifies with a plain bundle, every root in it may say any name.
 
 mod error;
+mod grpc;
 mod message;
 mod stream;
 

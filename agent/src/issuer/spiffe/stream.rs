@@ -1,38 +1,27 @@
 //! The one connection to the Workload API: a call of gRPC whose answer is a stream that stays open.
 //!
-//! One call without parameters over a local socket, so it is spoken over HTTP/2 itself: a frame is a byte that says
-//! whether it is compressed, four bytes of length, and a message; how a call ends stands in the trailers. It is kept up for
-//! as long as the issuer is configured: what comes is there for all certificates, and what ends it is kept
-//! as the trouble until it is over.
+//! It is kept up for as long as the issuer is configured: what comes is there for all certificates, and what ends it
+//! is kept as the trouble until it is over. How the call is spoken is in [`grpc`].
 
 use std::convert::Infallible;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Bytes, Incoming};
+use http_body_util::BodyExt;
+use hyper::StatusCode;
+use hyper::body::Incoming;
 use hyper::client::conn::http2;
-use hyper::header::{CONTENT_TYPE, HeaderMap, TE, USER_AGENT};
-use hyper::{Method, Request, StatusCode};
+use hyper::header::{CONTENT_TYPE, HeaderMap};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::UnixStream;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
-use zeroize::Zeroizing;
 
 use super::error::SpiffeError;
+use super::grpc::{self, Message};
 use super::message::Update;
-
-const METHOD: &str = "http://localhost/SpiffeWorkloadAPI/FetchX509SVID";
-/// Without it no Workload API answers: a browser or a proxy that is led astray has none (Workload API, section 3).
-const SECURITY_HEADER: &str = "workload.spiffe.io";
-/// The most bytes of one message: what gRPC takes, unless told otherwise.
-pub(super) const MOST_BYTES: usize = 4 * 1024 * 1024;
-const PERMISSION_DENIED: u32 = 7;
-/// The most characters of what a server says that go into an error.
-const MOST_TEXT: usize = 300;
 
 /// How long to wait.
 #[derive(Debug, Clone, Copy)]
@@ -184,7 +173,7 @@ impl Listener {
             Err(_) => return self.silent(),
         };
         let conversation = async {
-            match timeout_at(until, sender.send_request(request())).await {
+            match timeout_at(until, sender.send_request(grpc::request())).await {
                 Ok(Ok(response)) => match self.head(response.status(), response.headers()) {
                     Some(error) => error,
                     None => self.messages(response.into_body(), until).await,
@@ -211,7 +200,7 @@ impl Listener {
         }
         if headers.contains_key("grpc-status") {
             // An answer without any message has its trailers in its head.
-            return Some(self.ended(headers));
+            return Some(grpc::ended(&self.socket, headers));
         }
         let kind = headers.get(CONTENT_TYPE).map(|kind| kind.as_bytes());
         (!kind.is_some_and(|kind| kind.starts_with(b"application/grpc")))
@@ -235,7 +224,7 @@ impl Listener {
                 None => return self.broke_off("it ended without saying why".to_owned()),
             };
             if let Some(trailers) = frame.trailers_ref() {
-                return self.ended(trailers);
+                return grpc::ended(&self.socket, trailers);
             }
             let Ok(mut data) = frame.into_data() else {
                 continue;
@@ -274,22 +263,6 @@ impl Listener {
         }
     }
 
-    /// How a call ended, by its trailers.
-    fn ended(&self, trailers: &HeaderMap) -> SpiffeError {
-        let value = |name: &str| trailers.get(name).and_then(|value| value.to_str().ok());
-        let Some(code) = value("grpc-status").and_then(|code| code.parse().ok()) else {
-            return self.broke_off("it ended without a status".to_owned());
-        };
-        let text = value("grpc-message").unwrap_or_default();
-        let text: String = text.chars().take(MOST_TEXT).collect();
-        let socket = self.socket.clone();
-        match code {
-            0 => self.broke_off("it ended the stream".to_owned()),
-            PERMISSION_DENIED => SpiffeError::NoIdentity { socket, text },
-            code => SpiffeError::Refused { socket, code, text },
-        }
-    }
-
     fn silent(&self) -> SpiffeError {
         SpiffeError::Silent {
             socket: self.socket.clone(),
@@ -310,78 +283,5 @@ impl Listener {
             socket: self.socket.clone(),
             why,
         }
-    }
-}
-
-/// A call whose message is empty.
-fn request() -> Request<Full<Bytes>> {
-    let mut request = Request::new(Full::new(Bytes::from_static(&[0; HEAD])));
-    *request.method_mut() = Method::POST;
-    *request.uri_mut() = hyper::Uri::from_static(METHOD);
-    let headers = request.headers_mut();
-    let mut header = |name, value| {
-        headers.insert(name, hyper::header::HeaderValue::from_static(value));
-    };
-    header(CONTENT_TYPE, "application/grpc");
-    header(TE, "trailers");
-    header(USER_AGENT, concat!("renewd/", env!("CARGO_PKG_VERSION")));
-    header(
-        hyper::header::HeaderName::from_static(SECURITY_HEADER),
-        "true",
-    );
-    request
-}
-
-/// Before each message: whether it is compressed, and its length.
-const HEAD: usize = 5;
-
-/// A message on its way.
-#[derive(Default)]
-struct Message {
-    head: Vec<u8>,
-    /// Of the right size from the start, for a buffer that grows leaves copies behind.
-    body: Option<(usize, Zeroizing<Vec<u8>>)>,
-}
-
-impl Message {
-    /// Takes what belongs to this message.
-    fn take(&mut self, data: &mut Bytes, socket: &Path) -> Result<(), SpiffeError> {
-        if self.body.is_none() {
-            let part = data.split_to(data.len().min(HEAD - self.head.len()));
-            self.head.extend_from_slice(&part);
-            let [compressed, a, b, c, d] = self.head[..] else {
-                return Ok(());
-            };
-            if compressed != 0 {
-                return Err(SpiffeError::Broken {
-                    socket: socket.to_owned(),
-                    why: "it compresses, which was not offered".to_owned(),
-                });
-            }
-            let bytes = usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX);
-            if bytes > MOST_BYTES {
-                return Err(SpiffeError::TooLong {
-                    socket: socket.to_owned(),
-                    bytes,
-                    most: MOST_BYTES,
-                });
-            }
-            self.body = Some((bytes, Zeroizing::new(Vec::with_capacity(bytes))));
-        }
-        if let Some((length, body)) = &mut self.body {
-            let part = data.split_to(data.len().min(*length - body.len()));
-            body.extend_from_slice(&part);
-        }
-        Ok(())
-    }
-
-    /// The message, if it is there to its last byte; the next one begins then.
-    fn whole(&mut self) -> Option<Zeroizing<Vec<u8>>> {
-        self.body
-            .take_if(|(length, body)| body.len() == *length)
-            .map(|(_, body)| {
-                self.head.clear();
-                body
-            })
     }
 }
