@@ -102,6 +102,11 @@ impl SpiffeIssuer {
             })?;
             add(&mut anchors, bundle);
         }
+        if anchors.is_empty() {
+            // A message without them is a server's mistake, and takes no trust away.
+            let what = format!("the bundle of {}", self.settings.trust_domain);
+            return Err(self.malformed(&what, &message::Malformed("there is none")));
+        }
         let mut published = anchors.clone();
         let mut missing = Vec::new();
         for domain in &self.settings.federated {
@@ -136,22 +141,23 @@ impl SpiffeIssuer {
             (None, None) => &Arc::default(),
         };
         let id = id(wanted.request);
-        let mut last = None;
-        for svid in update.svids.iter().filter(|svid| svid.id == id) {
-            match self.supplied(update, svid, wanted) {
-                Ok(supplied) => return Ok(supplied),
-                Err(error) => last = Some(error),
-            }
+        let found = match update.svid(id) {
+            Some(svid) => self.supplied(update, svid, wanted),
+            None => Err(self.other_identity(id, update)),
+        };
+        match (found, &heard.trouble) {
+            // That nothing better came is no wonder where nothing can come.
+            (Err(SpiffeError::NothingNewer { .. }), Some(trouble)) => Err(trouble.clone()),
+            (Err(SpiffeError::OtherIdentity { .. }), Some(trouble)) => Err(trouble.clone()),
+            (found, _) => found,
         }
-        // That nothing newer came is no wonder where nothing can come.
-        match (last, &heard.trouble) {
-            (Some(SpiffeError::NothingNewer { .. }) | None, Some(trouble)) => Err(trouble.clone()),
-            (Some(error), _) => Err(error),
-            (None, None) => Err(SpiffeError::OtherIdentity {
-                socket: self.settings.socket.clone(),
-                id: id.to_owned(),
-                has: update.svids.iter().map(|svid| svid.id.clone()).collect(),
-            }),
+    }
+
+    fn other_identity(&self, id: &str, update: &Update) -> SpiffeError {
+        SpiffeError::OtherIdentity {
+            socket: self.settings.socket.clone(),
+            id: id.to_owned(),
+            has: update.ids(),
         }
     }
 
@@ -243,12 +249,9 @@ impl Supplier for SpiffeIssuer {
 
     fn has_another(&self, wanted: Wanted<'_>) -> bool {
         let heard = self.line().heard();
-        let Some(update) = heard.update else {
-            return false;
-        };
-        let id = id(wanted.request);
-        let mut svids = update.svids.iter().filter(|svid| svid.id == id);
-        svids.any(|svid| {
+        let update = heard.update.unwrap_or_default();
+        let svid = update.svid(id(wanted.request));
+        svid.is_some_and(|svid| {
             let chain = certificates(&svid.certificates).unwrap_or_default();
             let leaf = chain.first().map(|leaf| Fingerprint::of(leaf));
             leaf.is_some_and(|leaf| !wanted.known.contains(&leaf))
@@ -298,18 +301,12 @@ impl Issuer for SpiffeIssuer {
                 }
                 Some(error) => return vec![Finding::no(Question::Reachable, &error)],
             }
-            let svids = heard.update.map(|update| update.svids.clone());
-            let svids = svids.unwrap_or_default();
+            let update = heard.update.unwrap_or_default();
             for id in requests.iter().map(id) {
-                let has = svids.iter().map(|svid| svid.id.clone()).collect();
-                findings.push(match svids.iter().any(|svid| svid.id == id) {
-                    true => Finding::yes(Question::MayIssue, format!("it has an SVID for {id}")),
-                    false => {
-                        let error = SpiffeError::OtherIdentity {
-                            socket: self.settings.socket.clone(),
-                            id: id.to_owned(),
-                            has,
-                        };
+                findings.push(match update.svid(id) {
+                    Some(_) => Finding::yes(Question::MayIssue, format!("it has an SVID for {id}")),
+                    None => {
+                        let error = self.other_identity(id, &update);
                         Finding::no(Question::MayIssue, &error.into())
                     }
                 });

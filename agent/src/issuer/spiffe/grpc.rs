@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use super::error::SpiffeError;
 
 const METHOD: &str = "http://localhost/SpiffeWorkloadAPI/FetchX509SVID";
-/// Without it no Workload API answers: a browser or a proxy that is led astray has none (Workload API, section 3).
+/// Without it no Workload API answers: a browser or a proxy that is led astray sends none (SPIFFE Workload Endpoint).
 const SECURITY_HEADER: &str = "workload.spiffe.io";
 /// The most bytes of one message: what gRPC takes, unless told otherwise.
 const MOST_BYTES: usize = 4 * 1024 * 1024;

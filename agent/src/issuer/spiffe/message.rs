@@ -64,6 +64,18 @@ impl Update {
     }
 }
 
+impl Update {
+    /// The SVID of an identity. Where several are of one, the first is meant (SPIFFE Workload API, section 5.3).
+    pub(super) fn svid(&self, id: &str) -> Option<&Svid> {
+        self.svids.iter().find(|svid| svid.id == id)
+    }
+
+    /// Whose SVIDs these are.
+    pub(super) fn ids(&self) -> Vec<String> {
+        self.svids.iter().map(|svid| svid.id.clone()).collect()
+    }
+}
+
 impl Svid {
     fn read(message: &[u8]) -> Result<Self, Malformed> {
         let mut svid = Self::default();
@@ -102,11 +114,14 @@ fn text(value: &[u8]) -> Result<String, Malformed> {
     Ok(text.to_owned())
 }
 
-/// The fields of a message: the number of each, and its content where it has a length of its own.
+/// Its number, and its content where it has a length of its own.
+type Field<'a> = (u64, Option<&'a [u8]>);
+
+/// The fields of a message.
 struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
-    fn next(&mut self) -> Result<Option<(u64, Option<&'a [u8]>)>, Malformed> {
+    fn next(&mut self) -> Result<Option<Field<'a>>, Malformed> {
         if self.0.is_empty() {
             return Ok(None);
         }

@@ -330,6 +330,13 @@ fn what_comes_is_told_once_and_what_is_known_is_not_taken_again() {
             }
         };
         timeout(PATIENCE, one).await.expect("one connection");
+        // A message without our trust domain takes no trust away.
+        fake.push(update(
+            &[&Domain::new().svid("spiffe://elsewhere.test/web")],
+            &[],
+        ));
+        timeout(PATIENCE, news.changed()).await.unwrap().unwrap();
+        assert_eq!(issuer.anchors().await.unwrap_err().label(), "malformed");
         // Another bundle alone is news, too.
         let rolled = Sent {
             bundle: [domain.bundle(), Domain::new().bundle()].concat(),
