@@ -522,11 +522,15 @@ fn what_is_offered_is_taken_as_soon_as_two_issuances_may_follow_each_other() {
         Some(schedule::after(start(), gap))
     );
     let late = offered(fresh(DAY), at(0.3));
-    let cause = next(&late, &request(), DAY, at(0.3));
+    let cause = next(&late, &request(), DAY, Duration::ZERO, at(0.3));
     assert_eq!(cause, Action::Issue(Cause::Advised));
     // It is over with the next leaf.
     let taken = fold(late, Event::IssueStarted, at(0.3));
-    let taken = fold(taken, Event::Accepted(identity(2, at(0.3), DAY)), at(0.3));
+    let taken = fold(
+        taken,
+        Event::Accepted(Box::new(identity(2, at(0.3), DAY))),
+        at(0.3),
+    );
     assert!(!crate::supply::is_advised(&taken));
     // What failed before is tried within a second, and not at once.
     let failing = fold(fresh(DAY), Event::IssueStarted, at(0.5));
@@ -536,7 +540,7 @@ fn what_is_offered_is_taken_as_soon_as_two_issuances_may_follow_each_other() {
     // There is nothing yet that it could be newer than.
     let none = offered(Record::new("new".parse().unwrap()), start());
     assert_eq!(
-        next(&none, &request(), DAY, start()),
+        next(&none, &request(), DAY, Duration::ZERO, start()),
         Action::Issue(Cause::First)
     );
 }
