@@ -16,8 +16,8 @@ use crate::issuer::est::EstIssuer;
 use crate::issuer::exec::{ExecIssuer, Surroundings};
 use crate::issuer::local::{LocalIssuer, LocalSettings};
 use crate::issuer::step::StepIssuer;
-use crate::issuer::vault::VaultIssuer;
 use crate::issuer::spiffe::SpiffeIssuer;
+use crate::issuer::vault::VaultIssuer;
 use crate::secret::Secrets;
 
 const ROOT: u32 = 0;

@@ -17,8 +17,8 @@ use crate::issuer::est::EstSettings;
 use crate::issuer::exec::ExecSettings;
 use crate::issuer::local::Constraints;
 use crate::issuer::step::StepSettings;
-use crate::issuer::vault::VaultSettings;
 use crate::issuer::spiffe::SpiffeSettings;
+use crate::issuer::vault::VaultSettings;
 use crate::probe::ProbeTarget;
 use crate::secret::Secret;
 

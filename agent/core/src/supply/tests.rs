@@ -526,11 +526,7 @@ fn what_is_offered_is_taken_as_soon_as_two_issuances_may_follow_each_other() {
     assert_eq!(cause, Action::Issue(Cause::Advised));
     // It is over with the next leaf.
     let taken = fold(late, Event::IssueStarted, at(0.3));
-    let taken = fold(
-        taken,
-        Event::Accepted(Box::new(identity(2, at(0.3), DAY))),
-        at(0.3),
-    );
+    let taken = fold(taken, Event::Accepted(identity(2, at(0.3), DAY)), at(0.3));
     assert!(!crate::supply::is_advised(&taken));
     // What failed before is tried within a second, and not at once.
     let failing = fold(fresh(DAY), Event::IssueStarted, at(0.5));
