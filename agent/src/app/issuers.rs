@@ -106,7 +106,10 @@ impl Issuers for ConcreteIssuers {
                 LocalIssuer::root_pem(&self.directory(settings), &local)
                     .map_err(|error| crate::issuer::IssueError::from(error).operator_text())
             }
-            IssuerKind::Acme(_) | IssuerKind::Est(_) | IssuerKind::Vault(_) | IssuerKind::Spiffe(_) => Err(format!(
+            IssuerKind::Acme(_)
+            | IssuerKind::Est(_)
+            | IssuerKind::Vault(_)
+            | IssuerKind::Spiffe(_) => Err(format!(
                 "the issuer {} keeps no root here; what its certificates chain to is published with each as ca.pem",
                 settings.name
             )),
