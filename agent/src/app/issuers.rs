@@ -15,8 +15,8 @@ use crate::issuer::acme::{AcmeIssuer, Challenges};
 use crate::issuer::est::EstIssuer;
 use crate::issuer::exec::{ExecIssuer, Surroundings};
 use crate::issuer::local::{LocalIssuer, LocalSettings};
-use crate::issuer::step::StepIssuer;
 use crate::issuer::spiffe::SpiffeIssuer;
+use crate::issuer::step::StepIssuer;
 use crate::issuer::vault::VaultIssuer;
 use crate::secret::Secrets;
 

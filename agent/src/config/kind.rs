@@ -57,9 +57,6 @@ pub(super) static KINDS: [&Kind; 7] = [
     &spiffe::KIND,
 ];
 
-/// Types that the design knows and this version does not have.
-const LATER: [&str; 0] = [];
-
 impl IssuerKind {
     /// As `type` has it.
     pub fn name(&self) -> &'static str {
@@ -101,18 +98,10 @@ pub(super) fn known(text: &str) -> Result<(), Mismatch> {
     if names.clone().any(|name| name == text) {
         return Ok(());
     }
-    if LATER.contains(&text) {
-        return Err(Mismatch::new(
-            format!("the type {text:?} is not supported by this version"),
-            in_words(|name| format!("{name:?}")),
-            "install a version that has it, or use the embedded CA",
-        ));
-    }
     Err(Mismatch::new(
         format!("{:?} is no type of issuer", clipped(text)),
         in_words(|name| format!("{name:?}")),
-        nearest(text, LATER.into_iter().chain(names))
-            .map_or(String::new(), |near| format!("did you mean {near:?}?")),
+        nearest(text, names).map_or(String::new(), |near| format!("did you mean {near:?}?")),
     ))
 }
 

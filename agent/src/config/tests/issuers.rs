@@ -64,7 +64,7 @@ const EST: [(&str, &str, &str); 11] = [
 #[test]
 fn issuers_are_judged_with_the_names_that_they_may_certify() {
     let bad = [
-        ("type = \"step\"", "type", "not supported by this version"),
+        ("type = \"scep\"", "type", "is no type of issuer"),
         ("type = \"locl\"", "type", "did you mean \"local\"?"),
         ("# none", "type", "is missing"),
         ("type = 1", "type", "is the number 1"),
