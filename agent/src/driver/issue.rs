@@ -135,7 +135,7 @@ impl Quest {
         let issued = supplied.is_none();
         let (key, answer) = match supplied {
             Some(supplied) => (supplied.key, supplied.answer),
-            None => self.order(issuer.as_ref()).await?,
+            None => self.order(name, issuer.as_ref()).await?,
         };
         let accepted = accept(request, &key.fingerprint(), &answer, &anchors, world.now());
         let mut accepted = accepted.map_err(|refusal| Failure {
@@ -176,7 +176,11 @@ impl Quest {
     }
 
     /// Makes a key, and asks for a certificate for it.
-    async fn order(&self, issuer: &dyn Issuer) -> Result<(PrivateKey, Answer), Failure> {
+    async fn order(
+        &self,
+        name: &IssuerName,
+        issuer: &dyn Issuer,
+    ) -> Result<(PrivateKey, Answer), Failure> {
         let (world, request) = (&self.world, &self.settings.request);
         let digest = request.digest();
         let open_still = self.open.take().filter(|asked| asked.request == digest);
