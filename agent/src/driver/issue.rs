@@ -1,5 +1,6 @@
 //! From "ask the issuer" to an accepted identity: a fresh key, a request, the answer, and the gate that
-//! it must pass. Where the issuer makes the keys, key and answer come together, and pass the same gate. Touches no record and no disk; what it returns is kept by the lane.
+//! it must pass. Where the issuer makes the keys, key and answer come together, and pass the same gate.
+//! Touches no record and no disk; what it returns is kept by the lane.
 
 use std::cell::RefCell;
 use std::rc::Rc;
