@@ -106,11 +106,21 @@ impl PrivateKey {
                 why: "no such PEM section".into(),
             }
         })?;
-        let pair = KeyPair::try_from(&der).map_err(|error| KeyError::Read {
-            why: error.to_string(),
-        });
+        let key = Self::from_pkcs8(der.secret_pkcs8_der());
         der.zeroize();
+        key
+    }
+
+    /// Reads a key in DER (PKCS#8) that was made elsewhere.
+    ///
+    /// # Errors
+    /// When it is no PKCS#8 key of a known type. The error says nothing of its content.
+    pub fn from_pkcs8(der: &[u8]) -> Result<Self, KeyError> {
+        let pair = KeyPair::try_from(&PrivatePkcs8KeyDer::from(der));
         pair.map(|pair| Self { pair })
+            .map_err(|error| KeyError::Read {
+                why: error.to_string(),
+            })
     }
 
     /// The key as PKCS#8 PEM (RFC 5958), wiped when it is dropped.

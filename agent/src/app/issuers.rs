@@ -16,6 +16,7 @@ use crate::issuer::est::EstIssuer;
 use crate::issuer::exec::ExecIssuer;
 use crate::issuer::local::{LocalIssuer, LocalSettings};
 use crate::issuer::program::Surroundings;
+use crate::issuer::spiffe::SpiffeIssuer;
 use crate::issuer::step::StepIssuer;
 use crate::issuer::vault::VaultIssuer;
 use crate::secret::Secrets;
@@ -96,6 +97,7 @@ impl Issuers for ConcreteIssuers {
             IssuerKind::Vault(vault) => {
                 Rc::new(VaultIssuer::new(vault.clone(), self.secrets.clone()))
             }
+            IssuerKind::Spiffe(spiffe) => Rc::new(SpiffeIssuer::new(spiffe.clone())),
         }
     }
 
@@ -106,7 +108,10 @@ impl Issuers for ConcreteIssuers {
                 LocalIssuer::root_pem(&self.directory(settings), &local)
                     .map_err(|error| crate::issuer::IssueError::from(error).operator_text())
             }
-            IssuerKind::Acme(_) | IssuerKind::Est(_) | IssuerKind::Vault(_) => Err(format!(
+            IssuerKind::Acme(_)
+            | IssuerKind::Est(_)
+            | IssuerKind::Vault(_)
+            | IssuerKind::Spiffe(_) => Err(format!(
                 "the issuer {} keeps no root here; what its certificates chain to is published with each as ca.pem",
                 settings.name
             )),

@@ -6,6 +6,7 @@ mod est;
 mod exec;
 mod local;
 mod program;
+mod spiffe;
 mod step;
 mod vault;
 
@@ -48,17 +49,15 @@ pub(super) struct Wanted<'a> {
 }
 
 /// All kinds, the embedded CA first: it is what a table without a type is taken for.
-pub(super) static KINDS: [&Kind; 6] = [
+pub(super) static KINDS: [&Kind; 7] = [
     &local::KIND,
     &acme::KIND,
     &est::KIND,
     &exec::KIND,
     &step::KIND,
     &vault::KIND,
+    &spiffe::KIND,
 ];
-
-/// Types that the design knows and this version does not have.
-const LATER: [&str; 1] = ["spiffe"];
 
 impl IssuerKind {
     /// As `type` has it.
@@ -75,6 +74,7 @@ impl IssuerKind {
             Self::Exec(_) => &exec::KIND,
             Self::Step(_) => &step::KIND,
             Self::Vault(_) => &vault::KIND,
+            Self::Spiffe(_) => &spiffe::KIND,
         }
     }
 }
@@ -100,18 +100,10 @@ pub(super) fn known(text: &str) -> Result<(), Mismatch> {
     if names.clone().any(|name| name == text) {
         return Ok(());
     }
-    if LATER.contains(&text) {
-        return Err(Mismatch::new(
-            format!("the type {text:?} is not supported by this version"),
-            in_words(|name| format!("{name:?}")),
-            "install a version that has it, or use the embedded CA",
-        ));
-    }
     Err(Mismatch::new(
         format!("{:?} is no type of issuer", clipped(text)),
         in_words(|name| format!("{name:?}")),
-        nearest(text, LATER.into_iter().chain(names))
-            .map_or(String::new(), |near| format!("did you mean {near:?}?")),
+        nearest(text, names).map_or(String::new(), |near| format!("did you mean {near:?}?")),
     ))
 }
 

@@ -16,6 +16,7 @@ use crate::issuer::acme::AcmeSettings;
 use crate::issuer::est::EstSettings;
 use crate::issuer::exec::ExecSettings;
 use crate::issuer::local::Constraints;
+use crate::issuer::spiffe::SpiffeSettings;
 use crate::issuer::step::StepSettings;
 use crate::issuer::vault::VaultSettings;
 use crate::probe::ProbeTarget;
@@ -154,6 +155,8 @@ pub enum IssuerKind {
     Step(StepSettings),
     /// The PKI secrets engine of a Vault or an OpenBao.
     Vault(VaultSettings),
+    /// A SPIFFE Workload API.
+    Spiffe(SpiffeSettings),
 }
 
 impl IssuerKind {
@@ -163,7 +166,7 @@ impl IssuerKind {
             Self::Acme(acme) => Some(&acme.directory),
             Self::Est(est) => Some(&est.base),
             Self::Step(step) => Some(&step.url),
-            Self::Local(_) | Self::Exec(_) | Self::Vault(_) => None,
+            Self::Local(_) | Self::Exec(_) | Self::Vault(_) | Self::Spiffe(_) => None,
         }
     }
 }

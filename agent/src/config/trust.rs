@@ -43,7 +43,8 @@ impl Trust {
     /// one. Of what an issuer of this host alone has, or what comes with the host's own trust, nobody hears by renewd.
     pub(super) fn of(self, issuers: &[&IssuerSettings], lifetime: Duration) -> TrustSettings {
         let alone = issuers.iter().all(|issuer| match &issuer.kind {
-            IssuerKind::Local(_) => true,
+            // Agents tell all hosts at once, and their server signs with a new root only after that.
+            IssuerKind::Local(_) | IssuerKind::Spiffe(_) => true,
             IssuerKind::Acme(acme) => acme.trust == Roots::System,
             _ => false,
         });

@@ -1,9 +1,10 @@
 //! From "ask the issuer" to an accepted identity: a fresh key, a request, the answer, and the gate that
-//! it must pass. Touches no record and no disk; what it returns is kept by the lane.
+//! it must pass. Where the issuer makes the keys, key and answer come together, and pass the same gate.
+//! Touches no record and no disk; what it returns is kept by the lane.
 
 use std::rc::Rc;
 
-use renewd_core::accept::{Accepted, accept};
+use renewd_core::accept::{Accepted, Answer, Warning, accept};
 use renewd_core::leaf::Fingerprint;
 use renewd_core::names::IssuerName;
 use renewd_core::pem;
@@ -16,8 +17,9 @@ use crate::driver::asked::{self, fresh_key};
 use crate::driver::sound;
 use crate::driver::trust::{Anchors, Trust, add};
 use crate::driver::world::World;
-use crate::issuer::{IssueError, Order, Retry, Sent};
+use crate::issuer::{IssueError, Issuer, Order, Retry, Sent, Supplied, Supplier, Wanted};
 use crate::journal;
+use crate::keys::PrivateKey;
 
 /// An identity that was accepted, and the bundle to go with it.
 pub(crate) struct Issued {
@@ -32,6 +34,8 @@ pub(crate) struct Quest {
     pub(crate) settings: Rc<CertificateSettings>,
     /// What was issued last.
     pub(crate) newest: Option<Generation>,
+    /// The leaves that were had for this very request.
+    pub(crate) had: Vec<Fingerprint>,
     /// What the bundle was until now.
     pub(crate) trust: Trust,
     /// The anchors in what is published: a stand-in's certificate is to chain to one of them, for others verify it.
@@ -72,7 +76,7 @@ impl Quest {
         Err(failure)
     }
 
-    /// Makes a key, asks one issuer, and accepts or refuses the answer.
+    /// Asks one issuer, and accepts or refuses what it answers.
     async fn ask(&self, name: &IssuerName, heard: Option<Anchors>) -> Result<Issued, Failure> {
         let (world, request) = (&self.world, &self.settings.request);
         let issuer = world.issuers.borrow().get(name).cloned();
@@ -81,25 +85,29 @@ impl Quest {
             again: Again::Operator,
             answered: false,
         })?;
-        // Held before the answer comes: an answer never makes itself an anchor.
-        let anchors = match heard {
-            Some(anchors) => anchors,
-            None => issuer
-                .anchors()
-                .await
-                .map_err(|error| failure(&error))?
-                .into(),
+        let supplied = match issuer.supplier() {
+            Some(supplier) => Some(self.take(supplier).await?),
+            None => None,
         };
-        let mut anchors = anchors.to_vec();
+        // Held before the answer comes: an answer never makes itself an anchor. Only where all comes together, this does.
+        let bundle = match (&supplied, heard) {
+            (Some(supplied), _) => supplied.bundle.clone(),
+            (None, Some(anchors)) => anchors.to_vec(),
+            (None, None) => issuer.anchors().await.map_err(|error| failure(&error))?,
+        };
         let others = self.settings.issuers().filter(|other| *other != name);
         let (mut offered, complete) = world.hearsay.of_all(others);
-        add(&mut offered, &anchors);
+        add(&mut offered, &bundle);
         let merged = self.trust.merged(offered, complete, world.now());
         let merged = merged.map_err(|error| Failure {
             text: error.to_string(),
             again: Again::BackOff,
             answered: false,
         })?;
+        let mut anchors = match &supplied {
+            Some(supplied) => supplied.anchors.clone(),
+            None => bundle,
+        };
         if *name != request.issuer {
             anchors.retain(|anchor| self.known.contains(&Fingerprint::of(anchor)));
         }
@@ -112,6 +120,56 @@ impl Quest {
                 answered: false,
             });
         }
+        let issued = supplied.is_none();
+        let (key, answer) = match supplied {
+            Some(supplied) => (supplied.key, supplied.answer),
+            None => self.order(name, issuer.as_ref()).await?,
+        };
+        let accepted = accept(request, &key.fingerprint(), &answer, &anchors, world.now());
+        let mut accepted = accepted.map_err(|refusal| Failure {
+            text: format!("the issuer's answer was refused: {refusal}"),
+            again: Again::BackOff,
+            answered: issued,
+        })?;
+        if !issued {
+            // Nobody was asked for a life.
+            let asked = |warning: &Warning| !matches!(warning, Warning::ShorterLife { .. });
+            accepted.warnings.retain(asked);
+        }
+        wait_until_usable(world, &accepted).await;
+        let new = NewIdentity {
+            leaf: accepted.facts.clone(),
+            usable_until: accepted.usable_until,
+            anchor: accepted.anchor,
+            request: request.digest(),
+            issuer: name.clone(),
+            trust: merged.bundle.part(),
+        };
+        let identity = Identity {
+            key_pem: key.pem(),
+            leaf_pem: pem::certificates(std::slice::from_ref(&accepted.leaf)),
+            chain_pem: pem::certificates(&accepted.chain),
+        };
+        for warning in &accepted.warnings {
+            journal::emit(&journal::Event::AcceptedWithWarning {
+                certificate: self.settings.name.clone(),
+                warning: warning.to_string(),
+            });
+        }
+        Ok(Issued {
+            identity,
+            new,
+            bundle_pem: merged.bundle.pem(),
+        })
+    }
+
+    /// Makes a key, and asks for a certificate for it.
+    async fn order(
+        &self,
+        name: &IssuerName,
+        issuer: &dyn Issuer,
+    ) -> Result<(PrivateKey, Answer), Failure> {
+        let (world, request) = (&self.world, &self.settings.request);
         let digest = request.digest();
         let certificate = &self.settings.name;
         let later = issuer.signs_later();
@@ -156,38 +214,18 @@ impl Quest {
         if later {
             asked::forget(&world.store, certificate)?;
         }
-        let key = asked.key;
-        let accepted = accept(request, &key.fingerprint(), &answer, &anchors, world.now());
-        let accepted = accepted.map_err(|refusal| Failure {
-            text: format!("the issuer's answer was refused: {refusal}"),
-            again: Again::BackOff,
-            answered: true,
-        })?;
-        wait_until_usable(world, &accepted).await;
-        let new = NewIdentity {
-            leaf: accepted.facts.clone(),
-            usable_until: accepted.usable_until,
-            anchor: accepted.anchor,
-            request: digest,
-            issuer: name.clone(),
-            trust: merged.bundle.part(),
+        Ok((asked.key, answer))
+    }
+
+    /// Takes what there is, with its key.
+    async fn take(&self, supplier: &dyn Supplier) -> Result<Supplied, Failure> {
+        let wanted = Wanted {
+            certificate: &self.settings.name,
+            request: &self.settings.request,
+            known: &self.had,
         };
-        let identity = Identity {
-            key_pem: key.pem(),
-            leaf_pem: pem::certificates(std::slice::from_ref(&accepted.leaf)),
-            chain_pem: pem::certificates(&accepted.chain),
-        };
-        for warning in &accepted.warnings {
-            journal::emit(&journal::Event::AcceptedWithWarning {
-                certificate: self.settings.name.clone(),
-                warning: warning.to_string(),
-            });
-        }
-        Ok(Issued {
-            identity,
-            new,
-            bundle_pem: merged.bundle.pem(),
-        })
+        let supplied = supplier.supply(wanted).await;
+        supplied.map_err(|error| failure(&error))
     }
 }
 

@@ -12,10 +12,16 @@ use rcgen::{
     IsCa, KeyPair, KeyUsagePurpose, SerialNumber, date_time_ymd,
 };
 use renewd_core::accept::Answer;
+use renewd_core::leaf::Fingerprint;
+use renewd_core::request::{KeyType, Request, Usages};
 use renewd_core::supply::Advice;
 use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer};
 
-use super::{IssueError, Issuer, Order, Retry, Revocation, Sent};
+use tokio::sync::watch;
+use zeroize::Zeroizing;
+
+use super::{IssueError, Issuer, Order, Retry, Revocation, Sent, Supplied, Supplier, Wanted};
+use crate::keys::PrivateKey;
 
 /// What the CA does with one order.
 pub(crate) enum Deed {
@@ -59,6 +65,10 @@ struct State {
     revoked: Vec<Vec<u8>>,
     refuses_to_revoke: bool,
     shown: Vec<Option<Vec<u8>>>,
+    /// What it has, as one that makes the keys.
+    offer: Option<(Zeroizing<String>, Answer)>,
+    makes_keys: bool,
+    news: watch::Sender<u64>,
 }
 
 impl FakeIssuer {
@@ -85,6 +95,9 @@ impl FakeIssuer {
             revoked: Vec::new(),
             refuses_to_revoke: false,
             shown: Vec::new(),
+            offer: None,
+            makes_keys: false,
+            news: watch::Sender::default(),
         };
         Self {
             now: Box::new(now),
@@ -157,6 +170,39 @@ impl FakeIssuer {
     /// The leaf that each order showed to be held.
     pub(crate) fn shown(&self) -> Vec<Option<Vec<u8>>> {
         self.lock().shown.clone()
+    }
+
+    /// From now on it makes the keys.
+    pub(crate) fn make_keys(&self) {
+        self.lock().makes_keys = true;
+    }
+
+    /// Has another identity of that name and life, and says so.
+    pub(crate) fn offer(&self, name: &str, lifetime: Duration) {
+        let request = Request {
+            issuer: "fake".parse().unwrap(),
+            directory: None,
+            names: vec![name.parse().unwrap()],
+            lifetime,
+            key_type: KeyType::default(),
+            usages: Usages::default(),
+        };
+        let key = PrivateKey::generate(request.key_type).unwrap();
+        let csr = key.request(&request).unwrap();
+        let answer = self.sign(Order {
+            certificate: &"c0".parse().unwrap(),
+            request: &request,
+            csr: &csr,
+            replaces: None,
+            identity: None,
+        });
+        self.lock().offer = Some((key.pem(), answer));
+        self.tell_news();
+    }
+
+    /// Says that something has changed.
+    pub(crate) fn tell_news(&self) {
+        self.lock().news.send_modify(|count| *count += 1);
     }
 
     /// From now on it stands for another root.
@@ -258,6 +304,10 @@ impl Issuer for FakeIssuer {
         })
     }
 
+    fn supplier(&self) -> Option<&dyn Supplier> {
+        self.lock().makes_keys.then_some(self)
+    }
+
     fn anchors<'a>(&'a self) -> BoxFuture<'a, Result<Vec<CertificateDer<'static>>, IssueError>> {
         let state = self.lock();
         let (root, away) = (state.root.der().clone(), state.away);
@@ -302,5 +352,36 @@ impl Issuer for FakeIssuer {
                 .map(Some)
                 .map_err(|retry| IssueError::new("fake", retry, "the CA failed", "wait"))
         })
+    }
+}
+
+impl Supplier for FakeIssuer {
+    fn supply<'a>(&'a self, wanted: Wanted<'a>) -> BoxFuture<'a, Result<Supplied, IssueError>> {
+        let mut state = self.lock();
+        state.asked += 1;
+        let new = |answer: &Answer| !wanted.known.contains(&Fingerprint::of(&answer.leaf));
+        let offer = state.offer.as_ref().filter(|(_, answer)| new(answer));
+        let anchors = vec![state.root.der().clone()];
+        let supplied = offer.map(|(key, answer)| Supplied {
+            key: PrivateKey::from_pem(key).unwrap(),
+            answer: answer.clone(),
+            bundle: anchors.clone(),
+            anchors,
+        });
+        Box::pin(async move {
+            supplied.ok_or_else(|| {
+                IssueError::new("fake", Retry::BackOff, "there is nothing newer", "wait")
+            })
+        })
+    }
+
+    fn has_another(&self, wanted: Wanted<'_>) -> bool {
+        let state = self.lock();
+        let offer = state.offer.as_ref();
+        offer.is_some_and(|(_, answer)| !wanted.known.contains(&Fingerprint::of(&answer.leaf)))
+    }
+
+    fn news(&self) -> watch::Receiver<u64> {
+        self.lock().news.subscribe()
     }
 }

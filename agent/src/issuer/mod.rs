@@ -2,7 +2,7 @@
 //!
 //! Owns the one trait that every kind of CA is behind, and the words in which it fails. An issuer gets
 //! a certificate request, never a key, and is never believed: whatever it answers goes through
-//! [`renewd_core::accept`]. To add one: implement [`Issuer`], and name it in the composition root.
+//! [`renewd_core::accept`]. One that makes the keys itself is a [`Supplier`], too. To add one: implement [`Issuer`], and name it in the composition root.
 
 pub mod acme;
 pub mod est;
@@ -13,10 +13,13 @@ mod found;
 pub mod https;
 pub mod local;
 pub mod program;
+pub mod spiffe;
 pub mod step;
+mod supplier;
 pub mod vault;
 
 pub use found::{Finding, Is, Question};
+pub use supplier::{Supplied, Supplier, Wanted};
 
 use std::error::Error;
 use std::fmt;
@@ -66,6 +69,11 @@ pub struct HeldIdentity {
 pub trait Issuer: Send + Sync {
     /// Asks for a certificate.
     fn issue<'a>(&'a self, order: Order<'a>) -> BoxFuture<'a, Result<Answer, IssueError>>;
+
+    /// Where it makes the keys itself: then it is asked by this, and never to sign a request.
+    fn supplier(&self) -> Option<&dyn Supplier> {
+        None
+    }
 
     /// Whether it renews over mutual TLS: then an order brings the [identity](Order::identity) that is held.
     fn shows_identity(&self) -> bool {

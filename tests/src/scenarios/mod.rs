@@ -34,6 +34,7 @@ mod roots;
 mod rotation;
 mod rpm;
 mod sample_api;
+mod spiffe;
 mod step;
 mod supervision;
 mod trust;
@@ -56,6 +57,7 @@ const NEEDS: &[(&str, &[Scenario])] = &[
     ("estserver", est::ALL),
     ("pebble", challenges::ALL),
     ("caddy", caddy::ALL),
+    ("spiffe", spiffe::ALL),
 ];
 
 /// All of them; what the others stand on comes first.
@@ -77,6 +79,7 @@ pub fn all() -> Vec<Scenario> {
         challenges::ALL,
         caddy::ALL,
         est::ALL,
+        spiffe::ALL,
         load::ALL,
         trust::ALL,
         roots::ALL,

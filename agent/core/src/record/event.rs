@@ -80,6 +80,8 @@ pub enum Event {
         /// What it said.
         advice: supply::Advice,
     },
+    /// An issuer that makes the keys has an identity that was not had yet.
+    Offered,
     /// Another bundle than the published one is to be published, or the CA dropped an anchor that is kept.
     TrustChanged(TrustPart),
     /// What this certificate and the others of its issuer have as new roots is known to all their dependents.

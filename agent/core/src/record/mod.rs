@@ -179,6 +179,7 @@ impl Record {
             Event::RenewalAdvised { leaf, advice } => {
                 advice::take_in(&mut self, &leaf, &advice, context);
             }
+            Event::Offered => supply::offered(&mut self, context),
             Event::TrustChanged(trust) => activation::trust_changed(&mut self, trust),
             Event::RootsKnown => roots::known(&mut self, context.now),
             Event::BaselineTaken(findings) => {

@@ -64,6 +64,12 @@ pub fn ask_for_advice(record: &Record, now: Timestamp) -> Option<(&Generation, T
     Some((newest, at))
 }
 
+/// Whether something is advised about the newest leaf.
+pub fn is_advised(record: &Record) -> bool {
+    let newest = record.target_generation();
+    newest.is_some_and(|newest| advised(record, newest).is_some())
+}
+
 /// How long an issuer is not asked, at least and at most: a CA that wants an early renewal is heard in time.
 fn silence(life: Duration) -> (Duration, Duration) {
     let shortest = match life > SHORT_LIFE {
@@ -119,6 +125,18 @@ pub(crate) fn take_in(
         until: advice.until,
         chosen,
         ask_again: schedule::after(context.now, silence),
+    });
+}
+
+/// What is there already is taken at once, as far as the distance between two issuances allows.
+pub(super) fn at_once(record: &mut Record, now: Timestamp) {
+    let newest = record.target_generation();
+    record.renewal = newest.map(|newest| Advised {
+        leaf: newest.leaf.fingerprint,
+        from: now,
+        until: now,
+        chosen: now,
+        ask_again: schedule::after(now, LONGEST),
     });
 }
 

@@ -194,13 +194,24 @@ pub(crate) fn clock_stepped(record: &mut Record, context: Context<'_>) {
             record.supply = Supply::Doubt { until: context.now };
         }
         Supply::Doubt { .. } => record.supply = Supply::Fresh,
-        Supply::BackOff { failures, until } => {
-            let until = until.min(schedule::after(context.now, Duration::from_secs(1)));
-            record.supply = Supply::BackOff {
-                failures,
-                until: not_too_soon(record, until, context),
-            };
-        }
+        Supply::BackOff { .. } => hurry(record, context),
         _ => {}
+    }
+}
+
+/// The issuer has what was not had yet: waiting for it is over.
+pub(crate) fn offered(record: &mut Record, context: Context<'_>) {
+    super::advice::at_once(record, context.now);
+    hurry(record, context);
+}
+
+/// The next try after a failed one comes within a second: never at once, lest what fails at once be a loop.
+fn hurry(record: &mut Record, context: Context<'_>) {
+    if let Supply::BackOff { failures, until } = record.supply {
+        let until = until.min(schedule::after(context.now, Duration::from_secs(1)));
+        record.supply = Supply::BackOff {
+            failures,
+            until: not_too_soon(record, until, context),
+        };
     }
 }

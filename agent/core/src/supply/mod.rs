@@ -15,7 +15,7 @@ pub(crate) mod roots;
 #[cfg(test)]
 mod tests;
 
-pub use advice::{Advice, Advised, ask_for_advice};
+pub use advice::{Advice, Advised, ask_for_advice, is_advised};
 pub use roots::NewRoots;
 
 /// Where the supply of a certificate stands.

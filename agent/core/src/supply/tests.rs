@@ -511,3 +511,32 @@ fn a_chain_that_ends_before_the_leaf_is_what_the_schedule_goes_by() {
     let text = serde_json::to_string(&record).unwrap();
     assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record);
 }
+
+#[test]
+fn what_is_offered_is_taken_as_soon_as_two_issuances_may_follow_each_other() {
+    let offered = |record: Record, at| fold(record, Event::Offered, at);
+    let gap = schedule::shortest_gap(DAY);
+    let early = offered(fresh(DAY), at(0.01));
+    assert_eq!(
+        asked_at(&early, at(0.01)),
+        Some(schedule::after(start(), gap))
+    );
+    let late = offered(fresh(DAY), at(0.3));
+    let cause = next(&late, &request(), DAY, Duration::ZERO, at(0.3));
+    assert_eq!(cause, Action::Issue(Cause::Advised));
+    // It is over with the next leaf.
+    let taken = fold(late, Event::IssueStarted, at(0.3));
+    let taken = fold(taken, Event::Accepted(identity(2, at(0.3), DAY)), at(0.3));
+    assert!(!crate::supply::is_advised(&taken));
+    // What failed before is tried within a second, and not at once.
+    let failing = fold(fresh(DAY), Event::IssueStarted, at(0.5));
+    let failing = fold(failing, failure(Again::After(6 * HOUR), false), at(0.5));
+    let hurried = asked_at(&offered(failing, at(0.51)), at(0.51));
+    assert_eq!(hurried, Some(schedule::after(at(0.51), SECOND)));
+    // There is nothing yet that it could be newer than.
+    let none = offered(Record::new("new".parse().unwrap()), start());
+    assert_eq!(
+        next(&none, &request(), DAY, Duration::ZERO, start()),
+        Action::Issue(Cause::First)
+    );
+}

@@ -64,7 +64,7 @@ const EST: [(&str, &str, &str); 11] = [
 #[test]
 fn issuers_are_judged_with_the_names_that_they_may_certify() {
     let bad = [
-        ("type = \"spiffe\"", "type", "not supported by this version"),
+        ("type = \"scep\"", "type", "is no type of issuer"),
         ("type = \"locl\"", "type", "did you mean \"local\"?"),
         ("# none", "type", "is missing"),
         ("type = 1", "type", "is the number 1"),
@@ -369,5 +369,67 @@ fn a_vault_knows_us_by_one_method_and_what_is_wrong_is_found() {
         ));
         assert_eq!(loaded.errors.len(), 1, "{address}: {:?}", loaded.errors);
         assert_eq!(loaded.errors[0].field, "issuer.v.address");
+    }
+}
+
+#[test]
+fn a_spiffe_issuer_takes_one_identity_of_its_own_trust_domain() {
+    let bad = [
+        ("", "trust_domain", "is missing"),
+        (
+            "trust_domain = \"Example.org\"",
+            "trust_domain",
+            "no trust domain",
+        ),
+        (
+            "trust_domain = \"a.test/x\"",
+            "trust_domain",
+            "no trust domain",
+        ),
+        (
+            "trust_domain = \"a.test\"\nsocket = \"/run/api.sock\"",
+            "socket",
+            "no address of a local socket",
+        ),
+        (
+            "trust_domain = \"a.test\"\nsocket = \"tcp://127.0.0.1:8000\"",
+            "socket",
+            "no address of a local socket",
+        ),
+        (
+            "trust_domain = \"a.test\"\nfederated = [\"spiffe://a.test\"]",
+            "federated",
+            "is the own trust domain",
+        ),
+        (
+            "trust_domain = \"a.test\"\nfederated = [\"b.test\", \"spiffe://b.test\"]",
+            "federated",
+            "twice",
+        ),
+    ];
+    for (text, key, part) in bad {
+        let loaded = load_main(&format!("[issuer.spire]\ntype = \"spiffe\"\n{text}\n"));
+        let [error] = loaded.errors.as_slice() else {
+            panic!("{text}: {:?}", loaded.errors);
+        };
+        assert_eq!(error.field, format!("issuer.spire.{key}"), "{error}");
+        assert!(error.to_string().contains(part), "{error}");
+    }
+    let main = "[issuer.spire]\ntype = \"spiffe\"\ntrust_domain = \"spiffe://a.test\"\nsocket = \"unix:///run/api.sock\"\n";
+    for (names, part) in [
+        ("\"spiffe://a.test/web\", \"web.a.test\"", ""),
+        ("\"web.a.test\"", "names no SPIFFE ID"),
+        ("\"spiffe://b.test/web\"", "no workload of the issuer's"),
+        ("\"spiffe://a.test.b/web\"", "no workload of the issuer's"),
+        ("\"spiffe://a.test\"", "no workload of the issuer's"),
+        (
+            "\"spiffe://a.test/web\", \"spiffe://a.test/db\"",
+            "a second SPIFFE ID",
+        ),
+    ] {
+        let loaded = load_pair(main, &format!("names = [{names}]\n"));
+        let found = lines(&loaded.errors).join("\n");
+        assert_eq!(found.is_empty(), part.is_empty(), "{found}");
+        assert!(found.contains(part), "{names}: {found}");
     }
 }

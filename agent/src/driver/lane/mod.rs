@@ -14,6 +14,7 @@
 
 mod advice;
 mod disk;
+mod offers;
 mod revoke;
 mod steps;
 mod trust;
@@ -33,7 +34,7 @@ use renewd_core::names::UnitName;
 use renewd_core::record::{Context, Event, GenerationNumber, Record};
 use renewd_core::supply::{self, Supply};
 use renewd_core::unit::Dependent;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::CertificateSettings;
 use crate::control::report::Step;
@@ -95,6 +96,8 @@ pub(crate) struct Lane {
     owners_compared: bool,
     transit: Option<Transit>,
     watchers: Watchers,
+    /// Of an issuer that makes the keys.
+    news: Option<watch::Receiver<u64>>,
     housekeep_at: Option<Timestamp>,
     /// The highest generation when the record last let go of what came before.
     tidied: Option<GenerationNumber>,
@@ -123,6 +126,7 @@ impl Lane {
             owners_compared: false,
             transit: None,
             watchers: Watchers::default(),
+            news: None,
             tidied: None,
             told_of_end: None,
         };
@@ -169,6 +173,7 @@ impl Lane {
                 },
                 Some(activation) = activations.recv() => self.unit_is_active(activation),
                 Ok(()) = clock_steps.changed() => self.clock_stepped(),
+                () = offers::changed(&mut self.news) => self.issuer_has_news(),
                 Ok(()) = trust_news.changed() => self.merge_trust(),
                 Ok(()) = changes.changed(), if waits_for_others => {}
                 () = sleep => {}
@@ -180,6 +185,7 @@ impl Lane {
     fn settings_in_force(&mut self) -> mpsc::Receiver<Activation> {
         self.fold(Event::Configured(self.dependents.clone()));
         self.world.hearsay.asks(&self.settings, &self.view);
+        self.hear_of_news();
         self.trust.begin_anew();
         self.advice.begin_anew();
         self.owners_compared = false;
@@ -220,6 +226,7 @@ impl Lane {
             // It is on disk that the issuer is asked: now it may hear of it.
             return self.ask_issuer();
         }
+        self.look_at_offers();
         let (request, life) = (&self.settings.request, self.settings.request.lifetime);
         let settle = self.settings.trust.settle;
         match supply::next(&self.record, &request.digest(), life, settle, now) {

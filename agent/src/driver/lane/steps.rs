@@ -53,6 +53,7 @@ impl Lane {
             world: self.world.clone(),
             settings: self.settings.clone(),
             newest,
+            had: self.known_leaves(),
             trust: self.held_trust(),
             known: self.published_anchors(),
             fall_back: supply::may_fall_back(&self.record, self.world.now()),

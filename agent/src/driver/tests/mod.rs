@@ -10,6 +10,7 @@ mod host;
 mod issuer;
 mod lanes;
 mod manners;
+mod offers;
 mod pace;
 mod revoked;
 mod rotation;

@@ -285,6 +285,7 @@ pub(super) fn anything() -> impl Strategy<Value = (Event, i64, f64)> {
         )])),
         Just(Event::RenewRequested),
         Just(Event::ClockStepped),
+        Just(Event::Offered),
         Just(Event::ClockDoubted),
         Just(Event::IssueStarted),
         Just(Event::IssueStarted),
