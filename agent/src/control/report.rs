@@ -240,8 +240,12 @@ pub struct CertificateDetail {
     pub since: Option<UtcTime>,
     /// The subject alternative names asked for.
     pub names: Vec<String>,
-    /// The configured issuer.
+    /// The configured issuer, which is asked first.
     pub issuer: String,
+    /// Those that stand in for it, in their order.
+    pub fallbacks: Vec<String>,
+    /// The issuer of the published leaf; null before the first.
+    pub issued_by: Option<String>,
     /// The published directory.
     pub directory: String,
     /// The owner of the published key.

@@ -77,7 +77,7 @@ pub(super) fn print_detail(
             state_tone(&detail.state),
         ),
         pair("names", detail.names.join(", ")),
-        pair("issuer", detail.issuer.clone()),
+        pair("issuer", issuers(detail)),
         pair("directory", detail.directory.clone()),
         pair(
             "key belongs to",
@@ -118,6 +118,18 @@ pub(super) fn print_detail(
         .map(|(key, value, tone)| vec![(key, Tone::Plain), (value, tone)])
         .collect();
     out.table(&cells)
+}
+
+/// Who is asked, and whose what is published is where that is another one.
+fn issuers(detail: &CertificateDetail) -> String {
+    let names = [std::slice::from_ref(&detail.issuer), &detail.fallbacks].concat();
+    let names = names.join(", else ");
+    match &detail.issued_by {
+        Some(own) if *own != detail.issuer => {
+            format!("{names} (the certificate in use is of {own})")
+        }
+        _ => names,
+    }
 }
 
 fn own_cells(certificate: &CertificateStatus, now: Timestamp) -> Vec<(String, Tone)> {

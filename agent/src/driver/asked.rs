@@ -9,11 +9,12 @@ use renewd_core::leaf::Fingerprint;
 use renewd_core::names::{CertificateName, IssuerName};
 use renewd_core::request::Request;
 use renewd_core::supply::{Again, Failure};
-use renewd_store::{Store, StoreError};
+use renewd_store::Store;
 use rustls_pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use crate::journal;
 use crate::keys::{KeyError, PrivateKey};
 
 /// A key, and the certificate request that it signed.
@@ -48,7 +49,7 @@ impl Asked {
         };
         let text = serde_json::to_string(&kept).map(Zeroizing::new);
         let text = text.map_err(|error| not_kept(&error.to_string()))?;
-        let saved = store.save_asked(certificate, &text);
+        let saved = store.save_asked(certificate, issuer, &text);
         saved.map_err(|error| not_kept(&error.to_string()))
     }
 }
@@ -60,7 +61,7 @@ pub(super) fn kept(
     issuer: &IssuerName,
     request: Fingerprint,
 ) -> Option<Asked> {
-    let text = store.load_asked(certificate).ok().flatten()?;
+    let text = store.load_asked(certificate, issuer).ok().flatten()?;
     let kept: Kept = serde_json::from_str(&text).ok()?;
     if kept.issuer != issuer.as_str() || kept.request != request {
         return None;
@@ -73,9 +74,15 @@ pub(super) fn kept(
 }
 
 /// The issuer has answered: the next one is asked with another key.
-pub(super) fn forget(store: &Store, certificate: &CertificateName) -> Result<(), Failure> {
-    let forgotten: Result<(), StoreError> = store.forget_asked(certificate);
-    forgotten.map_err(|error| not_kept(&error.to_string()))
+/// A key that cannot be wiped is told, and no reason to throw away what was answered: it is not used again, for the next
+/// one takes its place.
+pub(super) fn forget(store: &Store, certificate: &CertificateName, issuer: &IssuerName) {
+    if let Err(error) = store.forget_asked(certificate, issuer) {
+        journal::emit(&journal::Event::NotTidied {
+            certificate: certificate.clone(),
+            error: error.to_string(),
+        });
+    }
 }
 
 fn not_kept(why: &str) -> Failure {

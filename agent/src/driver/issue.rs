@@ -4,20 +4,24 @@
 
 use std::rc::Rc;
 
+use jiff::Timestamp;
 use renewd_core::accept::{Accepted, Answer, Warning, accept};
 use renewd_core::leaf::Fingerprint;
 use renewd_core::names::IssuerName;
 use renewd_core::pem;
 use renewd_core::record::{Generation, NewIdentity};
+use renewd_core::schedule;
 use renewd_core::supply::{Again, Failure};
 use renewd_store::Identity;
 
 use crate::config::CertificateSettings;
 use crate::driver::asked::{self, fresh_key};
 use crate::driver::sound;
-use crate::driver::trust::{Anchors, Trust, add};
+use crate::driver::trust::{Anchors, Answered, Trust, add, answered};
 use crate::driver::world::World;
-use crate::issuer::{IssueError, Issuer, Order, Retry, Sent, Supplied, Supplier, Wanted};
+use crate::issuer::{
+    HeldIdentity, IssueError, Issuer, Order, Retry, Sent, Supplied, Supplier, Wanted,
+};
 use crate::journal;
 use crate::keys::PrivateKey;
 
@@ -40,15 +44,16 @@ pub(crate) struct Quest {
     pub(crate) trust: Trust,
     /// The anchors in what is published: a stand-in's certificate is to chain to one of them, for others verify it.
     pub(crate) known: Vec<Fingerprint>,
-    /// Whether another issuer may be asked where the first one fails.
-    pub(crate) fall_back: bool,
+    /// From when on another issuer may be asked where the first one fails.
+    pub(crate) fall_back_from: Option<Timestamp>,
+    /// When what is published ends.
+    pub(crate) end: Option<Timestamp>,
 }
 
 impl Quest {
-    /// Asks the issuers in their order; `heard` is what the first one stands for, where it has just said so.
-    pub(crate) async fn go(self, heard: Option<Anchors>) -> Result<Issued, Failure> {
-        let first = self.ask(&self.settings.request.issuer, heard).await;
-        let mut failure = match first {
+    /// Asks the issuers in their order; `heard` is what the first one stands for, where it was asked for this order.
+    pub(crate) async fn go(self, heard: Option<Answered>) -> Result<Issued, Failure> {
+        let mut failure = match self.ask_first(heard).await {
             Ok(issued) => return Ok(issued),
             Err(failure) => failure,
         };
@@ -57,7 +62,11 @@ impl Quest {
             if failure.again == Again::Operator {
                 failure.again = Again::BackOff;
             }
-            if !self.fall_back {
+            // The first one may have taken its time.
+            if self
+                .fall_back_from
+                .is_none_or(|from| from > self.world.now())
+            {
                 break;
             }
             journal::emit(&journal::Event::FallenBack {
@@ -74,6 +83,30 @@ impl Quest {
             }
         }
         Err(failure)
+    }
+
+    /// Asks the first issuer, and where another one stands in for it, leaves that half of the time that is left.
+    async fn ask_first(&self, heard: Option<Answered>) -> Result<Issued, Failure> {
+        // What it could not say now it is not asked again: it could be something that nobody knows yet.
+        let heard = heard.transpose()?;
+        let asked = self.ask(&self.settings.request.issuer, heard);
+        let now = self.world.now();
+        let end = self
+            .end
+            .filter(|end| *end > now && !self.settings.fallbacks.is_empty());
+        let Some(end) = end else {
+            return asked.await;
+        };
+        let half = schedule::after(now, schedule::between(now, end) / 2);
+        tokio::select! {
+            biased;
+            answer = asked => answer,
+            () = self.world.clock.sleep_until(half) => Err(Failure {
+                text: "the issuer did not answer in half of the time that was left".to_owned(),
+                again: Again::BackOff,
+                answered: false,
+            }),
+        }
     }
 
     /// Asks one issuer, and accepts or refuses what it answers.
@@ -93,7 +126,7 @@ impl Quest {
         let bundle = match (&supplied, heard) {
             (Some(supplied), _) => supplied.bundle.clone(),
             (None, Some(anchors)) => anchors.to_vec(),
-            (None, None) => issuer.anchors().await.map_err(|error| failure(&error))?,
+            (None, None) => answered(issuer.anchors().await)?.to_vec(),
         };
         let others = self.settings.issuers().filter(|other| *other != name);
         let (mut offered, complete) = world.hearsay.of_all(others);
@@ -183,8 +216,17 @@ impl Quest {
         let held = newest
             .filter(|newest| issuer.shows_identity() && own(newest))
             .and_then(|newest| sound::held(&world.store, &self.settings.name, newest).ok());
-        // A CA that is shown the leaf may compare its subject with the request's.
-        let renewed = held.as_ref().map(|held| held.leaf.clone());
+        // Only of a leaf that is renewed: of another one's names it would be the wrong subject.
+        let renews = |held: &&HeldIdentity| {
+            let names = newest.map(|newest| &newest.leaf.names);
+            let same = names.is_some_and(|names| {
+                let wanted: Vec<String> = request.names.iter().map(ToString::to_string).collect();
+                names.len() == wanted.len() && names.iter().all(|name| wanted.contains(name))
+            });
+            issuer.compares_subject() && same && held.not_after > world.now()
+        };
+        let renewed = held.as_ref().filter(renews);
+        let renewed = renewed.map(|held| held.leaf.clone());
         let asked = match open.flatten() {
             Some(asked) => asked,
             None => {
@@ -206,13 +248,13 @@ impl Quest {
             Ok(answer) => answer,
             Err(error) => {
                 if later && error.sent() != Sent::Open {
-                    asked::forget(&world.store, certificate)?;
+                    asked::forget(&world.store, certificate, name);
                 }
                 return Err(failure(&error));
             }
         };
         if later {
-            asked::forget(&world.store, certificate)?;
+            asked::forget(&world.store, certificate, name);
         }
         Ok((asked.key, answer))
     }
@@ -236,7 +278,7 @@ async fn wait_until_usable(world: &World, accepted: &Accepted) {
     }
 }
 
-fn failure(error: &IssueError) -> Failure {
+pub(super) fn failure(error: &IssueError) -> Failure {
     let again = match error.retry() {
         Retry::Now => Again::Now,
         Retry::BackOff => Again::BackOff,

@@ -75,14 +75,18 @@ impl Driver {
                 reason,
                 reply,
             }));
-            lane.view.with_record(|record| record.published)
+            lane.view.with_record(|record| {
+                record
+                    .published_generation()
+                    .map(|published| published.identity)
+            })
         };
         // A lane that went answers nobody.
-        let (generation, serial) = answer.await.unwrap_or(Err(ControlError::Stopping))?;
+        let leaf = answer.await.unwrap_or(Err(ControlError::Stopping))?;
         Ok(Revoked {
-            generation,
-            serial: serial.to_string(),
-            in_use: Some(generation) == published,
+            generation: leaf.generation,
+            serial: leaf.serial.to_string(),
+            in_use: Some(leaf.identity) == published,
         })
     }
 }

@@ -195,6 +195,10 @@ impl Driver {
                 }
             }
         }
+        // Before any lane runs: a lane knows whom else a new root must have come to.
+        for handle in lanes.values() {
+            self.world.hearsay.asks(&handle.settings, &handle.view);
+        }
         if self.running.get() {
             for handle in made.iter().filter_map(|name| lanes.get(name)) {
                 if let Some(lane) = self.make_lane(handle) {

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use jiff::Timestamp;
-use renewd_core::names::{CertificateName, IssuerName};
-use renewd_core::record::{Generation, GenerationNumber, Record, Verdict};
+use renewd_core::names::CertificateName;
+use renewd_core::record::{GenerationNumber, Record, Verdict};
 use renewd_core::supply::{self, Action, Supply};
 
 use crate::config::{CertificateSettings, DependentSettings};
@@ -102,18 +102,6 @@ fn next_renewal(
     }
 }
 
-/// Who is asked, and who issued what is published where that is another one.
-fn issuer(settings: &CertificateSettings, published: Option<&Generation>) -> String {
-    let names: Vec<&str> = settings.issuers().map(IssuerName::as_str).collect();
-    let names = names.join(", else ");
-    match published.and_then(|generation| generation.issuer.as_ref()) {
-        Some(own) if *own != settings.request.issuer => {
-            format!("{names} (the certificate in use is of {own})")
-        }
-        _ => names,
-    }
-}
-
 /// One certificate in `show`.
 pub(super) fn detail(
     settings: &CertificateSettings,
@@ -148,7 +136,11 @@ fn of_status(
             .iter()
             .map(ToString::to_string)
             .collect(),
-        issuer: issuer(settings, published),
+        issuer: settings.request.issuer.to_string(),
+        fallbacks: settings.fallbacks.iter().map(ToString::to_string).collect(),
+        issued_by: published
+            .and_then(|generation| generation.issuer.as_ref())
+            .map(ToString::to_string),
         directory: directory.display().to_string(),
         owner: settings.ownership.owner.clone(),
         group: settings.ownership.group.clone(),

@@ -162,6 +162,16 @@ pub(crate) fn bundle(
     Err(Unsound::Bundle(*digest))
 }
 
+/// The bundle that is published, whatever it is.
+pub(crate) fn published_bundle(
+    store: &Store,
+    name: &CertificateName,
+) -> Option<Vec<CertificateDer<'static>>> {
+    let text = std::fs::read_to_string(current(store, name, "ca.pem")).ok()?;
+    let bundle = pem::parse_certificates(&text).ok()?;
+    (!bundle.is_empty()).then_some(bundle)
+}
+
 /// The anchor of a generation, from its bundle.
 pub(crate) fn anchor(
     store: &Store,

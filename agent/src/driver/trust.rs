@@ -6,18 +6,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
+use futures_util::future::{FutureExt, LocalBoxFuture, Shared, WeakShared};
 use jiff::Timestamp;
 use renewd_core::leaf::Fingerprint;
 use renewd_core::names::{CertificateName, IssuerName};
+use renewd_core::supply::{Again, Failure};
 use renewd_core::trust::{Bundle, Merged, TrustError};
 use rustls_pki_types::CertificateDer;
 use tokio::sync::watch;
 
 use crate::config::CertificateSettings;
+use crate::driver::issue::failure;
 use crate::driver::lane::View;
+use crate::issuer::{IssueError, Issuer};
 
 /// CA certificates that an issuer stands for.
 pub(crate) type Anchors = Rc<[CertificateDer<'static>]>;
+
+/// What an issuer answers when it is asked what it stands for: CA certificates, and at least one that is.
+pub(crate) type Answered = Result<Anchors, Failure>;
 
 /// What an issuer said last.
 struct Heard {
@@ -35,6 +42,8 @@ struct Asker {
 pub(crate) struct Hearsay {
     heard: RefCell<BTreeMap<IssuerName, Heard>>,
     askers: RefCell<BTreeMap<CertificateName, Asker>>,
+    /// The questions that are under way: however many lanes have one, the issuer hears it once.
+    questions: RefCell<BTreeMap<IssuerName, WeakShared<LocalBoxFuture<'static, Answered>>>>,
     news: watch::Sender<()>,
 }
 
@@ -43,6 +52,7 @@ impl Default for Hearsay {
         Self {
             heard: RefCell::default(),
             askers: RefCell::default(),
+            questions: RefCell::default(),
             news: watch::Sender::new(()),
         }
     }
@@ -62,6 +72,25 @@ impl Hearsay {
     /// Another issuer has this name now.
     pub(crate) fn forget(&self, issuer: &IssuerName) {
         self.heard.borrow_mut().remove(issuer);
+        self.questions.borrow_mut().remove(issuer);
+    }
+
+    /// Asks an issuer what it stands for.
+    pub(crate) fn ask(
+        &self,
+        name: &IssuerName,
+        issuer: Rc<dyn Issuer>,
+    ) -> Shared<LocalBoxFuture<'static, Answered>> {
+        let mut questions = self.questions.borrow_mut();
+        let under_way = questions.get(name).and_then(WeakShared::upgrade);
+        // One that has its answer was asked before.
+        if let Some(question) = under_way.filter(|question| question.peek().is_none()) {
+            return question;
+        }
+        let question = async move { answered(issuer.anchors().await) };
+        let question = question.boxed_local().shared();
+        questions.extend(question.downgrade().map(|weak| (name.clone(), weak)));
+        question
     }
 
     /// An issuer said what it stands for. Who waits for [`Hearsay::news`] is told where that is another thing than before.
@@ -119,9 +148,12 @@ impl Hearsay {
             let Some(view) = asker.view.upgrade() else {
                 return true;
             };
-            let (offered, _) = self.of_all(asker.issuers.iter());
+            let (offered, complete) = self.of_all(asker.issuers.iter());
             let offered: BTreeSet<_> = offered.iter().map(|der| Fingerprint::of(der)).collect();
-            let mut theirs = roots.iter().filter(|root| offered.contains(*root));
+            // Of issuers that have said nothing yet, such as after a start, any root may be.
+            let mut theirs = roots
+                .iter()
+                .filter(|root| !complete || offered.contains(*root));
             view.held().is_some()
                 || view.with_record(|record| {
                     record.published.is_none()
@@ -159,6 +191,21 @@ impl Trust {
         }
         self.bundle.merge(&offered, &self.needed, self.keep, now)
     }
+}
+
+/// What cannot be a bundle is no answer: a CA without a certificate is not one that wants to be distrusted.
+pub(crate) fn answered(
+    said: Result<Vec<CertificateDer<'static>>, IssueError>,
+) -> Result<Anchors, Failure> {
+    let anchors = said.map_err(|error| failure(&error))?;
+    let usable =
+        Bundle::default().merge(&anchors, &BTreeSet::new(), Duration::ZERO, Timestamp::MIN);
+    usable.map_err(|error| Failure {
+        text: format!("{error}; the trust bundle stays as it is"),
+        again: Again::BackOff,
+        answered: false,
+    })?;
+    Ok(anchors.into())
 }
 
 /// Those that are not there yet.

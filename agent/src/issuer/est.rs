@@ -201,6 +201,11 @@ impl Issuer for EstIssuer {
         true
     }
 
+    /// RFC 7030, section 4.2.2.
+    fn compares_subject(&self) -> bool {
+        true
+    }
+
     fn anchors<'a>(&'a self) -> BoxFuture<'a, Result<Vec<CertificateDer<'static>>, IssueError>> {
         Box::pin(async { Ok(self.anchors_now().await?) })
     }

@@ -16,7 +16,6 @@ use renewd_core::leaf::Fingerprint;
 use renewd_core::request::{KeyType, Request, Usages};
 use renewd_core::supply::Advice;
 use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer};
-
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
@@ -54,6 +53,9 @@ struct State {
     silenced: usize,
     /// Nobody answers.
     away: bool,
+    /// Whoever asks what it stands for waits until this is false.
+    silent: watch::Sender<bool>,
+    asked_for_anchors: usize,
     signs_later: bool,
     /// What it says when it is asked for advice; `None`: it is not one to be asked.
     advice: Option<Result<Advice, Retry>>,
@@ -87,6 +89,8 @@ impl FakeIssuer {
             signed: 0,
             silenced: 0,
             away: false,
+            silent: watch::Sender::new(false),
+            asked_for_anchors: 0,
             signs_later: false,
             advice: None,
             back_dating: SignedDuration::from_secs(30),
@@ -133,6 +137,16 @@ impl FakeIssuer {
     /// From now on it cannot be reached, or can again.
     pub(crate) fn is_away(&self, away: bool) {
         self.lock().away = away;
+    }
+
+    /// From now on it does not say what it stands for; or says it again, to those who wait, too.
+    pub(crate) fn holds_its_tongue(&self, silent: bool) {
+        self.lock().silent.send_replace(silent);
+    }
+
+    /// How often it was asked what it stands for.
+    pub(crate) fn asked_for_anchors(&self) -> usize {
+        self.lock().asked_for_anchors
     }
 
     /// From now on it is asked for advice, and fails so.
@@ -309,9 +323,13 @@ impl Issuer for FakeIssuer {
     }
 
     fn anchors<'a>(&'a self) -> BoxFuture<'a, Result<Vec<CertificateDer<'static>>, IssueError>> {
-        let state = self.lock();
+        let mut state = self.lock();
+        state.asked_for_anchors += 1;
         let (root, away) = (state.root.der().clone(), state.away);
+        let mut silent = state.silent.subscribe();
         Box::pin(async move {
+            // The sender lasts as long as this.
+            let _ = silent.wait_for(|silent| !silent).await;
             if away {
                 let error = IssueError::new("fake", Retry::BackOff, "the CA is away", "wait");
                 return Err(error);

@@ -86,6 +86,11 @@ pub trait Issuer: Send + Sync {
         false
     }
 
+    /// Whether it compares the subject of a renewal's request with that of the certificate that is renewed.
+    fn compares_subject(&self) -> bool {
+        false
+    }
+
     /// The CA certificates that the issuer stands for now: what peers should trust. Asked for before
     /// [`Issuer::issue`], since an answer is verified against what was held before it came.
     fn anchors<'a>(&'a self) -> BoxFuture<'a, Result<Vec<CertificateDer<'static>>, IssueError>>;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use renewd_core::leaf::Fingerprint;
-use renewd_core::names::CertificateName;
+use renewd_core::names::{CertificateName, IssuerName};
 use renewd_core::record::GenerationNumber;
 use zeroize::Zeroizing;
 
@@ -28,6 +28,9 @@ impl std::fmt::Debug for Identity {
             .finish_non_exhaustive()
     }
 }
+
+/// What an issuer was asked with stands in a file of this name, with the issuer's.
+const ASKED: &str = "asked-";
 
 impl Store {
     pub(crate) fn identity_directory(&self, name: &CertificateName) -> PathBuf {
@@ -126,16 +129,22 @@ impl Store {
         Ok(())
     }
 
-    fn asked_path(&self, name: &CertificateName) -> PathBuf {
-        self.identity_directory(name).join("asked")
+    fn asked_path(&self, name: &CertificateName, issuer: &IssuerName) -> PathBuf {
+        let file = format!("{ASKED}{issuer}");
+        self.identity_directory(name).join(file)
     }
 
     /// Keeps what an issuer was asked with, until it has answered: it may hold a key.
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn save_asked(&self, name: &CertificateName, text: &str) -> Result<(), StoreError> {
-        let (parent, path) = (self.identity_directory(name), self.asked_path(name));
+    pub fn save_asked(
+        &self,
+        name: &CertificateName,
+        issuer: &IssuerName,
+        text: &str,
+    ) -> Result<(), StoreError> {
+        let (parent, path) = (self.identity_directory(name), self.asked_path(name, issuer));
         self.disk
             .create_directory_durably(&parent, 0o700)
             .at("make", &parent)?;
@@ -151,8 +160,9 @@ impl Store {
     pub fn load_asked(
         &self,
         name: &CertificateName,
+        issuer: &IssuerName,
     ) -> Result<Option<Zeroizing<String>>, StoreError> {
-        let content = self.read(&self.asked_path(name))?;
+        let content = self.read(&self.asked_path(name, issuer))?;
         Ok(content
             .and_then(|content| String::from_utf8(content).ok())
             .map(Zeroizing::new))
@@ -162,9 +172,34 @@ impl Store {
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn forget_asked(&self, name: &CertificateName) -> Result<(), StoreError> {
-        let path = self.asked_path(name);
+    pub fn forget_asked(
+        &self,
+        name: &CertificateName,
+        issuer: &IssuerName,
+    ) -> Result<(), StoreError> {
+        let path = self.asked_path(name, issuer);
         self.disk.wipe(&path).at("wipe", &path)
+    }
+
+    /// Wipes what any issuer was asked with.
+    pub(crate) fn forget_all_asked(&self, name: &CertificateName) -> Result<(), StoreError> {
+        let directory = self.identity_directory(name);
+        let entries = match std::fs::read_dir(&directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error).at("list", &directory),
+        };
+        for entry in entries {
+            let entry = entry.at("list", &directory)?;
+            if entry
+                .file_name()
+                .as_encoded_bytes()
+                .starts_with(ASKED.as_bytes())
+            {
+                self.disk.wipe(&entry.path()).at("wipe", &entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     fn trust_path(&self, name: &CertificateName, digest: &Fingerprint) -> PathBuf {

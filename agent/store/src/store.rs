@@ -176,7 +176,7 @@ impl Store {
     /// Those of the file system; it can be called again.
     pub fn forget(&self, name: &CertificateName) -> Result<(), StoreError> {
         self.forget_identities(name, &[])?;
-        self.forget_asked(name)?;
+        self.forget_all_asked(name)?;
         for path in [
             self.certificates().join(name.as_str()),
             self.identity_directory(name),

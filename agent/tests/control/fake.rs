@@ -239,6 +239,8 @@ fn detail(own: CertificateStatus) -> CertificateDetail {
         since: own.not_before,
         names: vec!["api.example.org".to_owned()],
         issuer: "internal".to_owned(),
+        fallbacks: vec!["spare".to_owned()],
+        issued_by: Some("spare".to_owned()),
         owner: "root".to_owned(),
         group: "www-data".to_owned(),
         generation: own.generation,

@@ -164,7 +164,11 @@ fn publishable(record: &Record, number: GenerationNumber, life: Duration, now: T
     let Some(generation) = record.generations.get(&number) else {
         return false;
     };
+    // With another bundle, what is in use stays in use.
+    let in_use = record.published_generation();
+    let in_use = in_use.is_some_and(|published| published.identity == generation.identity);
     !generation.lost
+        && (in_use || !generation.revoked)
         && !record.identity_blamed(generation.identity)
         && (generation.end() > now || record.published.is_some_and(|published| !usable(published)))
 }

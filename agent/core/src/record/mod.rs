@@ -80,7 +80,6 @@ pub struct ErrorNote {
 
 /// The durable record of one certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Record {
     /// See [`SCHEMA`].
     pub schema: u32,
@@ -169,6 +168,7 @@ impl Record {
             }
             Event::RenewRequested => self.renew_requested = true,
             Event::ClockStepped => {
+                roots::clock_stepped(&mut self, context.now);
                 supply::clock_stepped(&mut self, context);
                 activation::hurry(&mut self, context);
             }

@@ -107,15 +107,23 @@ pub(crate) fn blamed(record: &mut Record, context: Context<'_>) {
     }
 }
 
-/// Nobody who looks at a revocation list believes the identity any more. If it is the one in use, the operator's order
-/// to revoke it is one to replace it.
+/// Nobody who looks at a revocation list believes the identity any more. If it is the one in use, another one is wanted
+/// now, and a wait that was begun for anything else is over: the order to revoke is the operator's.
 pub(crate) fn revoked(record: &mut Record, identity: GenerationNumber) {
-    let aim = record.target_generation().map(|target| target.identity);
-    for generation in record.generations.values_mut() {
-        if generation.identity == identity {
-            generation.revoked = true;
-            record.renew_requested |= aim == Some(identity);
-        }
+    let of_it = |generation: &&mut Generation| generation.identity == identity;
+    for generation in record.generations.values_mut().filter(of_it) {
+        generation.revoked = true;
+    }
+    let in_use = record
+        .target_generation()
+        .is_some_and(|target| target.revoked);
+    if in_use
+        && matches!(
+            record.supply,
+            Supply::BackOff { .. } | Supply::Stopped { .. }
+        )
+    {
+        record.supply = Supply::Fresh;
     }
 }
 

@@ -92,6 +92,8 @@ pub enum Cause {
     Operator,
     /// Names, usages, key type or issuer changed.
     Changed,
+    /// What is in use was revoked.
+    Revoked,
     /// The clock was set, and the certificate is not valid by it.
     Clock,
     /// A try failed before, or the last certificate was blamed.
@@ -109,6 +111,7 @@ impl Cause {
             Self::Advised => "its issuer advises it",
             Self::Operator => "asked for by the operator",
             Self::Changed => "the configuration changed",
+            Self::Revoked => "the one in use was revoked",
             Self::Clock => "not valid by the clock",
             Self::Again => "a new try",
             Self::NewRoot => {
@@ -194,7 +197,10 @@ fn wanted(record: &Record, request: &Fingerprint, life: Duration, now: Timestamp
     if early {
         return Action::Doubt;
     }
-    let (wanted, cause, gap) = if target.request == *request {
+    let (wanted, cause, gap) = if target.revoked {
+        // The operator's order, as a renewal is.
+        (now, Cause::Revoked, Duration::ZERO)
+    } else if target.request == *request {
         let renewed = in_question(record).unwrap_or(target);
         let due = schedule::due(
             renewed.accepted_at,
@@ -214,12 +220,15 @@ fn wanted(record: &Record, request: &Fingerprint, life: Duration, now: Timestamp
     issue_at(not_too_soon(record, wanted, gap, now), now, cause)
 }
 
-/// Whether another issuer may be asked where the first one fails: what is published has come to its last sixth. Before
-/// that there is time to wait for the first one, and a CA that stutters does not send a whole fleet to its stand-in.
-pub fn may_fall_back(record: &Record, now: Timestamp) -> bool {
-    record
-        .published_generation()
-        .is_some_and(|current| schedule::overdue(current.accepted_at, current.end()) <= now)
+/// From when on another issuer may be asked where the first one fails: what is published has come to its last sixth, or
+/// was revoked. Before that there is time to wait for the first one, and a CA that stutters does not send a whole fleet
+/// to its stand-in.
+pub fn fall_back_from(record: &Record) -> Option<Timestamp> {
+    let current = record.published_generation()?;
+    Some(match current.revoked {
+        true => Timestamp::MIN,
+        false => schedule::overdue(current.accepted_at, current.end()),
+    })
 }
 
 fn issue_at(at: Timestamp, now: Timestamp, cause: Cause) -> Action {

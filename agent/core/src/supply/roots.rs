@@ -75,11 +75,23 @@ pub(crate) fn known(record: &mut Record, now: Timestamp) {
     }
 }
 
-/// A certificate under this root was accepted: nobody need wait for it any more.
+/// The clock was set: what is known is not known from some later time on.
+pub(crate) fn clock_stepped(record: &mut Record, now: Timestamp) {
+    if let Some(since) = record
+        .new_roots
+        .as_mut()
+        .and_then(|new| new.known_since.as_mut())
+    {
+        *since = (*since).min(now);
+    }
+}
+
+/// A certificate was accepted, under this root: nobody need wait for it any more. Those that are known by then were
+/// waited for.
 pub(crate) fn used(record: &mut Record, root: &Fingerprint) {
     if let Some(new) = &mut record.new_roots {
         new.roots.remove(root);
-        if new.roots.is_empty() {
+        if new.roots.is_empty() || new.known_since.is_some() {
             record.new_roots = None;
         }
     }

@@ -78,6 +78,8 @@ fn detail() -> CertificateDetail {
         since: None,
         names: Vec::new(),
         issuer: "internal".to_owned(),
+        fallbacks: Vec::new(),
+        issued_by: None,
         directory: String::new(),
         owner: "root".to_owned(),
         group: "root".to_owned(),

@@ -184,7 +184,6 @@ impl Lane {
     /// What the configuration says now is compared with what is published.
     fn settings_in_force(&mut self) -> mpsc::Receiver<Activation> {
         self.fold(Event::Configured(self.dependents.clone()));
-        self.world.hearsay.asks(&self.settings, &self.view);
         self.hear_of_news();
         self.trust.begin_anew();
         self.advice.begin_anew();

@@ -18,8 +18,16 @@ pub(crate) struct Revoke {
     pub(crate) generation: Option<GenerationNumber>,
     /// Why.
     pub(crate) reason: Reason,
-    /// Told what came of it: which generation's leaf it was.
-    pub(crate) reply: oneshot::Sender<Result<(GenerationNumber, Serial), ControlError>>,
+    /// Told what came of it: which leaf it was.
+    pub(crate) reply: oneshot::Sender<Result<Leaf, ControlError>>,
+}
+
+/// The leaf that was revoked.
+pub(crate) struct Leaf {
+    pub(crate) generation: GenerationNumber,
+    /// The generation that it first came in.
+    pub(crate) identity: GenerationNumber,
+    pub(crate) serial: Serial,
 }
 
 /// An order that the issuer has answered.
@@ -102,7 +110,11 @@ impl Lane {
             });
             self.unkept.try_now();
             self.fold(Event::Revoked(generation.identity));
-            (number, serial)
+            Leaf {
+                generation: number,
+                identity: generation.identity,
+                serial,
+            }
         });
         // Who asked may have gone; the record knows.
         let _ = order.reply.send(answer);

@@ -11,13 +11,13 @@ use renewd_core::record::{BaselineFinding, Event, Generation, GenerationNumber};
 use renewd_core::supply::{self, Advice, Failure};
 use renewd_core::unit::ActOutcome;
 use renewd_store::Identity;
-use rustls_pki_types::CertificateDer;
 
 use crate::config::{CertificateSettings, DependentSettings};
 use crate::driver::issue::{Issued, Quest};
 use crate::driver::lane::revoke::Revoked;
 use crate::driver::lane::{Lane, Next};
 use crate::driver::sound::{self, Unsound};
+use crate::driver::trust::Answered;
 use crate::driver::unit_lane::Telling;
 use crate::driver::{entrust, look};
 use crate::journal;
@@ -27,7 +27,7 @@ pub(super) enum Outcome {
     /// The issuer's answer, accepted or not.
     Issued(Box<Result<Issued, Failure>>),
     /// What this issuer stands for, where it could say.
-    Trust(IssuerName, Option<Vec<CertificateDer<'static>>>),
+    Trust(IssuerName, Answered),
     /// What the issuer advises about a leaf; where it could not be asked, how long it wants to be left alone.
     Advice(Fingerprint, Result<Option<Advice>, Duration>),
     /// What came of an order to revoke.
@@ -56,7 +56,8 @@ impl Lane {
             had: self.known_leaves(),
             trust: self.held_trust(),
             known: self.published_anchors(),
-            fall_back: supply::may_fall_back(&self.record, self.world.now()),
+            fall_back_from: supply::fall_back_from(&self.record),
+            end: self.record.published_generation().map(Generation::end),
         };
         let answer = quest.go(heard);
         self.begin(async move { Outcome::Issued(Box::new(answer.await)) });

@@ -8,15 +8,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use renewd_core::leaf::Fingerprint;
 use renewd_core::names::IssuerName;
-use renewd_core::record::{Event, Generation};
+use renewd_core::record::{Event, Generation, GenerationNumber};
 use renewd_core::trust::Bundle;
 use renewd_core::{pem, schedule};
-use rustls_pki_types::CertificateDer;
 
 use crate::driver::lane::steps::Outcome;
 use crate::driver::lane::{Lane, Next};
 use crate::driver::sound;
-use crate::driver::trust::{Anchors, Trust};
+use crate::driver::trust::{Answered, Trust};
 use crate::journal;
 
 /// How often an issuer is asked, at most and at least.
@@ -27,10 +26,10 @@ const PAUSE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs
 pub(super) struct TrustSought {
     /// The issuers that are being asked.
     asking: BTreeSet<IssuerName>,
-    /// When it was asked last, and when it is next.
-    asked: Option<(Timestamp, Timestamp)>,
-    /// It has answered since a certificate is due: with this, if it could.
-    said: Option<Option<Anchors>>,
+    /// When they are asked next.
+    asked: Option<Timestamp>,
+    /// The first issuer has answered since a certificate is due.
+    said: Option<Answered>,
 }
 
 impl TrustSought {
@@ -39,9 +38,9 @@ impl TrustSought {
         self.asked = None;
     }
 
-    /// What it has said for the order that is made now.
-    pub(super) fn for_order(&mut self) -> Option<Anchors> {
-        self.said.take().flatten()
+    /// What the first issuer has said for the order that is made now.
+    pub(super) fn for_order(&mut self) -> Option<Answered> {
+        self.said.take()
     }
 
     /// Nothing is due.
@@ -51,33 +50,31 @@ impl TrustSought {
 }
 
 impl Lane {
-    /// Asks the issuer what it stands for when it is time; returns when that is.
+    /// Asks the issuers what they stand for when it is time; returns when that is.
     pub(super) fn seek_trust(&mut self, now: Timestamp) -> Option<Timestamp> {
         // Before the first certificate there is nothing that it could go with.
         let asking = self.trust.asking.contains(&self.settings.request.issuer);
         if asking || self.record.target.is_none() {
             return None;
         }
-        if let Some((_, next)) = self.trust.asked
+        if let Some(next) = self.trust.asked
             && !schedule::reached(next, PAUSE.1 * 2, now)
         {
             return Some(next);
         }
-        // Other lanes may have asked not long ago.
         let pause = self.pause();
-        let lately = |issuer| {
+        // Other lanes may have asked not long ago.
+        let lately = |issuer: &&IssuerName| {
             let heard = self.world.hearsay.of(issuer);
             heard.is_some_and(|(_, at)| at <= now && schedule::between(at, now) < pause / 2)
         };
-        let all = self.settings.issuers().all(lately);
-        if let (Some(asked), true) = (&mut self.trust.asked, all) {
-            asked.1 = schedule::after(now, pause);
-            let next = asked.1;
-            self.merge_trust();
-            return Some(next);
-        }
-        self.look_at_trust();
-        None
+        let issuers = self.settings.issuers();
+        let silent: Vec<_> = issuers.filter(|issuer| !lately(issuer)).cloned().collect();
+        let next = schedule::after(now, pause);
+        self.trust.asked = Some(next);
+        self.merge_trust();
+        self.look_at(silent);
+        Some(next)
     }
 
     /// A fortieth of the life, and not all hosts at once.
@@ -88,38 +85,37 @@ impl Lane {
 
     /// Asks each issuer what it stands for now; one that stands in for another holds nothing up.
     pub(super) fn look_at_trust(&mut self) {
-        let now = self.world.now();
-        let names: Vec<_> = self.settings.issuers().cloned().collect();
-        for name in names {
+        self.trust.asked = Some(schedule::after(self.world.now(), self.pause()));
+        self.look_at(self.settings.issuers().cloned().collect());
+    }
+
+    fn look_at(&mut self, issuers: Vec<IssuerName>) {
+        for name in issuers {
             let issuer = self.world.issuers.borrow().get(&name).cloned();
             let Some(issuer) = issuer.filter(|_| !self.trust.asking.contains(&name)) else {
                 continue;
             };
             self.trust.asking.insert(name.clone());
-            self.trust.asked = Some((now, schedule::after(now, self.pause())));
-            self.begin(async move { Outcome::Trust(name, issuer.anchors().await.ok()) });
+            let answer = self.world.hearsay.ask(&name, issuer);
+            self.begin(async move { Outcome::Trust(name, answer.await) });
         }
     }
 
     /// An issuer's answer; that it could not say is no trouble of the certificate's, and it is only asked again.
-    pub(super) fn trust_offered(
-        &mut self,
-        issuer: &IssuerName,
-        anchors: Option<Vec<CertificateDer<'static>>>,
-    ) {
+    pub(super) fn trust_offered(&mut self, issuer: &IssuerName, answered: Answered) {
         self.trust.asking.remove(issuer);
         // Another one may have taken its place meanwhile.
         let still = self.settings.issuers().any(|asked| asked == issuer);
         if !still || self.trust.asked.is_none() {
             return;
         }
-        let anchors = anchors.map(Anchors::from);
-        if *issuer == self.settings.request.issuer {
-            self.trust.said = Some(anchors.clone());
-        }
-        if let Some(anchors) = anchors {
-            self.world.hearsay.hear(issuer, anchors, self.world.now());
+        if let Ok(anchors) = &answered {
+            let now = self.world.now();
+            self.world.hearsay.hear(issuer, anchors.clone(), now);
             self.merge_trust();
+        }
+        if *issuer == self.settings.request.issuer {
+            self.trust.said = Some(answered);
         }
     }
 
@@ -175,7 +171,8 @@ impl Lane {
             let text = sound::bundle(store, name, digest).ok()?;
             pem::parse_certificates(&text).ok()
         });
-        let certificates = newest.unwrap_or_else(|| {
+        let published = || sound::published_bundle(store, name);
+        let certificates = newest.or_else(published).unwrap_or_else(|| {
             let anchor = |leaf| sound::anchor(store, name, leaf);
             self.leaves_in_use().filter_map(anchor).collect()
         });
@@ -201,11 +198,19 @@ impl Lane {
             .collect()
     }
 
-    /// What is published, what shall be, what was, and what is quarantined, as long as it lasts.
+    /// What is published, what shall be, and while it is not settled which of the two stays, what was before; as long as
+    /// it lasts.
     fn leaves_in_use(&self) -> impl Iterator<Item = &Generation> {
-        let now = self.world.now();
-        let generations = self.record.generations.values();
-        generations.filter(move |generation| generation.end() > now)
+        let (now, record) = (self.world.now(), &self.record);
+        let mut numbers = vec![record.published, record.target];
+        if let Some(rollout) = &record.rollout {
+            numbers.extend([record.previous, rollout.from, Some(rollout.generation)]);
+        }
+        let numbers: BTreeSet<_> = numbers.into_iter().flatten().collect();
+        let of_it = move |number: &GenerationNumber| numbers.contains(number);
+        let each = record.generations.iter();
+        each.filter(move |(number, generation)| of_it(number) && generation.end() > now)
+            .map(|(_, generation)| generation)
     }
 
     /// Whether a certificate may be asked for as far as trust goes. If not, the issuer is being asked what it stands
@@ -214,7 +219,11 @@ impl Lane {
         if self.record.target.is_none() || self.trust.said.is_some() {
             return true;
         }
-        self.look_at_trust();
+        // Once: a stand-in that answers at once must not be asked again and again until the first one has.
+        let first = &self.settings.request.issuer;
+        if !self.trust.asking.contains(first) {
+            self.look_at_trust();
+        }
         !self.trust.asking.contains(&self.settings.request.issuer)
     }
 

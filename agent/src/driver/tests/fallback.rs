@@ -65,11 +65,12 @@ fn a_stand_in_is_asked_in_the_last_sixth_of_the_life_and_the_first_one_again_at_
         .await;
         life.settle().await;
         assert_eq!(life.proof("c0", UNIT), "served");
-        let shown = life.driver.show(&"c0".parse().unwrap()).unwrap().issuer;
+        let shown = life.driver.show(&"c0".parse().unwrap()).unwrap();
         assert_eq!(
-            shown,
-            "fake, else backup (the certificate in use is of backup)"
+            (shown.issuer, shown.fallbacks),
+            ("fake".into(), vec!["backup".into()])
         );
+        assert_eq!(shown.issued_by.as_deref(), Some("backup"));
         site.issuer.is_away(false);
         life.until_within(20 * HOUR, "issued by the first one", |life| {
             issued_by(life) == "fake"
@@ -136,5 +137,45 @@ fn before_anything_is_published_no_stand_in_is_asked() {
         site.clock.pass(HOUR);
         life.work().await;
         assert_eq!(site.backup.asked(), 0);
+    });
+}
+
+#[test]
+fn a_stand_in_is_asked_once_while_the_first_one_takes_its_time() {
+    let site = site();
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        life.settle().await;
+        life.until_within(2 * HOUR, "both are trusted", |_| {
+            site.bundle("c0").len() == 2
+        })
+        .await;
+        let before = site.backup.asked_for_anchors();
+        site.issuer.holds_its_tongue(true);
+        let watcher = life.driver.renew(vec!["c0".parse().unwrap()]);
+        life.work_for(200).await;
+        let asked = site.backup.asked_for_anchors() - before;
+        assert!(asked <= 1, "asked {asked} times");
+        site.issuer.holds_its_tongue(false);
+        life.until("issued", |_| site.issuer.signed() > 1).await;
+        drop(watcher);
+    });
+}
+
+#[test]
+fn a_first_issuer_that_never_answers_leaves_its_stand_in_half_of_the_time() {
+    let site = site();
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        life.settle().await;
+        life.until_within(2 * HOUR, "both are trusted", |_| {
+            site.bundle("c0").len() == 2
+        })
+        .await;
+        for _ in 0..9 {
+            site.issuer.next_deed(Deed::Silence);
+        }
+        life.until_within(23 * HOUR, "issued by the stand-in", |life| {
+            issued_by(life) == "backup"
+        })
+        .await;
     });
 }

@@ -150,7 +150,7 @@ fn a_request_that_the_ca_may_still_sign_is_brought_again_after_a_crash_too_and_n
     let site = Site::new(nginx);
     site.certificate("c0", NGINX);
     site.issuer.sign_later();
-    let kept = site.state().join("store/identities/c0/asked");
+    let kept = site.state().join("store/identities/c0/asked-fake");
     site.live(Disk::default(), async |life: &Life<'_>| {
         life.settle().await;
         assert!(!kept.exists());

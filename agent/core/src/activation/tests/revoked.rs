@@ -63,3 +63,59 @@ fn an_older_leaf_that_is_revoked_changes_nothing_about_the_one_in_use() {
     assert_eq!(world.published_identity(), second);
     assert_eq!(world.answers, answers);
 }
+
+#[test]
+fn what_was_revoked_before_it_was_published_never_is() {
+    let mut world = world();
+    let first = world.published_identity();
+    world.disk_full = true;
+    world.event(Event::RenewRequested);
+    world.run(Duration::from_secs(60));
+    assert_eq!(world.published_identity(), first);
+    let second = world.record.highest;
+    world.event(Event::Revoked(second));
+    world.disk_full = false;
+    world.run(Duration::from_secs(60));
+    let third = world.published_identity();
+    assert!(third > Some(second), "{third:?}");
+    assert!(!world.on_disk.values().any(|identity| *identity == second));
+}
+
+#[test]
+fn a_revoked_leaf_is_replaced_whatever_the_issuer_said_before_and_however_often_the_daemon_starts()
+{
+    for issuer in [Issuer::NeedsOperator, Issuer::Down] {
+        let mut world = world();
+        let first = world.published_identity();
+        world.issuer = issuer;
+        world.event(Event::Revoked(first.unwrap()));
+        world.run(Duration::from_secs(600));
+        assert_eq!(world.published_identity(), first);
+        world.kill();
+        world.issuer = Issuer::Good;
+        world.event(Event::Configured(world.dependents.clone()));
+        world.run(HOUR);
+        assert!(
+            world.published_identity() > first,
+            "{issuer:?}: {:?}",
+            world.record.supply
+        );
+    }
+}
+
+#[test]
+fn a_leaf_that_is_revoked_while_another_is_asked_for_costs_no_second_one() {
+    let mut world = world();
+    let answers = world.answers;
+    world.event(Event::RenewRequested);
+    world.run(Duration::from_secs(1));
+    assert!(matches!(
+        world.record.supply,
+        crate::supply::Supply::Issuing { .. }
+    ));
+    let first = world.published_identity().unwrap();
+    world.event(Event::Revoked(first));
+    world.run(HOUR);
+    assert_eq!(world.answers, answers + 1);
+    assert!(world.published_identity() > Some(first));
+}
