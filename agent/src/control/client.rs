@@ -105,6 +105,7 @@ trait ControlProxy {
         generation: Option<u64>,
         reason: &str,
     ) -> zlink::Result<Result<Revoked, ControlFault>>;
+    async fn rollover_issuer(&mut self, name: &str) -> zlink::Result<Result<(), ControlFault>>;
     async fn check_issuer(
         &mut self,
         name: &str,
@@ -267,6 +268,18 @@ impl ControlClient {
         reason: &str,
     ) -> Result<Revoked, ClientError> {
         let asked = self.0.connection.revoke(name, generation, reason);
+        let answer = timeout(ISSUER_PATIENCE, asked).await;
+        let reply = within(&self.0.path, ISSUER_PATIENCE, answer)?;
+        reply.map_err(|fault| self.0.refusal(fault))
+    }
+
+    /// Has the daemon give an issuer's account another key.
+    ///
+    /// # Errors
+    ///
+    /// Any [`ClientError`]; [`ControlFault::NoSuchIssuer`] in it, or [`ControlFault::Failed`] with what the issuer said.
+    pub async fn rollover_issuer(&mut self, name: &str) -> Result<(), ClientError> {
+        let asked = self.0.connection.rollover_issuer(name);
         let answer = timeout(ISSUER_PATIENCE, asked).await;
         let reply = within(&self.0.path, ISSUER_PATIENCE, answer)?;
         reply.map_err(|fault| self.0.refusal(fault))

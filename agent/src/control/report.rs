@@ -81,6 +81,16 @@ pub trait Daemon {
         name: &IssuerName,
     ) -> LocalBoxFuture<'static, Result<IssuerFindings, ControlError>>;
 
+    /// Gives an issuer's account another key.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::NoSuchIssuer`], or [`ControlError::Failed`] with what the issuer said.
+    fn rollover_issuer(
+        &self,
+        name: &IssuerName,
+    ) -> LocalBoxFuture<'static, Result<(), ControlError>>;
+
     /// The root certificates of a local issuer, as PEM; without a name those of the only one.
     ///
     /// # Errors

@@ -232,6 +232,13 @@ impl ControlService {
         Ok(self.daemon.check_issuer(&name).await?)
     }
 
+    /// Gives an issuer's account another key.
+    async fn rollover_issuer(&self, name: String) -> Result<(), ControlFault> {
+        self.permit()?;
+        let name = issuer(name)?;
+        Ok(self.daemon.rollover_issuer(&name).await?)
+    }
+
     /// Removes what is published and recorded of a certificate that has left the configuration.
     async fn forget(&self, name: String) -> Result<(), ControlFault> {
         self.permit()?;

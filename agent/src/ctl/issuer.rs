@@ -106,6 +106,17 @@ fn tone(is: &str) -> Tone {
     }
 }
 
+/// `renewctl issuer rollover NAME`.
+pub(super) async fn rollover(
+    places: &Places,
+    name: &str,
+    out: &mut Output<'_>,
+) -> Result<(), Failure> {
+    let mut client = ControlClient::connect(&places.runtime).await?;
+    client.rollover_issuer(name).await?;
+    Ok(out.line(&format!("The account of {name} has another key now."))?)
+}
+
 /// `renewctl revoke NAME`.
 pub(super) async fn revoke(
     places: &Places,

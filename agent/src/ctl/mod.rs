@@ -192,6 +192,11 @@ enum IssuerCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Give the account at an ACME CA another key
+    Rollover {
+        /// The issuer
+        name: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -301,6 +306,9 @@ pub async fn run(cli: Cli, out: &mut Output<'_>) -> Result<(), Failure> {
         Command::Issuer {
             command: IssuerCommand::Check { name, json },
         } => issuer::check(&places, &name, json, out).await?,
+        Command::Issuer {
+            command: IssuerCommand::Rollover { name },
+        } => issuer::rollover(&places, &name, out).await?,
         Command::Ca {
             command: CaCommand::Root { issuer },
         } => {

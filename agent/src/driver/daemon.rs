@@ -155,6 +155,13 @@ impl Daemon for Driver {
         self.look_at_issuer(name)
     }
 
+    fn rollover_issuer(
+        &self,
+        name: &IssuerName,
+    ) -> LocalBoxFuture<'static, Result<(), ControlError>> {
+        self.give_another_key(name)
+    }
+
     fn ca_root(&self, issuer: Option<&IssuerName>) -> Result<String, ControlError> {
         let settings = self.settings.borrow();
         let issuers = &settings.issuers;

@@ -49,6 +49,19 @@ impl Driver {
         })
     }
 
+    /// Gives an issuer's account another key.
+    pub(super) fn give_another_key(
+        &self,
+        name: &IssuerName,
+    ) -> LocalBoxFuture<'static, Result<(), ControlError>> {
+        let issuer = self.world.issuers.borrow().get(name).cloned();
+        let unknown = ControlError::NoSuchIssuer(format!("there is no issuer named {name}"));
+        Box::pin(async move {
+            let given = issuer.ok_or(unknown)?.rollover().await.map(drop);
+            given.map_err(|error| ControlError::Failed(error.operator_text()))
+        })
+    }
+
     /// Has the leaf of a generation revoked; without a number that of the published one.
     pub(super) async fn have_revoked(
         &self,

@@ -56,6 +56,7 @@ struct State {
     /// Whoever asks what it stands for waits until this is false.
     silent: watch::Sender<bool>,
     asked_for_anchors: usize,
+    stands_for_nothing: bool,
     signs_later: bool,
     /// What it says when it is asked for advice; `None`: it is not one to be asked.
     advice: Option<Result<Advice, Retry>>,
@@ -91,6 +92,7 @@ impl FakeIssuer {
             away: false,
             silent: watch::Sender::new(false),
             asked_for_anchors: 0,
+            stands_for_nothing: false,
             signs_later: false,
             advice: None,
             back_dating: SignedDuration::from_secs(30),
@@ -142,6 +144,11 @@ impl FakeIssuer {
     /// From now on it does not say what it stands for; or says it again, to those who wait, too.
     pub(crate) fn holds_its_tongue(&self, silent: bool) {
         self.lock().silent.send_replace(silent);
+    }
+
+    /// From now on it says that it stands for no root at all.
+    pub(crate) fn stands_for_nothing(&self) {
+        self.lock().stands_for_nothing = true;
     }
 
     /// How often it was asked what it stands for.
@@ -326,6 +333,7 @@ impl Issuer for FakeIssuer {
         let mut state = self.lock();
         state.asked_for_anchors += 1;
         let (root, away) = (state.root.der().clone(), state.away);
+        let nothing = state.stands_for_nothing;
         let mut silent = state.silent.subscribe();
         Box::pin(async move {
             // The sender lasts as long as this.
@@ -334,7 +342,10 @@ impl Issuer for FakeIssuer {
                 let error = IssueError::new("fake", Retry::BackOff, "the CA is away", "wait");
                 return Err(error);
             }
-            Ok(vec![root])
+            Ok(match nothing {
+                true => Vec::new(),
+                false => vec![root],
+            })
         })
     }
 

@@ -291,6 +291,13 @@ fn issuers_are_listed_and_looked_at() {
     assert_eq!(json["findings"][1]["is"], "no");
     let (code, _, error) = run(renewctl(dir.path(), &["issuer", "check", "other"]));
     assert_eq!(code, 65, "{error}");
+
+    let (code, text, error) = run(renewctl(dir.path(), &["issuer", "rollover", "internal"]));
+    assert_eq!(code, 0, "{error}");
+    assert!(text.contains("another key"), "{text}");
+    let (code, _, error) = run(renewctl(dir.path(), &["issuer", "rollover", "spare"]));
+    assert_eq!(code, 1);
+    assert!(error.contains("no account"), "{error}");
 }
 
 #[test]

@@ -183,6 +183,19 @@ impl Daemon for Fake {
         async move { findings.map(|findings| IssuerFindings { findings }) }.boxed_local()
     }
 
+    fn rollover_issuer(
+        &self,
+        name: &IssuerName,
+    ) -> LocalBoxFuture<'static, Result<(), ControlError>> {
+        self.asked(format!("rollover {name}"));
+        let refused = "this kind of issuer has no account".to_owned();
+        let given = match name.as_str() {
+            "internal" => Ok(()),
+            _ => Err(ControlError::Failed(refused)),
+        };
+        async move { given }.boxed_local()
+    }
+
     fn ca_root(&self, issuer: Option<&IssuerName>) -> Result<String, ControlError> {
         match issuer.map(IssuerName::as_str) {
             None | Some("internal") => Ok("-----BEGIN CERTIFICATE-----\n".to_owned()),

@@ -125,6 +125,7 @@ fn another_user_may_read_status_and_give_no_orders() {
         &["renew", "api", "--wait"],
         &["revoke", "api"],
         &["issuer", "check", "internal"],
+        &["issuer", "rollover", "internal"],
     ] {
         let (code, _, error) = as_nobody(order);
         assert_eq!(code, 77, "{order:?}: {error}");

@@ -138,6 +138,11 @@ fn issued(trial: &mut Trial) -> Result<()> {
     start(trial, trial.choose(&[SOCKET, RENEWD][..], &[RENEWD]))?;
     let first = await_published(trial)?;
     expect_sound(trial)?;
+    // With another key it is the same account.
+    let key = "sha256sum /var/lib/renewd/store/issuer/pebble/account-*.json";
+    let before = trial.shell(key)?;
+    trial.run(&["renewctl", "issuer", "rollover", "pebble"])?;
+    expect(trial.shell(key)? != before, "another key", &before)?;
     trial.await_published_after("api", &first)?;
     expect_sound(trial)?;
     let accounts = count(trial, "accounts in memory")?;

@@ -66,6 +66,9 @@ impl Daemon for Reporting {
     ) -> LocalBoxFuture<'static, Result<IssuerFindings, ControlError>> {
         unreachable!("doctor does not ask")
     }
+    fn rollover_issuer(&self, _: &IssuerName) -> LocalBoxFuture<'static, Result<(), ControlError>> {
+        unreachable!("doctor changes nothing")
+    }
     fn ca_root(&self, _: Option<&IssuerName>) -> Result<String, ControlError> {
         unreachable!("doctor does not ask")
     }

@@ -203,3 +203,49 @@ fn a_wait_for_a_new_root_outlives_a_restart() {
             .await;
     });
 }
+
+#[test]
+fn a_restart_does_not_forget_whom_a_new_root_has_not_come_to() {
+    let site = Site::new(two);
+    site.certificate("c0", NGINX);
+    site.certificate("c1", OTHER);
+    let mut old = None;
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        life.settle().await;
+        old = Some(root_in_use(life, "c0"));
+        site.host.temper("other.service", Temper::Slow);
+        site.issuer.change_root();
+        drop(life.driver.renew(vec!["c0".parse().unwrap()]).unwrap());
+        life.until("the first one is proven", |life| {
+            site.bundle("c1").len() == 2 && life.record("c0").trust_is_known()
+        })
+        .await;
+    });
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        life.work_for(50).await;
+        assert!(!life.record("c1").trust_is_known());
+        assert_eq!(Some(root_in_use(life, "c0")), old);
+        assert_eq!(site.issuer.asked(), 2, "one for each, and no other");
+    });
+}
+
+#[test]
+fn an_issuer_that_stands_for_nothing_is_not_believed_and_takes_nothing_away() {
+    let site = Site::new(nginx);
+    site.trust("keep = \"0s\"\n");
+    site.certificate("c0", NGINX);
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        life.settle().await;
+        let before = site.read("c0");
+        site.issuer.stands_for_nothing();
+        drop(life.driver.renew(vec!["c0".parse().unwrap()]).unwrap());
+        life.until("an error is told", |life| {
+            life.status("c0").last_error.is_some()
+        })
+        .await;
+        let error = life.status("c0").last_error.unwrap();
+        assert!(error.contains("no CA certificate at all"), "{error}");
+        assert_eq!((site.read("c0"), site.bundle("c0").len()), (before, 1));
+        assert_eq!(life.record("c0").dropped.len(), 0);
+    });
+}
