@@ -2,6 +2,7 @@
 //! tried against a real one, by the scenarios.
 
 mod known;
+mod logins;
 mod looks;
 mod orders;
 mod refusals;
