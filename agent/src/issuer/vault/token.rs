@@ -1,7 +1,6 @@
 //! A token that was handed to us: how long it lasts, and that it lasts longer.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -162,9 +161,33 @@ impl Tended {
         })
     }
 
-    /// When to look again: before two thirds of it are over.
+    /// When to look again: before two thirds of it are over. What has ended is not waited for.
     pub(super) fn again(&self) -> Duration {
-        let third = self.left.map_or(LOOKS.1, |left| left / 3);
-        third.clamp(LOOKS.0, LOOKS.1)
+        match self.left {
+            Some(left) if !left.is_zero() => (left / 3).clamp(LOOKS.0, LOOKS.1),
+            _ => LOOKS.1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_looked_at_before_two_thirds_of_it_are_over_and_rarely_once_it_has_ended() {
+        for (left, again) in [
+            (None, 3600),
+            (Some(0), 3600),
+            (Some(1), 1),
+            (Some(90), 30),
+            (Some(86_400), 3600),
+        ] {
+            let tended = Tended {
+                left: left.map(Duration::from_secs),
+                ..Tended::unknown()
+            };
+            assert_eq!(tended.again(), Duration::from_secs(again), "{left:?}");
+        }
     }
 }
