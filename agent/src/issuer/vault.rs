@@ -7,12 +7,16 @@
 
 mod check;
 mod error;
+mod keeper;
+mod login;
+mod memory;
 mod pki;
 mod server;
 mod session;
 #[cfg(test)]
 mod tests;
 mod token;
+mod words;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,7 +30,7 @@ use rustls_pki_types::CertificateDer;
 use serde::de::IgnoredAny;
 
 use super::https::{self, Trust};
-use super::{Finding, IssueError, Issuer, Order, Revocation};
+use super::{Finding, IssueError, Issuer, Order, Question, Revocation};
 use crate::journal::{self, Event};
 use crate::secret::{Secret, Secrets};
 use error::VaultError;
@@ -34,7 +38,7 @@ use pki::{Revoke, Shown, Signed};
 use server::Server;
 use session::Session;
 
-/// How long one try may take in all, its login included.
+/// How long one try, a look or a revocation may take in all, its login included.
 const WHOLE: Duration = Duration::from_secs(120);
 /// The issuer that a mount signs with where its role names no other.
 const DEFAULT_ISSUER: &str = "default";
@@ -108,6 +112,7 @@ pub enum Method {
 pub struct VaultIssuer {
     settings: Arc<VaultSettings>,
     session: Session,
+    whole: Duration,
 }
 
 impl VaultIssuer {
@@ -117,32 +122,36 @@ impl VaultIssuer {
         Self {
             session: Session::new(Arc::clone(&settings), secrets),
             settings,
+            whole: WHOLE,
         }
     }
 
-    async fn obtain(&self, order: Order<'_>) -> Result<Answer, VaultError> {
-        let tried = tokio::time::timeout(WHOLE, self.try_to_obtain(order)).await;
-        tried.unwrap_or(Err(VaultError::Late))
+    async fn in_time<T>(
+        &self,
+        tried: impl Future<Output = Result<T, VaultError>>,
+    ) -> Result<T, IssueError> {
+        let tried = tokio::time::timeout(self.whole, tried).await;
+        Ok(tried.unwrap_or(Err(VaultError::Late))?)
     }
 
-    async fn try_to_obtain(&self, order: Order<'_>) -> Result<Answer, VaultError> {
+    async fn obtain(&self, order: Order<'_>) -> Result<Answer, VaultError> {
         let server = Server::new(&self.settings)?;
         let path = self.sign_path();
         let asked = pki::sign(order);
         let token = self.session.token(&server).await?;
-        if let Some(warning) = token.warning(order.request.lifetime) {
-            journal::emit(&Event::IssuerWarning {
-                certificate: order.certificate.clone(),
-                warning,
-            });
-        }
-        let signed = self.session.post(&server, token, &path, &asked).await;
+        let signed = self.session.post(&server, &token, &path, &asked).await;
         let signed: Option<Signed> = signed.map_err(|error| match error {
             // It was answered as a request that was signed is.
             VaultError::Protocol { why, .. } => VaultError::Spent(why),
             error => error,
         })?;
         let signed = signed.ok_or_else(|| VaultError::Spent("the answer has none".into()))?;
+        if let Some(warning) = self.session.warning(&token, order.request.lifetime) {
+            journal::emit(&Event::IssuerWarning {
+                certificate: order.certificate.clone(),
+                warning,
+            });
+        }
         pki::answer(&signed).map_err(VaultError::Spent)
     }
 
@@ -183,7 +192,7 @@ impl VaultIssuer {
             certificate: pem::certificate(revocation.leaf),
         };
         let token = self.session.token(&server).await?;
-        let revoked = self.session.post(&server, token, &path, &revoke).await;
+        let revoked = self.session.post(&server, &token, &path, &revoke).await;
         let _when: Option<IgnoredAny> = revoked?;
         Ok(())
     }
@@ -191,7 +200,7 @@ impl VaultIssuer {
 
 impl Issuer for VaultIssuer {
     fn issue<'a>(&'a self, order: Order<'a>) -> BoxFuture<'a, Result<Answer, IssueError>> {
-        Box::pin(async move { Ok(self.obtain(order).await?) })
+        Box::pin(self.in_time(self.obtain(order)))
     }
 
     fn anchors<'a>(&'a self) -> BoxFuture<'a, Result<Vec<CertificateDer<'static>>, IssueError>> {
@@ -206,10 +215,22 @@ impl Issuer for VaultIssuer {
     }
 
     fn revoke<'a>(&'a self, revocation: Revocation<'a>) -> BoxFuture<'a, Result<(), IssueError>> {
-        Box::pin(async move { Ok(self.undo(revocation).await?) })
+        Box::pin(self.in_time(self.undo(revocation)))
     }
 
     fn check<'a>(&'a self, _requests: &'a [Request]) -> BoxFuture<'a, Vec<Finding>> {
-        Box::pin(check::look(self))
+        Box::pin(async {
+            let mut found = Vec::new();
+            let look = check::look(self, &mut found);
+            if tokio::time::timeout(self.whole, look).await.is_err() {
+                let question = match found.len() {
+                    0 => Question::Reachable,
+                    1..3 => Question::Authenticated,
+                    _ => Question::MayIssue,
+                };
+                found.push(Finding::no(question, &VaultError::Late.into()));
+            }
+            found
+        })
     }
 }

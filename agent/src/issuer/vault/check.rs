@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::super::{Finding, IssueError, Question};
+use super::super::{Finding, IssueError, Issuer, Question};
 use super::VaultIssuer;
 use super::error::VaultError;
 use super::server::Server;
@@ -27,44 +27,43 @@ struct Paths<'a> {
     paths: [&'a str; 1],
 }
 
-/// Looks at what can be seen without an issuance.
-pub(super) async fn look(issuer: &VaultIssuer) -> Vec<Finding> {
-    let failed =
-        |question, error: VaultError| vec![Finding::no(question, &IssueError::from(error))];
+/// Looks at what can be seen without an issuance. What was found stands in `found` also where no more is, in time.
+pub(super) async fn look(issuer: &VaultIssuer, found: &mut Vec<Finding>) {
+    let no = |question, error: VaultError| Finding::no(question, &IssueError::from(error));
     let server = match Server::new(&issuer.settings) {
         Ok(server) => server,
-        Err(error) => return failed(Question::Reachable, error),
+        Err(error) => return found.push(no(Question::Reachable, error)),
     };
     let health: Health = match server.health().await {
         Ok(health) => health,
-        Err(error) => return failed(Question::Reachable, error),
+        Err(error) => return found.push(no(Question::Reachable, error)),
     };
     let host = server.host();
     let state = if health.sealed { "sealed" } else { "unsealed" };
-    let mut found = vec![
-        Finding::yes(
-            Question::Reachable,
-            format!("{host} answers: version {}, {state}", health.version),
-        ),
-        Finding::clock(
-            Timestamp::from_second(health.server_time_utc).ok(),
-            Timestamp::now(),
-        ),
-    ];
-    match issuer.session.token(&server).await {
-        Ok(token) => {
-            found.push(Finding::yes(
-                Question::Authenticated,
-                format!("{host} knows us"),
-            ));
-            found.push(may_sign(issuer, &server, token).await);
-        }
-        Err(error) => found.extend(failed(Question::Authenticated, error)),
-    }
-    found
+    found.push(Finding::yes(
+        Question::Reachable,
+        format!("{host} answers: version {}, {state}", health.version),
+    ));
+    found.push(Finding::clock(
+        Timestamp::from_second(health.server_time_utc).ok(),
+        Timestamp::now(),
+    ));
+    let token = match issuer.session.prove(&server).await {
+        Ok(token) => token,
+        Err(error) => return found.push(no(Question::Authenticated, error)),
+    };
+    found.push(Finding::yes(
+        Question::Authenticated,
+        format!("{host} knows us"),
+    ));
+    // Without them no answer is accepted.
+    found.push(match issuer.anchors().await {
+        Ok(_) => may_sign(issuer, &server, &token).await,
+        Err(error) => Finding::no(Question::MayIssue, &error),
+    });
 }
 
-async fn may_sign(issuer: &VaultIssuer, server: &Server, token: Ready) -> Finding {
+async fn may_sign(issuer: &VaultIssuer, server: &Server, token: &Ready) -> Finding {
     let path = issuer.sign_path();
     let paths = Paths { paths: [&path] };
     let told = issuer

@@ -3,16 +3,20 @@
 //! What passes without us is "not now": a seal, a standby, a limit, trouble of the server's own. What the server denies
 //! or does not know is the operator's, here or there.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::StatusCode;
 
 use super::super::https::HttpsError;
 use super::super::{IssueError, Retry, Sent};
-use crate::secret::SecretError;
+use super::token::LOOKUP;
+use super::words::{known, said_by};
+use crate::secret::{Secret, SecretError};
 
-/// How much of what a server writes is shown.
-const LONGEST: usize = 400;
+/// How long a login is left alone that was denied: the server may have locked it for trying too often, for a quarter of
+/// an hour unless it was told otherwise.
+const LOCKED: Duration = Duration::from_secs(900);
 
 /// Why a server that answers does not serve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +58,19 @@ impl Absent {
     }
 }
 
+/// What helps after a login that was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Helps {
+    /// Time: it may be locked.
+    Time,
+    /// Another proof, which somebody puts there anyway.
+    NextProof,
+    /// The operator.
+    Operator,
+    /// The operator, at the server: it wants what a service has not.
+    OneFactor,
+}
+
 /// What went wrong with a Vault.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -84,7 +101,11 @@ pub(super) enum VaultError {
         host: String,
         path: String,
         said: String,
+        helps: Helps,
     },
+    /// What another certificate's login came to, which this one waited for.
+    #[error(transparent)]
+    Same(Arc<VaultError>),
     /// It cannot do what was asked for.
     #[error("{host} refused {path} ({}): {}", status.as_u16(), said_by(said))]
     Refused {
@@ -106,6 +127,9 @@ pub(super) enum VaultError {
     /// What it signed is nothing.
     #[error("a certificate was issued, and cannot be used: {0}")]
     Spent(String),
+    /// What it signed would be revoked with the token that it was signed by.
+    #[error("a certificate was issued with a lease by {path}: it is revoked once our token ends")]
+    Leased { path: String },
     /// The mount shows no root.
     #[error("{path} shows no root: only certificates that another CA signed")]
     NoRoot { path: String },
@@ -119,65 +143,12 @@ pub(super) enum VaultError {
         #[source]
         source: SecretError,
     },
-    /// What is configured, or in a secret's place, is not what should be there.
+    /// What is in a secret's place is none.
     #[error("{0} is empty, or has what cannot be sent")]
-    Unusable(String),
-}
-
-/// What a server said, or that it said nothing.
-fn said_by(said: &str) -> String {
-    match said.trim() {
-        "" => "no reason given".to_owned(),
-        said => clipped(said, LONGEST),
-    }
-}
-
-/// On one line, so that it forges no line of a log, moves no cursor and fills no screen.
-pub(super) fn clipped(text: &str, most: usize) -> String {
-    // Its lists of errors come with bullets on lines of their own.
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let text = words.join(" ");
-    let short: String = text.chars().take(most).collect();
-    let cut = if short.len() < text.len() { "…" } else { "" };
-    format!("{}{cut}", short.escape_debug())
-}
-
-/// What is known of a refusal by its words, and what helps.
-const KNOWN: &[(&str, &str)] = &[
-    (
-        "unknown role",
-        "make the role at the server, or correct `role`",
-    ),
-    (
-        "no handler for route",
-        "mount a PKI secrets engine there, or correct `mount` (and `namespace`, which it is below)",
-    ),
-    (
-        "common_name field is required",
-        "set require_cn=false in the role: no name is a DNS name that a common name can be made of",
-    ),
-    (
-        "not allowed by this role",
-        "allow the name in the role (allowed_domains with allow_subdomains or allow_bare_domains, allow_ip_sans, \
-         allowed_uri_sans), or remove it here",
-    ),
-    (
-        "beyond the expiration of the CA",
-        "renew the CA's own certificate, or shorten `lifetime`",
-    ),
-    (
-        "requires keys of type",
-        "set key_type=any in the role, or correct `key_type` here",
-    ),
-    (
-        "find PKI issuer",
-        "it is tried again; correct `issuer_ref`, or make an issuer in this mount",
-    ),
-];
-
-fn known(said: &str, otherwise: &str) -> String {
-    let known = KNOWN.iter().find(|(words, _)| said.contains(words));
-    known.map_or(otherwise, |(_, remedy)| remedy).to_owned()
+    NoSecret(Secret),
+    /// What is configured, or what a login gave, cannot be sent.
+    #[error("{0} has what cannot be sent")]
+    Unusable(&'static str),
 }
 
 impl VaultError {
@@ -191,24 +162,38 @@ impl VaultError {
             Self::Refused { .. } => "vault-refused",
             Self::Failed { .. } => "vault-failed",
             Self::Protocol { .. } => "vault-protocol",
+            Self::Same(error) => error.label(),
             Self::Spent(_) => "vault-spent",
+            Self::Leased { .. } => "vault-leased",
             Self::NoRoot { .. } => "vault-no-root",
             Self::Late => "vault-late",
-            Self::Secret { .. } | Self::Unusable(_) => "vault-secret",
+            Self::Secret { .. } | Self::NoSecret(_) | Self::Unusable(_) => "vault-secret",
         }
     }
 
     fn retry(&self) -> Retry {
         match self {
+            // A certificate and its key are replaced one after the other.
+            Self::Https(HttpsError::Identity(_)) => Retry::BackOff,
             Self::Https(error) => error.retry(),
+            Self::Same(error) => error.retry(),
             Self::NotNow {
                 retry_after: Some(after),
                 ..
             } => Retry::After(*after),
+            Self::NoLogin { helps, .. } => match helps {
+                Helps::Time => Retry::After(LOCKED),
+                Helps::NextProof => Retry::BackOff,
+                Helps::Operator | Helps::OneFactor => Retry::Operator,
+            },
+            // Files are put there, and replaced, while this runs; a credential is what it was at the start.
             Self::Secret {
-                source: SecretError::Io { .. },
+                source: SecretError::NotGiven(_),
                 ..
             }
+            | Self::NoSecret(Secret::Credential(_)) => Retry::Operator,
+            Self::Secret { .. }
+            | Self::NoSecret(Secret::File(_))
             | Self::Redirected { .. }
             | Self::NotNow { .. }
             | Self::Failed { .. }
@@ -216,10 +201,9 @@ impl VaultError {
             | Self::Spent(_)
             | Self::Late => Retry::BackOff,
             Self::Denied { .. }
-            | Self::NoLogin { .. }
             | Self::Refused { .. }
+            | Self::Leased { .. }
             | Self::NoRoot { .. }
-            | Self::Secret { .. }
             | Self::Unusable(_) => Retry::Operator,
         }
     }
@@ -233,25 +217,45 @@ impl VaultError {
                     .into()
             }
             Self::NotNow { why, .. } => why.remedy().into(),
-            Self::Denied { path, .. } => format!(
-                "a policy of this login must say path \"{path}\" {{ capabilities = [\"update\"] }}; or the token is \
-                 none, or has ended"
-            ),
-            Self::NoLogin { .. } => {
-                "correct what is shown at the login (its secret may be used up or ended), or `auth_mount`".into()
+            Self::Denied { path, .. } => {
+                let capability = if path == LOOKUP { "read" } else { "update" };
+                format!(
+                    "a policy of this login must say path \"{path}\" {{ capabilities = [\"{capability}\"] }}; or the \
+                     token is none, or has ended"
+                )
             }
+            Self::NoLogin { helps, .. } => match helps {
+                Helps::Time => {
+                    "it is tried again in a quarter of an hour, for it may be locked after too many refused logins; \
+                     correct what is shown at the login, or `auth_mount`"
+                }
+                Helps::NextProof => {
+                    "it is tried again; correct what is shown at the login (it may have ended), `auth_role` or \
+                     `auth_mount`"
+                }
+                Helps::Operator => {
+                    "correct what is shown at the login (its secret may be used up or ended), or `auth_mount`"
+                }
+                Helps::OneFactor => {
+                    "exempt this login from it (identity/mfa/login-enforcement), or use another one"
+                }
+            }
+            .into(),
+            Self::Same(error) => error.remedy(),
             Self::Refused { said, .. } => {
                 known(said, "correct the role at the server, or what is asked of it here")
             }
             Self::Failed { said, .. } => known(said, "it is tried again; its log has more"),
             Self::Protocol { .. } => "check that `address` is that of a Vault or an OpenBao".into(),
             Self::Spent(_) => "it is tried again; if it stays, ask whoever runs the server".into(),
+            Self::Leased { .. } => "set generate_lease=false in the role".into(),
             Self::NoRoot { .. } => {
                 "put the root into a file and name that by `trust`, or import it into the mount".into()
             }
             Self::Late => "it is tried again".into(),
             Self::Secret { source, .. } => source.remedy(),
-            Self::Unusable(_) => "put the right one there, on one line".into(),
+            Self::NoSecret(_) => "put the right one there, on one line".into(),
+            Self::Unusable(_) => "correct it, or ask whoever runs the server".into(),
         }
     }
 }
@@ -261,7 +265,7 @@ impl From<VaultError> for IssueError {
         let (label, retry, remedy) = (error.label(), error.retry(), error.remedy());
         let new = Self::new(label, retry, error.to_string(), remedy);
         match error {
-            VaultError::Spent(_) => new.with_the_request(Sent::Spent),
+            VaultError::Spent(_) | VaultError::Leased { .. } => new.with_the_request(Sent::Spent),
             VaultError::Secret { source, .. } => new.caused_by(source),
             _ => new,
         }

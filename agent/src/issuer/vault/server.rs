@@ -13,7 +13,8 @@ use zeroize::Zeroizing;
 
 use super::super::https::{Https, HttpsError, retry_after};
 use super::VaultSettings;
-use super::error::{Absent, VaultError, clipped};
+use super::error::{Absent, VaultError};
+use super::words::{Told, clipped, without};
 
 const TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
 const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
@@ -25,11 +26,18 @@ const BEHIND: u16 = 412;
 /// How much of an answer that nobody understands is shown.
 const SHOWN: usize = 120;
 
-/// What was told, and is to be repeated to nobody.
-type Told<'a> = [Option<&'a str>; 2];
-
 /// A token. It has no `Debug`, and none to come.
 pub(super) struct Token(pub(super) Zeroizing<String>);
+
+impl Token {
+    /// As it is sent.
+    pub(super) fn header(&self) -> Result<HeaderValue, VaultError> {
+        let value = HeaderValue::from_str(&self.0);
+        let mut value = value.map_err(|_| VaultError::Unusable("the token"))?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+}
 
 /// What a login, or the renewal of its token, is answered.
 #[derive(Deserialize)]
@@ -43,6 +51,8 @@ pub(super) struct Granted {
 struct Answered<T> {
     data: Option<T>,
     auth: Option<Granted>,
+    /// What the server undoes once the token ends that it was asked with.
+    lease_id: Option<String>,
 }
 
 /// What every refusal looks like.
@@ -77,7 +87,7 @@ impl Server {
             host: base.rsplit_once("://").map_or(base, |at| at.1).to_owned(),
             namespace: namespace
                 .transpose()
-                .map_err(|_| VaultError::Unusable("namespace".into()))?,
+                .map_err(|_| VaultError::Unusable("`namespace`"))?,
         })
     }
 
@@ -105,7 +115,12 @@ impl Server {
         body: &impl Serialize,
     ) -> Result<Option<T>, VaultError> {
         let answer = self.write(path, token, None, body).await?;
-        Ok(parsed::<Answered<T>>(path, &answer)?.data)
+        let answered = parsed::<Answered<T>>(path, &answer)?;
+        if answered.lease_id.is_some_and(|lease| !lease.is_empty()) {
+            let path = path.to_owned();
+            return Err(VaultError::Leased { path });
+        }
+        Ok(answered.data)
     }
 
     /// Asks for a token, or for more of its life; `secret` is what of `body` nobody else should read.
@@ -170,7 +185,7 @@ impl Server {
         let mut request = Request::new(body);
         *request.method_mut() = method;
         let uri = format!("{}/{path}", self.base).parse();
-        *request.uri_mut() = uri.map_err(|_| VaultError::Unusable("address".into()))?;
+        *request.uri_mut() = uri.map_err(|_| VaultError::Unusable("`address`"))?;
         let headers = request.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         // Of the state of the whole server only its root namespace tells.
@@ -178,10 +193,7 @@ impl Server {
             headers.insert(NAMESPACE, namespace.clone());
         }
         if let Some(token) = token {
-            let value = HeaderValue::from_str(&token.0);
-            let mut value = value.map_err(|_| VaultError::Unusable("the token".into()))?;
-            value.set_sensitive(true);
-            headers.insert(TOKEN, value);
+            headers.insert(TOKEN, token.header()?);
         }
         self.https.send(request).await.map_err(|error| match error {
             HttpsError::Redirected { host, to } => VaultError::Redirected { host, to },
@@ -231,14 +243,6 @@ fn begins(answer: &Response<Bytes>, told: &Told<'_>) -> String {
         Some(kind) if kind.starts_with("text/html") => "a page of HTML".to_owned(),
         _ => clipped(&without(text.trim(), told), SHOWN),
     }
-}
-
-/// Servers and what is before them have been seen to repeat what they were told.
-fn without(text: &str, told: &Told<'_>) -> String {
-    let kept = told.iter().flatten().filter(|secret| !secret.is_empty());
-    kept.fold(text.to_owned(), |text, secret| {
-        text.replace(*secret, "[secret]")
-    })
 }
 
 fn parsed<T: DeserializeOwned>(path: &str, answer: &Response<Bytes>) -> Result<T, VaultError> {

@@ -2,28 +2,27 @@
 //!
 //! A login's token is in memory alone, and used by all certificates of this issuer until a third of its life is left; then
 //! the next use logs in again. One that was handed to us cannot be had again, so it is renewed in time, whether or not a
-//! certificate is due ([`Session::keep`]).
+//! certificate is due ([`Session::keep`]). What was refused is remembered ([`memory`](super::memory)).
 
-use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use tokio::sync::Mutex;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-use super::super::https::{ClientIdentity, Https, HttpsError, Peer};
 use super::error::VaultError;
-use super::server::{Granted, Server, Token};
-use super::token::{self, Tended};
+use super::keeper::{self, Pace};
+use super::login::{self, Proof};
+use super::memory::{Denials, Failed};
+use super::server::{Server, Token};
+use super::token::{self, Final, LOOKUP, Tended};
 use super::{Auth, Method, VaultSettings};
 use crate::secret::{Secret, Secrets};
-
-/// When a token is looked at again whose server could not be asked.
-const AGAIN: Duration = Duration::from_secs(60);
 
 /// A token for now.
 pub(super) struct Ready {
@@ -40,36 +39,27 @@ struct Kept {
     until: Option<Instant>,
 }
 
+#[derive(Default)]
+struct Login {
+    kept: Option<Kept>,
+    failed: Option<Failed>,
+}
+
 /// Our standing with one server.
 pub(super) struct Session {
     shared: Arc<Shared>,
     keeper: OnceLock<AbortHandle>,
+    /// Whether it was told that the token may not look at itself.
+    told: AtomicBool,
 }
 
 struct Shared {
     settings: Arc<VaultSettings>,
     secrets: Secrets,
     /// Held while logging in: certificates that are due together need one login.
-    login: Mutex<Option<Kept>>,
-}
-
-#[derive(Serialize)]
-struct AppRole<'a> {
-    role_id: &'a str,
-    secret_id: &'a str,
-}
-
-#[derive(Serialize)]
-struct Named<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct Jwt<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    role: Option<&'a str>,
-    jwt: &'a str,
+    login: Mutex<Login>,
+    denials: std::sync::Mutex<Denials>,
+    last: Final,
 }
 
 impl Drop for Session {
@@ -80,24 +70,19 @@ impl Drop for Session {
     }
 }
 
-impl Ready {
-    /// What should be known of its end where certificates are renewed within `lifetime`.
-    pub(super) fn warning(&self, lifetime: Duration) -> Option<String> {
-        let (tended, place) = self.handed.as_ref()?;
-        tended.warning(lifetime, place)
-    }
-}
-
 impl Session {
     pub(super) fn new(settings: Arc<VaultSettings>, secrets: Secrets) -> Self {
         let shared = Arc::new(Shared {
             settings,
             secrets,
             login: Mutex::default(),
+            denials: std::sync::Mutex::default(),
+            last: Final::default(),
         });
         Self {
             shared,
             keeper: OnceLock::new(),
+            told: AtomicBool::new(false),
         }
     }
 
@@ -116,39 +101,81 @@ impl Session {
         match &self.shared.settings.auth {
             Auth::Token(place) => {
                 let token = self.shared.handed(place)?;
-                let handed = match token::tend(server, &token).await {
-                    Ok(tended) => Some((tended, place.clone())),
-                    // It may be without the policy that lets it look at itself.
-                    Err(VaultError::Denied { .. }) => None,
-                    Err(error) => return Err(error),
+                let tended = match token::tend(server, &token, &self.shared.last).await {
+                    // It may be without the policies for that, and sign.
+                    Err(VaultError::Denied { .. }) => Tended::unknown(),
+                    tended => tended?,
                 };
-                Ok(Ready {
-                    token: Arc::new(token),
-                    kept: false,
-                    handed,
-                })
+                Ok(Ready::handed(token, tended, place))
             }
             Auth::Login { mount, method } => self.login(server, mount, method).await,
         }
     }
 
+    /// A token that the server knows now, as an operator asks for. What was denied before is forgotten.
+    pub(super) async fn prove(&self, server: &Server) -> Result<Ready, VaultError> {
+        self.denials().clear();
+        match &self.shared.settings.auth {
+            Auth::Token(place) => {
+                let token = self.shared.handed(place)?;
+                let tended = token::tend(server, &token, &self.shared.last).await?;
+                Ok(Ready::handed(token, tended, place))
+            }
+            Auth::Login { mount, method } => {
+                let ready = self.login(server, mount, method).await?;
+                if !ready.kept {
+                    return Ok(ready);
+                }
+                let looked: Result<IgnoredAny, _> = server.get(LOOKUP, Some(&ready.token)).await;
+                match looked {
+                    Err(VaultError::Denied { .. }) => {
+                        self.forget(&ready.token).await;
+                        self.login(server, mount, method).await
+                    }
+                    looked => looked.map(|_| ready),
+                }
+            }
+        }
+    }
+
+    /// What should be known of a token's end where certificates are renewed within `lifetime`.
+    pub(super) fn warning(&self, ready: &Ready, lifetime: Duration) -> Option<String> {
+        let (tended, place) = ready.handed.as_ref()?;
+        // Nobody can know when that is, so it is told once.
+        if !tended.seen && self.told.swap(true, Ordering::Relaxed) {
+            return None;
+        }
+        tended.warning(lifetime, place)
+    }
+
     /// Asks for something with a token; with a fresh one again if a kept one was denied it, for a server may have
-    /// forgotten it.
+    /// forgotten it. Where a fresh one was denied the same lately, it is not the token.
     pub(super) async fn post<T: DeserializeOwned>(
         &self,
         server: &Server,
-        ready: Ready,
+        ready: &Ready,
         path: &str,
         body: &(impl Serialize + Sync),
     ) -> Result<Option<T>, VaultError> {
-        match server.post(path, Some(&ready.token), body).await {
-            Err(VaultError::Denied { .. }) if ready.kept => {
-                self.forget(&ready.token).await;
-                let fresh = self.token(server).await?;
-                server.post(path, Some(&fresh.token), body).await
+        let mut done = server.post(path, Some(&ready.token), body).await;
+        let denied = matches!(done, Err(VaultError::Denied { .. }));
+        if denied && ready.kept {
+            if self.denials().has(path, Instant::now()) {
+                return done;
             }
-            done => done,
+            self.forget(&ready.token).await;
+            let fresh = self.token(server).await?;
+            done = server.post(path, Some(&fresh.token), body).await;
         }
+        if let Err(VaultError::Denied { .. }) = done {
+            self.denials().note(path, Instant::now());
+        }
+        done
+    }
+
+    fn denials(&self) -> MutexGuard<'_, Denials> {
+        let denials = self.shared.denials.lock();
+        denials.unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn login(
@@ -157,8 +184,9 @@ impl Session {
         mount: &str,
         method: &Method,
     ) -> Result<Ready, VaultError> {
+        let asked = Instant::now();
         let mut login = self.shared.login.lock().await;
-        if let Some(kept) = &*login
+        if let Some(kept) = &login.kept
             && kept.until.is_none_or(|until| Instant::now() < until)
         {
             return Ok(Ready {
@@ -167,17 +195,31 @@ impl Session {
                 handed: None,
             });
         }
-        let asked = Instant::now();
-        let granted = self.shared.ask(server, mount, method).await?;
+        let proof = Proof::read(method, &self.shared.secrets)?;
+        let (shown, now) = (proof.digest(), Instant::now());
+        let failed = login.failed.as_ref();
+        if let Some(why) = failed.and_then(|failed| failed.told(&shown, asked, now)) {
+            return Err(why);
+        }
+        let granted = match proof.show(server, &self.shared.settings, mount).await {
+            Ok(granted) => granted,
+            Err(why) => {
+                let failed = Failed::new(Instant::now(), shown, why);
+                return Err(login.failed.insert(failed).again());
+            }
+        };
         let token = Arc::new(Token(Zeroizing::new(granted.client_token)));
         let life = Duration::from_secs(granted.lease_duration);
-        *login = Some(Kept {
-            token: Arc::clone(&token),
-            until: match granted.lease_duration {
-                0 => None,
-                _ => asked.checked_add(life / 3 * 2),
-            },
-        });
+        *login = Login {
+            kept: Some(Kept {
+                token: Arc::clone(&token),
+                until: match granted.lease_duration {
+                    0 => None,
+                    _ => now.checked_add(life / 3 * 2),
+                },
+            }),
+            failed: None,
+        };
         Ok(Ready {
             token,
             kept: false,
@@ -188,99 +230,39 @@ impl Session {
     async fn forget(&self, token: &Arc<Token>) {
         let mut login = self.shared.login.lock().await;
         // Another certificate may have logged in meanwhile.
-        if login
-            .as_ref()
-            .is_some_and(|kept| Arc::ptr_eq(&kept.token, token))
-        {
-            *login = None;
+        let same = |kept: &Kept| Arc::ptr_eq(&kept.token, token);
+        if login.kept.as_ref().is_some_and(same) {
+            login.kept = None;
+        }
+    }
+}
+
+impl Ready {
+    fn handed(token: Token, tended: Tended, place: &Secret) -> Self {
+        Self {
+            token: Arc::new(token),
+            kept: false,
+            handed: Some((tended, place.clone())),
         }
     }
 }
 
 impl Shared {
     fn handed(&self, place: &Secret) -> Result<Token, VaultError> {
-        Ok(Token(self.read("token", place)?))
-    }
-
-    /// A secret, without the line's end that files have.
-    fn read(&self, key: &'static str, place: &Secret) -> Result<Zeroizing<String>, VaultError> {
-        let read = self.secrets.read(place);
-        let text = read.map_err(|source| VaultError::Secret { key, source })?;
-        let text = Zeroizing::new(text.trim().to_owned());
-        if text.is_empty() {
-            return Err(VaultError::Unusable(place.to_string()));
+        let token = Token(login::read(&self.secrets, "token", place)?);
+        if token.header().is_err() {
+            return Err(VaultError::NoSecret(place.clone()));
         }
-        Ok(text)
-    }
-
-    async fn ask(
-        &self,
-        server: &Server,
-        mount: &str,
-        method: &Method,
-    ) -> Result<Granted, VaultError> {
-        let path = format!("auth/{mount}/login");
-        let granted = match method {
-            Method::Certificate {
-                role,
-                certificate,
-                key,
-            } => {
-                let server = self.showing(certificate, key)?;
-                let name = role.as_deref();
-                server.grant(&path, None, None, &Named { name }).await
-            }
-            Method::AppRole { role_id, secret_id } => {
-                let secret_id = self.read("secret_id", secret_id)?;
-                let body = AppRole {
-                    role_id,
-                    secret_id: &secret_id,
-                };
-                server.grant(&path, None, Some(&secret_id), &body).await
-            }
-            Method::Jwt { role, jwt } => {
-                let jwt = self.read("jwt", jwt)?;
-                let role = role.as_deref();
-                let body = Jwt { role, jwt: &jwt };
-                server.grant(&path, None, Some(&jwt), &body).await
-            }
-        };
-        granted.map_err(|error| match error {
-            VaultError::Denied { host, path, said }
-            | VaultError::Refused {
-                host, path, said, ..
-            } => VaultError::NoLogin { host, path, said },
-            error => error,
-        })
-    }
-
-    /// The server, as it is talked to when it shall see our certificate.
-    fn showing(&self, certificate: &Path, key: &Secret) -> Result<Server, VaultError> {
-        let unreadable = |error: std::io::Error| {
-            HttpsError::Identity(format!("{}: {error}", certificate.display()))
-        };
-        let chain = std::fs::read_to_string(certificate).map_err(unreadable)?;
-        let identity = ClientIdentity::from_pem(&chain, &self.read("client_key", key)?)?;
-        let https = Https::of(Peer {
-            trust: &self.settings.ca,
-            also: &[],
-            proxy: self.settings.proxy.as_deref(),
-            identity: Some(&identity),
-            tls12: false,
-        })?;
-        Server::by(&self.settings, https)
+        Ok(token)
     }
 
     async fn keep(&self, place: &Secret) {
-        let mut usual = AGAIN;
+        let mut pace = Pace::new();
         loop {
             let wait = match self.look(place).await {
-                Ok(tended) => {
-                    usual = tended.again();
-                    usual
-                }
+                Ok(tended) => pace.after_a_look(tended.again()),
                 // It is told by the next order, which fails for the same reason.
-                Err(_) => AGAIN.min(usual / 4),
+                Err(_) => pace.after_a_failure(keeper::chance()),
             };
             tokio::time::sleep(wait).await;
         }
@@ -288,6 +270,6 @@ impl Shared {
 
     async fn look(&self, place: &Secret) -> Result<Tended, VaultError> {
         let server = Server::new(&self.settings)?;
-        token::tend(&server, &self.handed(place)?).await
+        token::tend(&server, &self.handed(place)?, &self.last).await
     }
 }

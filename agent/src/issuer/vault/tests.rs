@@ -2,6 +2,8 @@
 //! tried against a real one, by the scenarios.
 
 mod known;
+mod logins;
+mod looks;
 mod orders;
 mod refusals;
 
@@ -132,6 +134,19 @@ impl Vault {
             auth: Auth::Token(place),
             ..self.settings()
         })
+    }
+
+    /// With a secret that is not written as it is.
+    fn awkward(&self) -> VaultIssuer {
+        std::fs::write(self.directory.path().join("awkward"), "awk<\"ward/").unwrap();
+        let mut settings = self.settings();
+        if let Auth::Login { method, .. } = &mut settings.auth {
+            *method = Method::AppRole {
+                role_id: "rid".into(),
+                secret_id: Secret::Credential("awkward".parse().unwrap()),
+            };
+        }
+        self.issuer_of(settings)
     }
 
     fn count(&self, path: &str) -> usize {

@@ -1,4 +1,4 @@
-//! How we are known to the server, and what it tells without an issuance.
+//! How we are known to the server, and for how long.
 
 use super::*;
 
@@ -21,16 +21,26 @@ async fn a_login_serves_all_certificates_and_is_made_again_once_its_token_is_ref
     *refused.lock().unwrap() = 1;
     issue(&issuer).await.unwrap();
     assert_eq!(vault.count(LOGIN), 2);
-    // A policy is missing: one login more shows that it is not the token.
-    *refused.lock().unwrap() = 2;
+    // A policy is missing: one login more shows that it is not the token, and that is known then.
+    *refused.lock().unwrap() = 3;
     let error = issue(&issuer).await.unwrap_err();
     assert_eq!(error.retry(), Retry::Operator, "{error}");
     assert_eq!((vault.count(LOGIN), vault.count(SIGN)), (3, 6));
-    // And a fresh one needs none.
+    issue(&issuer).await.unwrap_err();
+    assert_eq!((vault.count(LOGIN), vault.count(SIGN)), (3, 7));
+    // An operator who looks at it has changed something: it is tried out once more.
+    issuer.check(&[]).await;
     *refused.lock().unwrap() = 1;
+    issue(&issuer).await.unwrap();
+    assert_eq!((vault.count(LOGIN), vault.count(SIGN)), (4, 9));
+    // And a fresh one needs none.
+    *refused.lock().unwrap() = 2;
     let issuer = vault.issuer();
     issue(&issuer).await.unwrap_err();
-    assert_eq!((vault.count(LOGIN), vault.count(SIGN)), (4, 7));
+    assert_eq!((vault.count(LOGIN), vault.count(SIGN)), (5, 10));
+    // What it was denied, another one would be denied, too.
+    issue(&issuer).await.unwrap_err();
+    assert_eq!((vault.count(LOGIN), vault.count(SIGN)), (5, 11));
 }
 
 #[tokio::test]
@@ -100,7 +110,12 @@ async fn a_client_certificate_that_cannot_be_shown_is_told_before_anything_is_se
         let error = issue(&issuer).await.unwrap_err();
         let told = error.operator_text();
         assert!(told.contains(part), "{part} in {told}");
-        assert_eq!(error.retry(), Retry::Operator, "{told}");
+        // Files are replaced one after the other; what systemd gives at the start is not.
+        let retry = match part {
+            "key" => Retry::Operator,
+            _ => Retry::BackOff,
+        };
+        assert_eq!(error.retry(), retry, "{told}");
     }
     assert_eq!(vault.asked.lock().unwrap().len(), 0);
     std::fs::write(path("key"), own.serialize_pem()).unwrap();
@@ -111,6 +126,21 @@ async fn a_client_certificate_that_cannot_be_shown_is_told_before_anything_is_se
 #[tokio::test]
 async fn a_token_is_renewed_in_time_and_its_end_is_told_where_it_cannot_be() {
     let secs = Duration::from_secs;
+    let with = |looked: String, more: Value| {
+        let mut looked: Value = serde_json::from_str(&looked).unwrap();
+        let more = more.as_object().unwrap().clone();
+        looked["data"].as_object_mut().unwrap().extend(more);
+        looked.to_string()
+    };
+    let period = |seconds: u64| serde_json::json!({ "period": seconds });
+    let renewed = |life: i64| {
+        serde_json::json!({
+            "issue_time": "2026-01-01T00:00:00Z",
+            "last_renewal": "2026-02-01T00:00:00.5Z",
+            "expire_time": format!("2026-02-01T{:02}:00:00.5Z", life / 3600),
+        })
+    };
+    let ending = serde_json::json!({ "expire_time": "2026-01-01T00:00:00Z" });
     // What is looked at, what the renewal grants, whether it is asked for, and what is said for a life of an hour.
     for (looked_at, granted_then, renewals, told) in [
         (looked(3000, 3600, true), Some(3600), 0, None),
@@ -120,8 +150,44 @@ async fn a_token_is_renewed_in_time_and_its_end_is_told_where_it_cannot_be() {
         (looked(600, 3600, false), None, 0, Some("10m")),
         (looked(90_000, 100_000, false), None, 0, None),
         (looked(20_000, 100_000, false), None, 0, Some("5h 33m 20s")),
+        // Only one that was made without an end has none.
         (looked(0, 0, false), None, 0, None),
+        (looked(0, 3600, false), None, 0, Some("0s")),
+        (looked(0, 3600, true), Some(3600), 1, None),
+        (with(looked(0, 0, false), ending), None, 0, Some("0s")),
+        // Made with more or less than each renewal gives.
+        (
+            with(looked(1000, 90_000, true), period(3600)),
+            Some(3600),
+            1,
+            None,
+        ),
+        (
+            with(looked(3000, 90_000, true), period(3600)),
+            None,
+            0,
+            None,
+        ),
+        (
+            with(looked(3000, 600, true), period(36_000)),
+            Some(36_000),
+            1,
+            None,
+        ),
+        (
+            with(looked(7000, 90_000, true), renewed(7200)),
+            None,
+            0,
+            None,
+        ),
+        (
+            with(looked(2000, 90_000, true), renewed(7200)),
+            Some(7200),
+            1,
+            None,
+        ),
     ] {
+        let text = looked_at.clone();
         let vault = Vault::new(move |path, _| match path {
             "auth/token/lookup-self" => Some((OK, "", JSON, looked_at.clone())),
             "auth/token/renew-self" => Some(match granted_then {
@@ -133,10 +199,10 @@ async fn a_token_is_renewed_in_time_and_its_end_is_told_where_it_cannot_be() {
         let issuer = vault.handed();
         let server = super::super::Server::new(&issuer.settings).unwrap();
         let ready = issuer.session.token(&server).await.unwrap();
-        assert_eq!(vault.count("auth/token/renew-self"), renewals);
-        let warning = ready.warning(secs(3600));
+        assert_eq!(vault.count("auth/token/renew-self"), renewals, "{text}");
+        let warning = issuer.session.warning(&ready, secs(3600));
         match told {
-            None => assert_eq!(warning, None),
+            None => assert_eq!(warning, None, "{text}"),
             Some(told) => {
                 let warning = warning.unwrap();
                 assert!(warning.contains(&format!("ends in {told} ")), "{warning}");
@@ -147,11 +213,79 @@ async fn a_token_is_renewed_in_time_and_its_end_is_told_where_it_cannot_be() {
         let asked = vault.asked.lock().unwrap().join("\n");
         assert!(asked.contains(&format!("x-vault-token: {HANDED}\r\n")));
     }
-    // One that may not look at itself may still sign.
-    let vault = Vault::new(|path, _| {
-        (path == "auth/token/lookup-self").then(|| errors("403 Forbidden", "permission denied"))
+}
+
+#[tokio::test]
+async fn a_token_that_came_to_its_longest_life_is_told_of_after_another_look_too_until_it_is_another_one()
+ {
+    let left = Arc::new(Mutex::new(2000));
+    let seen = Arc::clone(&left);
+    let vault = Vault::new(move |path, _| {
+        let left = *seen.lock().unwrap();
+        match path {
+            "auth/token/lookup-self" => {
+                let now = jiff::Timestamp::now();
+                let data = serde_json::json!({
+                    "ttl": left, "creation_ttl": 3600, "renewable": true, "last_renewal": now,
+                    "expire_time": now + jiff::SignedDuration::from_secs(left),
+                });
+                let first = looked(2000, 3600, true);
+                let body = if left == 2000 {
+                    first
+                } else {
+                    super::data(data)
+                };
+                Some((OK, "", JSON, body))
+            }
+            "auth/token/renew-self" => Some((OK, "", JSON, granted(HANDED, 1990))),
+            _ => None,
+        }
     });
-    issue(&vault.handed()).await.unwrap();
+    let issuer = vault.handed();
+    let server = super::super::Server::new(&issuer.settings).unwrap();
+    let warned = async || {
+        let ready = issuer.session.token(&server).await.unwrap();
+        issuer.session.warning(&ready, WHOLE_LIFE).is_some()
+    };
+    assert!(warned().await);
+    *left.lock().unwrap() = 1980;
+    assert!(warned().await);
+    assert_eq!(vault.count("auth/token/renew-self"), 1);
+    std::fs::write(vault.directory.path().join("token"), "s.another").unwrap();
+    assert!(!warned().await);
+}
+
+#[tokio::test]
+async fn a_token_that_may_not_look_at_itself_is_renewed_all_the_same_and_told_of_once() {
+    let denied = || errors("403 Forbidden", "permission denied");
+    for (renewal, told, known) in [
+        ((OK, "", JSON, granted(HANDED, 3600)), "all the same", true),
+        (
+            errors("400 Bad Request", "lease is not renewable"),
+            "cannot be renewed",
+            true,
+        ),
+        // It may sign yet.
+        (denied(), "cannot be renewed", false),
+    ] {
+        let vault = Vault::new(move |path, _| match path {
+            "auth/token/lookup-self" => Some(denied()),
+            "auth/token/renew-self" => Some(renewal.clone()),
+            _ => None,
+        });
+        let issuer = vault.handed();
+        let server = super::super::Server::new(&issuer.settings).unwrap();
+        let ready = issuer.session.token(&server).await.unwrap();
+        assert_eq!(vault.count("auth/token/renew-self"), 1);
+        let warning = issuer.session.warning(&ready, WHOLE_LIFE).unwrap();
+        assert!(
+            warning.contains(told) && warning.contains("lookup-self"),
+            "{warning}"
+        );
+        assert_eq!(issuer.session.warning(&ready, WHOLE_LIFE), None);
+        issue(&issuer).await.unwrap();
+        assert_eq!(issuer.session.prove(&server).await.is_ok(), known);
+    }
 }
 
 #[tokio::test]
@@ -173,92 +307,4 @@ async fn a_token_is_kept_alive_while_no_certificate_is_due() {
         told.recv().await.unwrap();
     }
     assert_eq!(vault.count(SIGN), 0);
-}
-
-#[tokio::test]
-async fn what_can_be_seen_without_an_issuance_is_told() {
-    use Question::{Authenticated, Clock, MayIssue, Reachable};
-    let health = |sealed: bool, ahead: i64| {
-        let now = jiff::Timestamp::now().as_second() + ahead;
-        format!(r#"{{"sealed":{sealed},"version":"2.7.2","server_time_utc":{now}}}"#)
-    };
-    for (at, told, expected) in [
-        (
-            "",
-            (OK, "", JSON, String::new()),
-            vec![
-                (Reachable, Is::Yes),
-                (Clock, Is::Yes),
-                (Authenticated, Is::Yes),
-                (MayIssue, Is::Unknown),
-            ],
-        ),
-        // A server tells its state also where that is bad.
-        (
-            "sys/health",
-            ("503 Service Unavailable", "", JSON, health(true, 0)),
-            vec![
-                (Reachable, Is::Yes),
-                (Clock, Is::Yes),
-                (Authenticated, Is::Yes),
-                (MayIssue, Is::Unknown),
-            ],
-        ),
-        (
-            "sys/health",
-            (OK, "", JSON, health(false, 300)),
-            vec![
-                (Reachable, Is::Yes),
-                (Clock, Is::No),
-                (Authenticated, Is::Yes),
-                (MayIssue, Is::Unknown),
-            ],
-        ),
-        (
-            "sys/health",
-            ("502 Bad Gateway", "", "text/html", "<html>".into()),
-            vec![(Reachable, Is::No)],
-        ),
-        (
-            LOGIN,
-            errors("400 Bad Request", "invalid role or secret ID"),
-            vec![
-                (Reachable, Is::Yes),
-                (Clock, Is::Yes),
-                (Authenticated, Is::No),
-            ],
-        ),
-        (
-            "sys/capabilities-self",
-            (OK, "", JSON, format!(r#"{{"data":{{"{SIGN}":["deny"]}}}}"#)),
-            vec![
-                (Reachable, Is::Yes),
-                (Clock, Is::Yes),
-                (Authenticated, Is::Yes),
-                (MayIssue, Is::No),
-            ],
-        ),
-        (
-            "sys/capabilities-self",
-            errors("403 Forbidden", "permission denied"),
-            vec![
-                (Reachable, Is::Yes),
-                (Clock, Is::Yes),
-                (Authenticated, Is::Yes),
-                (MayIssue, Is::Unknown),
-            ],
-        ),
-    ] {
-        let vault = Vault::new(move |path, _| (path == at).then(|| told.clone()));
-        let found = vault.issuer().check(&[request(&["a.test"])]).await;
-        let seen: Vec<_> = found
-            .iter()
-            .map(|found| (found.question, found.is))
-            .collect();
-        assert_eq!(seen, expected, "{at} {found:?}");
-        assert_eq!(vault.count(SIGN), 0);
-        // Servers have it in the root namespace only.
-        let asked = vault.asked.lock().unwrap()[0].clone();
-        assert!(asked.contains("/v1/sys/health ") && !asked.contains("x-vault-namespace"));
-    }
 }

@@ -87,6 +87,34 @@ async fn an_answer_that_is_none_counts_as_an_issuance() {
 }
 
 #[tokio::test]
+async fn a_certificate_that_would_be_revoked_with_our_token_is_refused_and_counts() {
+    let body = serde_json::json!({
+        "lease_id": "pki/int/sign/host/1", "lease_duration": 3600,
+        "data": {"certificate": Ca::new().leaf(), "ca_chain": Ca::new().chain()},
+    });
+    let leased =
+        move |path: &str, _: &str| (path == SIGN).then(|| (OK, "", JSON, body.to_string()));
+    let error = issue(&Vault::new(leased).issuer()).await.unwrap_err();
+    assert_eq!(
+        (error.sent(), error.retry()),
+        (Sent::Spent, Retry::Operator)
+    );
+    let text = error.operator_text();
+    assert!(
+        text.ends_with("; set generate_lease=false in the role"),
+        "{text}"
+    );
+    for lease in ["\"\"", "null"] {
+        let body = format!(
+            r#"{{"lease_id":{lease},"data":{{"certificate":{}}}}}"#,
+            Value::from(Ca::new().leaf())
+        );
+        let free = move |path: &str, _: &str| (path == SIGN).then(|| (OK, "", JSON, body.clone()));
+        issue(&Vault::new(free).issuer()).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn the_roots_are_those_that_the_mount_shows_or_of_the_file_and_never_an_intermediate() {
     let vault = Vault::new(|_, _| None);
     let roots = vault.issuer().anchors().await.unwrap();

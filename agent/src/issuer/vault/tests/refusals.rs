@@ -86,8 +86,14 @@ async fn refusals_become_sentences_with_when_to_ask_again() {
         (
             LOGIN,
             errors("403 Forbidden", "permission denied"),
+            Retry::After(Duration::from_secs(900)),
+            &["refused the login at auth/approle/login", "locked"],
+        ),
+        (
+            LOGIN,
+            (OK, "", JSON, granted("", 0)),
             Retry::Operator,
-            &["refused the login at auth/approle/login"],
+            &["asks for a second factor", "exempt"],
         ),
         (
             SIGN,
@@ -222,14 +228,32 @@ async fn no_secret_is_in_what_is_told_of_a_server_that_repeats_it() {
                 })
             };
             let vault = Vault::new(repeats);
-            for issuer in [vault.issuer(), vault.handed()] {
+            for issuer in [vault.issuer(), vault.handed(), vault.awkward()] {
                 if let Err(error) = issue(&issuer).await {
                     let text = format!("{} {error:?}", error.operator_text());
-                    for secret in [SECRET, HANDED, "s.login"] {
+                    for secret in [SECRET, HANDED, "s.login", "ward/"] {
                         assert!(!text.contains(secret), "{at} {status}: {text}");
                     }
                 }
             }
         }
+    }
+}
+
+#[test]
+fn a_secret_is_left_out_however_it_is_written() {
+    let secret = "a\"b<c&d e/f\\é";
+    for form in [
+        secret.to_owned(),
+        serde_json::to_string(secret).unwrap(),
+        r#"a\"b\u003cc\u0026d e/f\\é"#.to_owned(),
+        "a%22b%3Cc%26d%20e%2Ff%5C%C3%A9".to_owned(),
+        "a%22b%3cc%26d%20e%2ff%5c%c3%a9".to_owned(),
+    ] {
+        let text = words::without(&format!("told {form}!"), &[None, Some(secret)]);
+        assert!(
+            text.contains("[secret]") && !text.contains('a'),
+            "{form}: {text}"
+        );
     }
 }
