@@ -164,7 +164,7 @@ fn enrolled(trial: &mut Trial) -> Result<()> {
 const PENDING: Scenario = Scenario {
     name: "an_est_server_that_has_to_decide_first_is_brought_the_same_request_again",
     disk: Disk::Installed,
-    fault: "the daemon is restarted, and the key gone with it",
+    fault: "the key is lost while the daemon is away",
     red: "the request that was approved",
     run: pending,
 };
@@ -177,7 +177,10 @@ fn pending(trial: &mut Trial) -> Result<()> {
         let told = journal.contains("has taken the request, and has not decided on it yet");
         expect(told, "a request that is not decided on", &journal)
     })?;
-    trial.sabotage(|machine| machine.systemctl(&["restart", RENEWD]).map(drop))?;
+    trial.systemctl(&["stop", RENEWD])?;
+    let key = "/var/lib/renewd/store/identities/api/asked-est";
+    trial.sabotage(|machine| machine.run(&["rm", key]).map(drop))?;
+    trial.systemctl(&["start", RENEWD])?;
     let brought = trial.renew(&["api"])?;
     expect(
         brought.succeeded(),
