@@ -92,6 +92,11 @@ impl<'a> Section<'a> {
         self.read(key, report, |value| value.as_integer().map(saturating))
     }
 
+    /// Yes or no.
+    pub(super) fn flag(&self, key: &str, report: &mut Report) -> Option<At<bool>> {
+        self.read(key, report, DeValue::as_bool)
+    }
+
     /// A list of texts.
     pub(super) fn texts(&self, key: &str, report: &mut Report) -> Option<At<Vec<At<String>>>> {
         let (at, value) = self.find(key)?;

@@ -26,12 +26,15 @@ use futures_util::future::BoxFuture;
 use hyper::header::HeaderMap;
 use jiff::Timestamp;
 use renewd_core::accept::Answer;
+use renewd_core::leaf::Fingerprint;
 use renewd_core::pem;
 use renewd_core::request::Request;
 use rustls_pki_types::CertificateDer;
+use zeroize::Zeroizing;
 
 use super::https::{self, Trust};
-use super::local::files::Directory;
+use super::local::LocalError;
+use super::local::files::{Directory, MAX_BYTES};
 use super::{Finding, IssueError, Issuer, Order, Question, Retry, Revocation};
 use crate::secret::{Secret, Secrets};
 use conversation::Conversation;
@@ -83,8 +86,18 @@ pub struct EstIssuer {
     secrets: Secrets,
     /// All that the CA told of itself last.
     known: Mutex<Vec<CertificateDer<'static>>>,
-    /// What was said last of wishes that are not looked after.
+    /// What was said of wishes that are not looked after.
     said: Mutex<Vec<String>>,
+    /// What the server did not know us by.
+    denied: Mutex<Option<Denied>>,
+}
+
+/// A password that was answered by 401. It is not shown again: servers lock out who is wrong too often.
+struct Denied {
+    /// Of the password, and of the certificate that was shown with it.
+    digest: Fingerprint,
+    at: String,
+    challenge: Option<String>,
 }
 
 impl EstIssuer {
@@ -96,6 +109,7 @@ impl EstIssuer {
             secrets,
             known: Mutex::default(),
             said: Mutex::default(),
+            denied: Mutex::default(),
         }
     }
 
@@ -111,11 +125,11 @@ impl EstIssuer {
         let (certificates, headers) = conversation.cacerts().await?;
         let roots = certificates::roots(&certificates);
         if self.settings.trust.is_none() {
+            let at = conversation.at("cacerts");
             if roots.is_empty() {
-                let at = conversation.at("cacerts");
                 return Err(EstError::NoRoot { at });
             }
-            self.keep(&roots)?;
+            self.keep(&roots, at)?;
         }
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = certificates;
         Ok(headers)
@@ -144,9 +158,8 @@ impl EstIssuer {
         if self.settings.trust.is_some() {
             return Ok(Vec::new());
         }
-        let text = self.kept()?.read(ANCHORS).map_err(EstError::Kept)?;
+        let text = read(&self.kept()?)?;
         let text = text.filter(|text| text.starts_with(&self.first_line()));
-        // One that is damaged is replaced by what is told next.
         let anchors = text.and_then(|text| pem::parse_certificates(&text).ok());
         Ok(anchors.unwrap_or_default())
     }
@@ -155,18 +168,22 @@ impl EstIssuer {
         format!("# {}\n", self.settings.base)
     }
 
-    fn keep(&self, roots: &[CertificateDer<'static>]) -> Result<(), EstError> {
+    fn keep(&self, roots: &[CertificateDer<'static>], at: String) -> Result<(), EstError> {
         let text = self.first_line() + &pem::certificates(roots);
+        let bytes = text.len();
+        if u64::try_from(bytes).is_ok_and(|bytes| bytes > MAX_BYTES) {
+            return Err(EstError::TooManyRoots { at, bytes });
+        }
         let kept = self.kept()?;
-        let before = kept.read(ANCHORS).map_err(EstError::Kept)?;
+        let before = read(&kept)?;
         if before.is_some_and(|before| *before == text) {
             return Ok(());
         }
         kept.replace(ANCHORS, &text).map_err(EstError::Kept)
     }
 
-    /// Whether what enrolments need is there, and the CA wants none of what they lack.
-    async fn may_issue(&self, requests: &[Request]) -> Result<(), EstError> {
+    /// Whether what enrolments need is there, and the CA wants none of what they lack; with what else it wants.
+    async fn may_issue(&self, requests: &[Request]) -> Result<Vec<String>, EstError> {
         if let Some(login) = &self.settings.login {
             let password = self.secrets.read(&login.password);
             password.map_err(EstError::Secret)?;
@@ -174,16 +191,20 @@ impl EstIssuer {
         if let Some(files) = &self.settings.bootstrap {
             self.bootstrap(files)?;
         }
-        let conversation = self.unknown()?;
-        let wanted = conversation.csrattrs().await?;
+        let mut told = Vec::new();
         for request in requests {
-            let judged = attributes::judge(&wanted, request);
-            judged.map_err(|unwanted| EstError::Attributes {
-                at: conversation.at("csrattrs"),
-                unwanted,
-            })?;
+            let wishes = self.wishes(request).await?;
+            told.extend(wishes.filter(|wishes| !told.contains(wishes)));
         }
-        Ok(())
+        Ok(told)
+    }
+}
+
+/// One that is damaged is replaced by what is told next; one that others could have written is not.
+fn read(kept: &Directory) -> Result<Option<Zeroizing<String>>, EstError> {
+    match kept.read(ANCHORS) {
+        Err(LocalError::Damaged { .. }) => Ok(None),
+        read => read.map_err(EstError::Kept),
     }
 }
 
@@ -238,10 +259,11 @@ impl Issuer for EstIssuer {
             let question = Question::MayIssue;
             findings.push(match self.may_issue(requests).await {
                 Err(error) => Finding::no(question, &error.into()),
-                Ok(()) => Finding::unknown(
+                Ok(wishes) if wishes.is_empty() => Finding::unknown(
                     question,
                     "it wants nothing that is not asked for; only an enrolment tells whether it knows us",
                 ),
+                Ok(wishes) => Finding::unknown(question, wishes.join("; ")),
             });
             findings
         })

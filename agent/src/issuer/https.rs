@@ -12,6 +12,7 @@ mod roots;
 #[cfg(test)]
 pub(crate) mod tests;
 mod unverified;
+mod withheld;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use rustls_pki_types::CertificateDer;
 pub use error::HttpsError;
 pub use identity::ClientIdentity;
 pub use roots::anchors;
+pub use withheld::repeats;
 
 /// How long a connection, its TLS handshake included, may take to come about.
 const CONNECT: Duration = Duration::from_secs(10);

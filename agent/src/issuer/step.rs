@@ -19,6 +19,7 @@ mod root;
 #[cfg(test)]
 mod tests;
 mod token;
+mod tried;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -36,6 +37,7 @@ use super::{Finding, HeldIdentity, IssueError, Issuer, Order, Revocation};
 use crate::secret::{Secret, Secrets};
 use api::Api;
 use error::StepError;
+use tried::TriedTokens;
 
 /// How a step-ca is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +48,8 @@ pub struct StepSettings {
     pub root: Root,
     /// The way to it, where it is not direct.
     pub proxy: Option<String>,
+    /// Whether what the CAs chain to that it is federated with is to be trusted, too.
+    pub federation: bool,
     /// What it lets us in by.
     pub admission: Admission,
 }
@@ -81,6 +85,7 @@ pub struct StepIssuer {
     clock: Clock,
     /// What it stood for when it was last asked: whose leaves it knows as its own.
     anchors: Mutex<Vec<CertificateDer<'static>>>,
+    tried: TriedTokens,
 }
 
 impl StepIssuer {
@@ -97,6 +102,7 @@ impl StepIssuer {
             secrets,
             clock,
             anchors: Mutex::new(Vec::new()),
+            tried: TriedTokens::default(),
         }
     }
 
@@ -116,11 +122,13 @@ impl StepIssuer {
         let pinned = root::pinned(self).await?;
         let mut offered = pinned.clone();
         let api = Api::new(self, pinned, None)?;
-        for further in [api.roots().await?, api.federation().await?] {
-            for root in further {
-                if !offered.contains(&root) {
-                    offered.push(root);
-                }
+        let mut further = api.roots().await?;
+        if self.settings.federation {
+            further.extend(api.federation().await?);
+        }
+        for root in further {
+            if !offered.contains(&root) {
+                offered.push(root);
             }
         }
         *self.held() = offered.clone();
@@ -165,11 +173,11 @@ impl StepIssuer {
             && (facts.usages.client || !asked.usages.client);
         // A provided token is used up: then a life that is not the one asked for is better than none.
         let life = matches!(self.settings.admission, Admission::Token(_)) || lasts(&facts, asked);
-        facts.names == names && usages && life && self.is_ours(identity)
+        facts.names == names && usages && life && self.is_ours(identity, &facts)
     }
 
     /// Whether this CA issued it, and it is one that can be shown to a server.
-    fn is_ours(&self, identity: &HeldIdentity) -> bool {
+    fn is_ours(&self, identity: &HeldIdentity, facts: &LeafFacts) -> bool {
         let held = self.held().clone();
         let anchors: Vec<_> = held
             .iter()
@@ -178,7 +186,9 @@ impl StepIssuer {
         let Ok(leaf) = EndEntityCert::try_from(&identity.leaf) else {
             return false;
         };
-        let at = self.now().min(identity.not_after).as_second();
+        // While it is or was valid, whatever our clock says: that is the CA's to judge.
+        let at = self.now().max(facts.not_before).min(facts.not_after);
+        let at = at.as_second();
         let at = UnixTime::since_unix_epoch(std::time::Duration::from_secs(
             u64::try_from(at).unwrap_or(0),
         ));
@@ -203,8 +213,13 @@ impl StepIssuer {
         pinned: Vec<CertificateDer<'static>>,
     ) -> Result<Answer, StepError> {
         if self.now() < identity.not_after {
-            let api = Api::new(self, pinned, Some((identity.into(), &identity.key)))?;
-            return api.rekey(order.csr).await;
+            let shown = Some((identity.into(), &identity.key));
+            let api = Api::new(self, pinned.clone(), shown)?;
+            match api.rekey(order.csr).await {
+                // By the CA's clock.
+                Err(error) if error.is_of_the_end() => {}
+                renewed => return renewed,
+            }
         }
         // No server lets an ended one in, but the CA may prolong it for its key: what can be shown then is exchanged for
         // one of the fresh key.
@@ -227,7 +242,10 @@ impl StepIssuer {
         let api = Api::new(self, pinned, None)?;
         let token = token::admission(self, order.request)?;
         let signed = api.sign(order.csr, &token, order.request.lifetime).await;
-        signed.map_err(|error| error.of_admission(&self.settings.admission))
+        signed.map_err(|error| match &self.settings.admission {
+            Admission::Token(place) => self.tried.note(&token, &place.to_string(), error),
+            Admission::Provisioner { .. } => error,
+        })
     }
 
     async fn revoked(&self, revocation: Revocation<'_>) -> Result<(), StepError> {

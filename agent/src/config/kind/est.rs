@@ -87,7 +87,7 @@ fn read(section: &Section<'_>, report: &mut Report) -> Option<IssuerKind> {
     });
     let trust = parse(&section.text("trust", report), report, |text| trust(text));
     let proxy = parse(&section.text("proxy", report), report, |text| {
-        places::proxy(text)
+        places::plain_proxy(text)
     });
     let login = login(section, report);
     let bootstrap = bootstrap(section, report);
@@ -105,6 +105,16 @@ fn read(section: &Section<'_>, report: &mut Report) -> Option<IssuerKind> {
             "write username and password, or bootstrap_certificate and bootstrap_key",
         );
         report.error(section.location(), section.field("username"), mismatch);
+    }
+    if !section.has("ca") && !section.has("trust") {
+        report.warning(
+            section.location(),
+            section.field("ca"),
+            "is missing, and so is trust: whoever has a certificate of any CA that this host trusts for the server's name says \
+             which roots are to be trusted",
+            "write ca = \"/etc/renewd/est-server-ca.pem\", the CA of the server's certificate, or trust = \"system\" if its \
+             certificates are a public CA's",
+        );
     }
     let base = format!("{}/.well-known/est", server?.value.trim_end_matches('/'));
     Some(IssuerKind::Est(EstSettings {

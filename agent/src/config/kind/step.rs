@@ -41,6 +41,7 @@ const SCHEMA: Schema = Schema {
             "an address in quotes",
             "\"http://proxy.example.internal:3128\"",
         ),
+        key("federation", "true or false", "true"),
         key(
             "token",
             "the place of a token in quotes",
@@ -73,13 +74,15 @@ fn read(section: &Section<'_>, report: &mut Report) -> Option<IssuerKind> {
     let url = parse(&section.text("url", report), report, |text| url(text, URL));
     let root = root(section, report);
     let proxy = parse(&section.text("proxy", report), report, |text| {
-        places::proxy(text)
+        places::plain_proxy(text)
     });
+    let federation = section.flag("federation", report);
     let admission = admission(section, report);
     Some(IssuerKind::Step(StepSettings {
         url: url?.value,
         root: root?,
         proxy: proxy.map(|at| at.value),
+        federation: federation.is_some_and(|at| at.value),
         admission: admission?,
     }))
 }

@@ -51,17 +51,15 @@ const KEYS: [(KeyType, &str); 6] = [
     (KeyType::Rsa4096, "rsa-4096"),
 ];
 
-/// Why a request would not be what the CA wants.
+/// Why a request would not be what the CA wants, where another configuration makes it so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Unwanted {
-    /// The answer is none.
-    Unreadable(String),
     /// The CA wants another key, or another signature.
     Key {
         /// What it wants.
         wanted: String,
         /// The type of key that does it, as in the configuration.
-        remedy: Option<&'static str>,
+        remedy: &'static str,
     },
     /// The CA wants a usage that is not asked for.
     Usage(&'static str),
@@ -74,8 +72,9 @@ struct Key {
     bits: Vec<u64>,
 }
 
+/// What it wants.
 #[derive(Default)]
-struct Wanted {
+pub(super) struct Wanted {
     keys: Vec<Key>,
     signatures: Vec<ObjectIdentifier>,
     usages: Vec<ObjectIdentifier>,
@@ -83,34 +82,42 @@ struct Wanted {
     ignored: Vec<String>,
 }
 
-/// Judges a request; returns what of the CA's wishes is not looked after.
-pub(super) fn judge(der: &[u8], request: &Request) -> std::result::Result<Vec<String>, Unwanted> {
-    if der.is_empty() {
-        return Ok(Vec::new());
-    }
-    let wanted = Wanted::read(der).map_err(|error| Unwanted::Unreadable(error.to_string()))?;
-    let suits = |key: KeyType| wanted.suits(key);
-    if !suits(request.key_type) {
-        return Err(Unwanted::Key {
-            wanted: wanted.in_words(),
-            remedy: KEYS
-                .iter()
-                .find(|(key, _)| suits(*key))
-                .map(|(_, name)| *name),
-        });
-    }
-    for (usage, asked, name) in [
-        (SERVER_AUTH, request.usages.server, "server"),
-        (CLIENT_AUTH, request.usages.client, "client"),
-    ] {
-        if wanted.usages.contains(&usage) && !asked {
-            return Err(Unwanted::Usage(name));
+impl Wanted {
+    /// Reads the answer; nothing is wanted where it is empty.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub(super) fn of(der: &[u8]) -> std::result::Result<Self, String> {
+        match der.is_empty() {
+            true => Ok(Self::default()),
+            false => Self::read(der).map_err(|error| error.to_string()),
         }
     }
-    Ok(wanted.ignored)
-}
 
-impl Wanted {
+    /// Judges a request; returns what of the CA's wishes is not looked after.
+    pub(super) fn judge(&self, request: &Request) -> std::result::Result<Vec<String>, Unwanted> {
+        let mut ignored = self.ignored.clone();
+        if !self.suits(request.key_type) {
+            let wanted = self.in_words();
+            match KEYS.iter().find(|(key, _)| self.suits(*key)) {
+                Some((_, remedy)) => return Err(Unwanted::Key { wanted, remedy }),
+                // Nobody could write what it wants: let the CA decide.
+                None => ignored.push(format!(
+                    "a key or signature that it does not make ({wanted})"
+                )),
+            }
+        }
+        for (usage, asked, name) in [
+            (SERVER_AUTH, request.usages.server, "server"),
+            (CLIENT_AUTH, request.usages.client, "client"),
+        ] {
+            if self.usages.contains(&usage) && !asked {
+                return Err(Unwanted::Usage(name));
+            }
+        }
+        Ok(ignored)
+    }
+
     fn read(der: &[u8]) -> Result<Self> {
         let mut wanted = Self::default();
         for entry in Vec::<Any>::from_der(der)? {

@@ -60,6 +60,19 @@ pub(super) fn definite(ber: &[u8]) -> Option<Cow<'_, [u8]>> {
     rest.is_empty().then_some(Cow::Owned(der))
 }
 
+/// The elements that stand one behind the other, each whole, in DER.
+pub(super) fn elements(mut der: &[u8]) -> Option<Vec<&[u8]>> {
+    let mut elements = Vec::new();
+    while let [_, first, rest @ ..] = der {
+        let (length, rest) = length(*first, rest)?;
+        let head = der.len() - rest.len();
+        let (element, rest) = der.split_at_checked(head.checked_add(length)?)?;
+        elements.push(element);
+        der = rest;
+    }
+    der.is_empty().then_some(elements)
+}
+
 /// Writes the first element anew; returns what follows it.
 fn element<'a>(input: &'a [u8], depth: usize, der: &mut Vec<u8>) -> Option<&'a [u8]> {
     const CONSTRUCTED: u8 = 0x20;

@@ -1,9 +1,8 @@
 //! The certificates in an answer: a CMS message that signs nothing (RFC 7030, section 4.1.3; RFC 5272, section 4.1).
 
-use cms::cert::CertificateChoices;
-use cms::cert::x509::der::{Decode, Encode};
+use cms::cert::x509::der::asn1::Any;
+use cms::cert::x509::der::{Decode, Tag, TagNumber, Tagged};
 use cms::content_info::ContentInfo;
-use cms::signed_data::SignedData;
 use renewd_core::accept::MAX_CHAIN;
 use renewd_core::leaf::{Fingerprint, LeafFacts};
 use rustls_pki_types::CertificateDer;
@@ -13,10 +12,17 @@ use super::body;
 
 /// `id-signedData` (RFC 5652, section 5.1).
 const SIGNED_DATA: &str = "1.2.840.113549.1.7.2";
-/// The library compares each certificate with each, so that a mebibyte of them would keep it busy for long.
+/// What a certificate begins with; other kinds of them (RFC 5652, section 10.2.2) are of no use here.
+const SEQUENCE: u8 = 0x30;
+const CERTIFICATES: Tag = Tag::ContextSpecific {
+    constructed: true,
+    number: TagNumber::N0,
+};
+/// Each certificate is compared with each, and each that could be a root is verified.
 const MOST_BYTES: usize = 128 * 1024;
 
-/// The certificates of a message, in any order.
+/// The certificates of a message, each once and byte by byte as it came: whoever verifies them judges them, so that one
+/// that is odd spoils nothing but itself.
 ///
 /// # Errors
 /// What is wrong with it, in words.
@@ -35,26 +41,36 @@ pub(super) fn read(body: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> 
         ));
     }
     let unreadable = |error| format!("its PKCS#7 cannot be read: {error}");
-    let signed: SignedData = message.content.decode_as().map_err(unreadable)?;
-    if !signed.signer_infos.0.is_empty() || signed.encap_content_info.econtent.is_some() {
+    // Version, algorithms, content, certificates, revocation lists, signers (RFC 5652, section 5.1). The library's own
+    // type refuses the whole where a certificate stands twice, or is of a kind that it does not know.
+    let parts: Vec<Any> = message.content.decode_as().map_err(unreadable)?;
+    let content = parts
+        .get(2)
+        .ok_or("its PKCS#7 cannot be read: it ends early")?;
+    let content: Vec<Any> = content.decode_as().map_err(unreadable)?;
+    let signed = parts.iter().skip(3);
+    let signed = signed.filter(|part| part.tag() == Tag::Set && !part.value().is_empty());
+    if content.len() > 1 || signed.count() > 0 {
         return Err("its PKCS#7 has a signed content, and should have certificates alone".into());
     }
-    let mut certificates = Vec::new();
-    for choice in signed.certificates.iter().flat_map(|set| set.0.iter()) {
-        let CertificateChoices::Certificate(certificate) = choice else {
-            continue;
-        };
-        let read = certificate.to_der().map_err(unreadable)?;
-        // It was written anew, which breaks the signature of one that is not quite DER.
-        if !der.windows(read.len()).any(|found| found == read) {
-            return Err("a certificate in it is not in DER".into());
-        }
-        certificates.push(CertificateDer::from(read));
-    }
-    if certificates.is_empty() {
+    let bag = parts.iter().find(|part| part.tag() == CERTIFICATES);
+    let bag = bag.map_or(&[][..], Any::value);
+    let all = body::elements(bag).ok_or("its PKCS#7 cannot be read: it ends early")?;
+    let all: Vec<&[u8]> = all.into_iter().filter(|one| one[0] == SEQUENCE).collect();
+    if all.is_empty() {
         return Err("no certificate is in it".into());
     }
-    Ok(certificates)
+    let mut certificates: Vec<CertificateDer<'static>> = Vec::new();
+    for one in all {
+        let whole = X509Certificate::from_der(one).is_ok_and(|(rest, _)| rest.is_empty());
+        if whole && !certificates.iter().any(|known| **known == *one) {
+            certificates.push(CertificateDer::from(one.to_vec()));
+        }
+    }
+    match certificates.is_empty() {
+        true => Err("the certificates in it cannot be read".into()),
+        false => Ok(certificates),
+    }
 }
 
 /// Those that are CAs and have signed themselves: anchors. What else a CA sends beside them helps to build chains, as do

@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use rustls_pki_types::CertificateDer;
 use zeroize::Zeroizing;
 
-use super::super::https::{ClientIdentity, Https, HttpsError, Peer, retry_after};
-use super::error::{EstError, Shown};
+use super::super::https::{ClientIdentity, Https, HttpsError, Peer, repeats, retry_after};
+use super::error::{EstError, Shown, is_too_much};
 use super::{EstSettings, body, certificates};
 
 const CONTENT_TRANSFER_ENCODING: HeaderName = HeaderName::from_static("content-transfer-encoding");
@@ -25,6 +25,8 @@ pub(super) struct Conversation {
     base: String,
     shown: Shown,
     authorization: Option<HeaderValue>,
+    /// What must not be told of again, whoever says it.
+    secrets: Vec<Zeroizing<String>>,
 }
 
 impl Conversation {
@@ -47,13 +49,16 @@ impl Conversation {
             base: settings.base.clone(),
             shown,
             authorization: None,
+            secrets: Vec::new(),
         })
     }
 
     /// With HTTP basic (RFC 7617), which is not waited for to be asked for: the server has been verified.
     pub(super) fn log_in(&mut self, username: &str, password: &str) {
         let pair = Zeroizing::new(format!("{username}:{password}"));
-        let text = Zeroizing::new(format!("Basic {}", BASE64_STANDARD.encode(pair.as_bytes())));
+        let pair = Zeroizing::new(BASE64_STANDARD.encode(pair.as_bytes()));
+        let text = Zeroizing::new(format!("Basic {}", *pair));
+        self.secrets = vec![Zeroizing::new(password.to_owned()), pair];
         self.authorization = HeaderValue::from_str(&text).ok().map(|mut value| {
             value.set_sensitive(true);
             value
@@ -74,7 +79,7 @@ impl Conversation {
         }
         let why = |why| EstError::Answer {
             at,
-            why: described(why, &answer),
+            why: self.described(why, &answer),
         };
         let read = certificates::read(answer.body()).map_err(why)?;
         Ok((read, answer.headers().clone()))
@@ -85,9 +90,7 @@ impl Conversation {
         let (at, answer) = self.send("csrattrs", None).await?;
         match answer.status() {
             StatusCode::OK => {}
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
-                return Err(self.refused(at, &answer));
-            }
+            status if is_too_much(status) => return Err(self.refused(at, &answer)),
             // An operation that it need not have, and that some give to nobody whom they do not know.
             StatusCode::NO_CONTENT | StatusCode::NOT_IMPLEMENTED => return Ok(Vec::new()),
             status if status.is_client_error() => return Ok(Vec::new()),
@@ -96,7 +99,7 @@ impl Conversation {
         let decoded = body::decode(answer.body());
         let decoded = decoded.map_err(|error| EstError::Answer {
             at,
-            why: described(format!("it is no base64: {error}"), &answer),
+            why: self.described(format!("it is no base64: {error}"), &answer),
         })?;
         Ok(decoded.into_owned())
     }
@@ -111,7 +114,7 @@ impl Conversation {
         match answer.status() {
             StatusCode::OK => certificates::read(answer.body()).map_err(|why| EstError::Spent {
                 at,
-                why: described(why, &answer),
+                why: self.described(why, &answer),
             }),
             StatusCode::ACCEPTED => Err(EstError::Pending {
                 at,
@@ -157,6 +160,10 @@ impl Conversation {
                         alert,
                     }
                 }
+                HttpsError::Redirected { host, to } => {
+                    let to = self.shown_of(&to);
+                    HttpsError::Redirected { host, to }.into()
+                }
                 error => error.into(),
             })?;
         Ok((at, answer))
@@ -164,18 +171,16 @@ impl Conversation {
 
     /// What a status that is not wanted means.
     fn refused(&self, at: String, answer: &Response<Bytes>) -> EstError {
-        let (status, said, shown) = (answer.status(), said(answer), self.shown);
+        let (status, said, shown) = (answer.status(), self.said(answer), self.shown);
         match status {
             StatusCode::UNAUTHORIZED => EstError::Unauthorized {
                 at,
                 shown,
-                challenge: scheme(answer.headers()),
+                challenge: scheme(answer.headers()).map(|scheme| self.shown_of(scheme)),
             },
             StatusCode::FORBIDDEN => EstError::Forbidden { at, shown, said },
             StatusCode::NOT_FOUND => EstError::NotThere { at, said },
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
-                self.not_now(answer, said)
-            }
+            status if is_too_much(status) => self.not_now(answer, said),
             status if status.is_client_error() => EstError::Refused { at, status, said },
             status if status.is_success() => EstError::Answer {
                 at,
@@ -195,33 +200,39 @@ impl Conversation {
         }
         .into()
     }
+
+    /// What a server says about a failure: a text, as RFC 7030, section 4.2.3, has it. It is quoted where it is shown.
+    fn said(&self, answer: &Response<Bytes>) -> String {
+        if kind(answer).starts_with("text/html") {
+            return "a page of HTML".to_owned();
+        }
+        let text = String::from_utf8_lossy(answer.body());
+        self.shown_of(text.trim())
+    }
+
+    fn described(&self, why: String, answer: &Response<Bytes>) -> String {
+        match self.shown_of(kind(answer)).as_str() {
+            "" => why,
+            kind => format!("{why} (it is told to be {kind:?})"),
+        }
+    }
+
+    /// How it begins; nothing of it where a secret of ours is in the whole.
+    fn shown_of(&self, text: &str) -> String {
+        match self.secrets.iter().any(|secret| repeats(text, secret)) {
+            true => "what it says is withheld: it repeats the password".to_owned(),
+            false => text.chars().take(MOST_SHOWN).collect(),
+        }
+    }
 }
 
 /// The way in which it wants to be told who we are.
-fn scheme(headers: &HeaderMap) -> Option<String> {
+fn scheme(headers: &HeaderMap) -> Option<&str> {
     let text = headers.get(WWW_AUTHENTICATE)?.to_str().ok()?;
-    let scheme = text.split_ascii_whitespace().next()?;
-    Some(scheme.chars().take(MOST_SHOWN).collect())
+    text.split_ascii_whitespace().next()
 }
 
 fn kind(answer: &Response<Bytes>) -> &str {
     let kind = answer.headers().get(CONTENT_TYPE);
     kind.and_then(|kind| kind.to_str().ok()).unwrap_or("")
-}
-
-/// What a server says about a failure: a text, as RFC 7030, section 4.2.3, has it. It is quoted where it is shown.
-fn said(answer: &Response<Bytes>) -> String {
-    if kind(answer).starts_with("text/html") {
-        return "a page of HTML".to_owned();
-    }
-    let text = String::from_utf8_lossy(answer.body());
-    text.trim().chars().take(MOST_SHOWN).collect()
-}
-
-fn described(why: String, answer: &Response<Bytes>) -> String {
-    let kind: String = kind(answer).chars().take(MOST_SHOWN).collect();
-    match kind.as_str() {
-        "" => why,
-        kind => format!("{why} (it is told to be {kind:?})"),
-    }
 }

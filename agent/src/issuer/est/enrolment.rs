@@ -12,59 +12,95 @@ use renewd_core::request::Request;
 use rustls_pki_types::CertificateDer;
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::prelude::FromDer;
+use zeroize::Zeroizing;
 
 use super::super::https::ClientIdentity;
-use super::super::{HeldIdentity, IssueError, Order};
+use super::super::{HeldIdentity, Order};
+use super::attributes::Wanted;
 use super::conversation::Conversation;
 use super::error::{EstError, Shown};
-use super::{Bootstrap, EstIssuer, attributes, certificates};
+use super::{Bootstrap, Denied, EstIssuer, certificates};
 use crate::journal::{self, Event};
 
 /// A certificate with its chain has a few thousand.
 const MOST_BYTES: u64 = 64 * 1024;
+
+/// By what the operator provides (RFC 7030, section 4.2.1).
+pub(super) const ENROLL: &str = "simpleenroll";
+/// By the certificate that is held (section 4.2.2).
+pub(super) const REENROLL: &str = "simplereenroll";
+/// In the last one of as many parts of a leaf's life, a renewal that is not refused is not waited for.
+const PARTS: i32 = 6;
+/// Sentences that are remembered to have been said.
+const MOST_SAID: usize = 32;
 
 impl EstIssuer {
     pub(super) async fn obtain(&self, order: Order<'_>) -> Result<Answer, EstError> {
         if self.known().is_empty() {
             self.learn().await?;
         }
-        let conversation = self.unknown()?;
-        let wanted = conversation.csrattrs().await?;
-        let judged = attributes::judge(&wanted, order.request);
-        let ignored = judged.map_err(|unwanted| EstError::Attributes {
-            at: conversation.at("csrattrs"),
-            unwanted,
-        })?;
-        self.note(order.certificate, ignored);
-        if let Some(held) = order.identity.filter(|held| renews(held, order.request)) {
-            match self.renew(order, held).await {
-                Err(error) if error.is_refusal() => journal::emit(&Event::IssuerWarning {
-                    certificate: order.certificate.clone(),
-                    warning: format!(
-                        "{}; it is enrolled anew",
-                        IssueError::from(error).operator_text()
-                    ),
-                }),
-                outcome => return outcome,
-            }
+        if let Some(wishes) = self.wishes(order.request).await? {
+            self.note(order.certificate, wishes);
         }
-        self.enroll(order).await
+        let held = order.identity.filter(|held| renews(held, order.request));
+        let Some(held) = held else {
+            return self.enroll(order).await;
+        };
+        let renewal = match self.renew(order, held).await {
+            Err(error) if error.is_refusal() => error,
+            // There may be no time left to wait until it is well: what else there is, is tried.
+            Err(error) if (error.is_trouble() || error.is_unreachable()) && ends_soon(held) => {
+                error
+            }
+            outcome => return outcome,
+        };
+        journal::emit(&Event::IssuerWarning {
+            certificate: order.certificate.clone(),
+            warning: format!("{renewal}; {}; it is enrolled anew", renewal.remedy()),
+        });
+        let enrolled = self.enroll(order).await;
+        enrolled.map_err(|enrolment| EstError::Unrenewed {
+            renewal: Box::new(renewal),
+            enrolment: Box::new(enrolment),
+        })
     }
 
-    /// By the certificate that is held (section 4.2.2).
+    /// What the CA wants of requests and does not get, in a sentence. That is advice (section 4.5): a CA that cannot give it may
+    /// sign all the same.
+    pub(super) async fn wishes(&self, request: &Request) -> Result<Option<String>, EstError> {
+        let conversation = self.unknown()?;
+        let unknown = |error: EstError| {
+            format!("what the CA wants in certificate requests is not known: {error}")
+        };
+        let wanted = match conversation.csrattrs().await {
+            Err(error) if error.is_trouble() => return Ok(Some(unknown(error))),
+            wanted => wanted?,
+        };
+        let at = conversation.at("csrattrs");
+        let wanted = match Wanted::of(&wanted) {
+            Err(why) => return Ok(Some(unknown(EstError::Answer { at, why }))),
+            Ok(wanted) => wanted,
+        };
+        let ignored = wanted.judge(request);
+        let ignored = ignored.map_err(|unwanted| EstError::Attributes { at, unwanted })?;
+        Ok((!ignored.is_empty()).then(|| {
+            format!(
+                "the CA wants in certificate requests what renewd does not put there: {}; if it refuses them, this is why",
+                ignored.join(", ")
+            )
+        }))
+    }
+
     async fn renew(&self, order: Order<'_>, held: &HeldIdentity) -> Result<Answer, EstError> {
-        const OPERATION: &str = "simplereenroll";
         let identity = ClientIdentity::held(held)?;
         let anchors = self.explicit()?;
         let conversation =
             Conversation::new(&self.settings, &anchors, Some(&identity), Shown::Current)?;
-        let answered = conversation.enroll(OPERATION, order.csr).await?;
-        self.answer(&conversation.at(OPERATION), order, answered)
+        let answered = conversation.enroll(REENROLL, order.csr).await?;
+        self.answer(&conversation.at(REENROLL), order, answered)
     }
 
-    /// By what the operator provides (section 4.2.1).
     async fn enroll(&self, order: Order<'_>) -> Result<Answer, EstError> {
-        const OPERATION: &str = "simpleenroll";
         let (login, bootstrap) = (&self.settings.login, &self.settings.bootstrap);
         let shown = match (bootstrap, login) {
             (None, None) => Shown::Nothing,
@@ -73,27 +109,61 @@ impl EstIssuer {
             (Some(_), Some(_)) => Shown::BootstrapAndPassword,
         };
         let identity = bootstrap.as_ref().map(|files| self.bootstrap(files));
-        let identity = identity.transpose()?;
+        let (identity, certificate) = identity.transpose()?.unzip();
         let anchors = self.explicit()?;
         let mut conversation =
             Conversation::new(&self.settings, &anchors, identity.as_ref(), shown)?;
+        let mut digest = None;
         if let Some(login) = login {
             let password = self.secrets.read(&login.password);
             let password = password.map_err(EstError::Secret)?;
-            conversation.log_in(&login.username, password.trim_end_matches(['\r', '\n']));
+            let password = password.trim_end_matches(['\r', '\n']);
+            let digest = digest.insert(digest_of(password, certificate.as_ref()));
+            self.may_show(digest, shown)?;
+            conversation.log_in(&login.username, password);
         }
-        let answered = conversation.enroll(OPERATION, order.csr).await?;
-        self.answer(&conversation.at(OPERATION), order, answered)
+        let answered = conversation.enroll(ENROLL, order.csr).await;
+        if let (Err(EstError::Unauthorized { at, challenge, .. }), Some(digest)) =
+            (&answered, digest)
+        {
+            let (at, challenge) = (at.clone(), challenge.clone());
+            let denied = Denied {
+                digest,
+                at,
+                challenge,
+            };
+            *self.denied.lock().unwrap_or_else(PoisonError::into_inner) = Some(denied);
+        }
+        self.answer(&conversation.at(ENROLL), order, answered?)
     }
 
-    pub(super) fn bootstrap(&self, files: &Bootstrap) -> Result<ClientIdentity, EstError> {
+    /// Fails as the server did where it did not take the same before.
+    fn may_show(&self, digest: &Fingerprint, shown: Shown) -> Result<(), EstError> {
+        let denied = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
+        match denied.as_ref().filter(|denied| denied.digest == *digest) {
+            None => Ok(()),
+            Some(denied) => Err(EstError::Unauthorized {
+                at: denied.at.clone(),
+                shown,
+                challenge: denied.challenge.clone(),
+            }),
+        }
+    }
+
+    /// The identity, and the digest of its certificate.
+    pub(super) fn bootstrap(
+        &self,
+        files: &Bootstrap,
+    ) -> Result<(ClientIdentity, Fingerprint), EstError> {
         let unusable = |why: String| EstError::Bootstrap {
             path: files.certificate.clone(),
             why,
         };
         let certificate = read(&files.certificate).map_err(|error| unusable(error.to_string()))?;
         let key = self.secrets.read(&files.key).map_err(EstError::Secret)?;
-        ClientIdentity::from_pem(&certificate, &key).map_err(|error| unusable(error.to_string()))
+        let identity = ClientIdentity::from_pem(&certificate, &key);
+        let identity = identity.map_err(|error| unusable(error.to_string()))?;
+        Ok((identity, Fingerprint::of(certificate.as_bytes())))
     }
 
     /// The leaf among what was answered, and what may stand above it.
@@ -113,23 +183,37 @@ impl EstIssuer {
         Ok(Answer { leaf, chain })
     }
 
-    /// Says once what of the CA's wishes is let be.
-    fn note(&self, certificate: &CertificateName, ignored: Vec<String>) {
+    /// Says a sentence once.
+    fn note(&self, certificate: &CertificateName, sentence: String) {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        if *said == ignored {
+        if said.contains(&sentence) {
             return;
         }
-        if !ignored.is_empty() {
-            journal::emit(&Event::IssuerWarning {
-                certificate: certificate.clone(),
-                warning: format!(
-                    "the CA wants in certificate requests what renewd does not put there: {}; if it refuses them, this is why",
-                    ignored.join(", ")
-                ),
-            });
+        if said.len() >= MOST_SAID {
+            said.clear();
         }
-        *said = ignored;
+        journal::emit(&Event::IssuerWarning {
+            certificate: certificate.clone(),
+            warning: sentence.clone(),
+        });
+        said.push(sentence);
     }
+}
+
+fn digest_of(password: &str, certificate: Option<&Fingerprint>) -> Fingerprint {
+    let certificate = certificate.map_or(&[][..], |digest| digest.as_bytes());
+    let mut all = Zeroizing::new(Vec::with_capacity(certificate.len() + password.len()));
+    all.extend_from_slice(certificate);
+    all.extend_from_slice(password.as_bytes());
+    Fingerprint::of(&all)
+}
+
+/// Whether it is in the last part of its life.
+fn ends_soon(held: &HeldIdentity) -> bool {
+    LeafFacts::from_der(&held.leaf).is_ok_and(|facts| {
+        let life = held.not_after.duration_since(facts.not_before);
+        held.not_after.duration_since(Timestamp::now()) <= life / PARTS
+    })
 }
 
 /// Whether a certificate can ask for its own successor: it is valid, may be shown by a client, and has the names that are

@@ -11,6 +11,7 @@ use super::super::https::HttpsError;
 use super::super::local::LocalError;
 use super::super::{IssueError, Retry, Sent};
 use super::attributes::Unwanted;
+use super::enrolment::{ENROLL, REENROLL};
 use crate::secret::SecretError;
 
 /// For what somebody has to put right at the CA, of which we hear nothing.
@@ -84,16 +85,32 @@ pub(super) enum EstError {
     /// 202.
     #[error("{at} has taken the request, and has not decided on it yet")]
     Pending { at: String, after: Option<Duration> },
+    /// A renewal that could not be had, and neither could what is tried in its place.
+    #[error("{renewal}; and it cannot be enrolled anew: {enrolment}")]
+    Unrenewed {
+        renewal: Box<EstError>,
+        enrolment: Box<EstError>,
+    },
     #[error("{at} {}", words(.unwanted))]
     Attributes { at: String, unwanted: Unwanted },
     #[error("{at} has no root: none of its certificates is a CA that has signed itself")]
     NoRoot { at: String },
+    #[error("{at} has more roots than are kept ({bytes} bytes of PEM)")]
+    TooManyRoots { at: String, bytes: usize },
     /// An answer that is none.
     #[error("the answer of {at} cannot be used: {why}")]
     Answer { at: String, why: String },
     /// The same, after the request was signed.
     #[error("{at} said that it had signed, and its answer cannot be used: {why}")]
     Spent { at: String, why: String },
+}
+
+/// What is not to be asked so often, or so slowly.
+pub(super) fn is_too_much(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT
+    )
 }
 
 fn quoted(said: &str) -> String {
@@ -111,7 +128,6 @@ fn wanting(challenge: &Option<String>) -> String {
 
 fn words(unwanted: &Unwanted) -> String {
     match unwanted {
-        Unwanted::Unreadable(why) => format!("sent no list of attributes: {why}"),
         Unwanted::Key { wanted, .. } => {
             format!("wants another key or signature in requests: {wanted}")
         }
@@ -122,6 +138,28 @@ fn words(unwanted: &Unwanted) -> String {
 }
 
 impl EstError {
+    /// Whether the server, or what stands before it, has a trouble of its own with what was asked.
+    pub(super) fn is_trouble(&self) -> bool {
+        match self {
+            Self::Answer { .. } => true,
+            Self::Https(HttpsError::Status { status, .. }) => !is_too_much(*status),
+            Self::Https(error) => matches!(
+                error,
+                HttpsError::Alert { .. }
+                    | HttpsError::Slow { .. }
+                    | HttpsError::Broken { .. }
+                    | HttpsError::TooLong { .. }
+                    | HttpsError::Redirected { .. }
+            ),
+            _ => false,
+        }
+    }
+
+    /// Whether no connection came about, as when a server ends the handshake without an alert.
+    pub(super) fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Https(HttpsError::Unreachable { .. }))
+    }
+
     /// Whether the server refused who we are or what we asked for, and not merely now.
     pub(super) fn is_refusal(&self) -> bool {
         matches!(
@@ -148,7 +186,8 @@ impl EstError {
             Self::Refused { .. } => "est-refused",
             Self::Pending { .. } => "est-pending",
             Self::Attributes { .. } => "est-attributes",
-            Self::NoRoot { .. } => "est-no-root",
+            Self::NoRoot { .. } | Self::TooManyRoots { .. } => "est-no-root",
+            Self::Unrenewed { enrolment, .. } => enrolment.label(),
             Self::Answer { .. } | Self::Spent { .. } => "est-answer",
         }
     }
@@ -161,13 +200,12 @@ impl EstError {
             Self::Pending {
                 after: Some(after), ..
             } => Retry::After(*after),
-            Self::Pending { .. }
-            | Self::Answer { .. }
-            | Self::Spent { .. }
-            | Self::Attributes {
-                unwanted: Unwanted::Unreadable(_),
-                ..
-            } => Retry::BackOff,
+            Self::Pending { .. } | Self::Answer { .. } | Self::Spent { .. } => Retry::BackOff,
+            // The renewal may yet succeed where the enrolment is the operator's.
+            Self::Unrenewed { renewal, enrolment } => match enrolment.retry() {
+                Retry::Operator => renewal.retry(),
+                sooner => sooner,
+            },
             // A password that is wrong too often locks its user out.
             Self::Unauthorized {
                 shown: Shown::Password | Shown::BootstrapAndPassword,
@@ -181,19 +219,36 @@ impl EstError {
             | Self::NotThere { .. }
             | Self::Refused { .. }
             | Self::Attributes { .. }
-            | Self::NoRoot { .. } => Retry::After(SLOWLY),
+            | Self::NoRoot { .. }
+            | Self::TooManyRoots { .. } => Retry::After(SLOWLY),
         }
     }
 
+    /// A request that somebody is deciding on (202) outlives whatever fails in between: its key is thrown away only
+    /// where the server refused the very request.
     fn sent(&self) -> Sent {
         match self {
-            Self::Pending { .. } => Sent::Open,
             Self::Spent { .. } => Sent::Spent,
-            _ => Sent::Refused,
+            Self::Unrenewed { renewal, enrolment } => match enrolment.sent() {
+                Sent::Refused => renewal.sent(),
+                other => other,
+            },
+            Self::Unauthorized { at, .. }
+            | Self::Forbidden { at, .. }
+            | Self::Certificate { at, .. }
+            | Self::NotThere { at, .. }
+            | Self::Refused { at, .. }
+                if [ENROLL, REENROLL]
+                    .iter()
+                    .any(|operation| at.ends_with(operation)) =>
+            {
+                Sent::Refused
+            }
+            _ => Sent::Open,
         }
     }
 
-    fn remedy(&self) -> String {
+    pub(super) fn remedy(&self) -> String {
         match self {
             Self::Https(error) => error.remedy(),
             Self::Secret(error) => error.remedy(),
@@ -241,20 +296,17 @@ impl EstError {
                 "have it approved at the CA; the same request is brought again, until renewd is restarted".into()
             }
             Self::Attributes { unwanted, .. } => match unwanted {
-                Unwanted::Unreadable(_) => "ask whoever runs the server".into(),
-                Unwanted::Key {
-                    remedy: Some(name), ..
-                } => format!("write key_type = {name:?} for the certificate"),
-                Unwanted::Key { .. } => {
-                    "renewd makes no such key: have the CA allow another one".into()
+                Unwanted::Key { remedy, .. } => {
+                    format!("write key_type = {remedy:?} for the certificate")
                 }
                 Unwanted::Usage(usage) => {
                     format!("add {usage:?} to \"usage\" of the certificate, or have the CA not want it")
                 }
             },
-            Self::NoRoot { .. } => {
+            Self::NoRoot { .. } | Self::TooManyRoots { .. } => {
                 "name the file with the CA's roots by \"trust\"".into()
             }
+            Self::Unrenewed { enrolment, .. } => enrolment.remedy(),
             Self::Answer { .. } | Self::Spent { .. } => {
                 "it is tried again; check that \"server\" is an EST server, and nothing before it answers".into()
             }
@@ -274,6 +326,11 @@ impl From<EstError> for IssueError {
         match error {
             EstError::Secret(source) => new.caused_by(source),
             EstError::Kept(source) => new.caused_by(source),
+            EstError::Unrenewed { enrolment, .. } => match *enrolment {
+                EstError::Secret(source) => new.caused_by(source),
+                EstError::Kept(source) => new.caused_by(source),
+                _ => new,
+            },
             _ => new,
         }
     }

@@ -14,7 +14,8 @@ use zeroize::Zeroizing;
 
 use super::error::LocalError;
 
-const MAX_BYTES: u64 = 64 * 1024;
+/// No file that was written here is longer.
+pub(in crate::issuer) const MAX_BYTES: u64 = 64 * 1024;
 
 /// The directory, checked.
 pub(in crate::issuer) struct Directory {

@@ -15,11 +15,13 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::super::HeldIdentity;
-use super::super::https::{ClientIdentity, Https, HttpsError, Peer, Trust, retry_after};
+use super::super::https::{ClientIdentity, Https, HttpsError, Peer, Trust, repeats, retry_after};
 use super::StepIssuer;
 use super::error::{StepError, clipped};
 use crate::keys::PrivateKey;
 
+/// In the place of what a server says.
+const WITHHELD: &str = "what it says is withheld: it repeats the token";
 const REQUEST: &str = "CERTIFICATE REQUEST";
 
 /// A leaf and what stands above it.
@@ -108,7 +110,7 @@ impl<'a> Api<'a> {
         what: &'static str,
         path: &str,
     ) -> Result<Vec<CertificateDer<'static>>, StepError> {
-        let roots: Roots = ask(&self.https, what, self.get(what, path)?).await?;
+        let roots: Roots = ask(&self.https, what, self.get(what, path)?, None).await?;
         parsed(what, &roots.crts.join("\n"))
     }
 
@@ -152,7 +154,8 @@ impl<'a> Api<'a> {
             value.set_sensitive(true);
             request.headers_mut().insert(AUTHORIZATION, value);
         }
-        let signed: Signed = ask(&self.https, what, request)
+        let secret = bearer.or(body["ott"].as_str());
+        let signed: Signed = ask(&self.https, what, request, secret)
             .await
             .map_err(StepError::of_a_signature)?;
         let text = match signed.chain.is_empty() {
@@ -182,7 +185,8 @@ impl<'a> Api<'a> {
         let body = json!({
             "serial": serial, "ott": token.unwrap_or(""), "reasonCode": reason, "reason": "", "passive": true,
         });
-        match ask(&self.https, what, self.post(what, "/1.0/revoke", &body)?).await {
+        let request = self.post(what, "/1.0/revoke", &body)?;
+        match ask(&self.https, what, request, token).await {
             Ok(Done {}) => Ok(()),
             Err(StepError::Refused { message, .. }) if message.contains("already revoked") => {
                 Ok(())
@@ -194,7 +198,7 @@ impl<'a> Api<'a> {
     /// Whether it is well; with what its clock says.
     pub(super) async fn health(&self) -> Result<Response<Bytes>, StepError> {
         let what = "whether it is well";
-        answered(&self.https, what, self.get(what, "/health")?).await
+        answered(&self.https, what, self.get(what, "/health")?, None).await
     }
 
     /// The provisioners that it names: what is public of them.
@@ -204,6 +208,7 @@ impl<'a> Api<'a> {
             &self.https,
             what,
             self.get(what, "/1.0/provisioners?limit=100")?,
+            None,
         )
         .await
     }
@@ -226,25 +231,37 @@ impl<'a> Api<'a> {
     }
 }
 
-/// Sends a request, and reads the answer's JSON.
+/// Sends a request with that secret in it, and reads the answer's JSON.
 pub(super) async fn ask<T: DeserializeOwned>(
     https: &Https,
     what: &'static str,
     request: Request<Bytes>,
+    secret: Option<&str>,
 ) -> Result<T, StepError> {
-    let answer = answered(https, what, request).await?;
-    // The parser's error may quote what it stumbled over, which is public: no answer holds a secret.
-    serde_json::from_slice(answer.body()).map_err(|error| StepError::protocol(what, error))
+    let answer = answered(https, what, request, secret).await?;
+    // The parser's error may quote what it stumbled over.
+    serde_json::from_slice(answer.body()).map_err(|error| match is_told(&answer, secret) {
+        true => StepError::protocol(what, WITHHELD),
+        false => StepError::protocol(what, error),
+    })
+}
+
+/// Whether the answer repeats a token. It is of no use without its signature.
+fn is_told(answer: &Response<Bytes>, secret: Option<&str>) -> bool {
+    let signature = secret.and_then(|secret| secret.rsplit('.').next());
+    signature.is_some_and(|part| repeats(&String::from_utf8_lossy(answer.body()), part))
 }
 
 async fn answered(
     https: &Https,
     what: &'static str,
     request: Request<Bytes>,
+    secret: Option<&str>,
 ) -> Result<Response<Bytes>, StepError> {
     let host = request.uri().authority().map(ToString::to_string);
     let host = host.unwrap_or_default();
     let answer = https.send(request).await?;
+    let withheld = is_told(&answer, secret).then(|| WITHHELD.to_owned());
     let status = answer.status();
     if status.is_success() {
         return Ok(answer);
@@ -255,7 +272,7 @@ async fn answered(
             what,
             host,
             status,
-            message: clipped(&message),
+            message: withheld.unwrap_or_else(|| clipped(&message)),
             retry_after,
         }),
         // Something before the CA.
@@ -263,7 +280,7 @@ async fn answered(
             host,
             status,
             retry_after,
-            begins: begins(&answer, status),
+            begins: withheld.unwrap_or_else(|| begins(&answer, status)),
         }
         .into()),
     }
@@ -284,7 +301,9 @@ fn begins(answer: &Response<Bytes>, status: StatusCode) -> String {
 }
 
 fn parsed(what: &'static str, text: &str) -> Result<Vec<CertificateDer<'static>>, StepError> {
-    pem::parse_certificates(text).map_err(|error| StepError::protocol(what, error))
+    // The parser's error quotes the line that it stumbled over.
+    let certificates = pem::parse_certificates(text);
+    certificates.map_err(|_| StepError::protocol(what, "they are no certificates in PEM"))
 }
 
 fn in_pem(csr: &[u8]) -> String {

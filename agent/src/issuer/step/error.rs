@@ -1,15 +1,16 @@
 //! Why no certificate came of an order: each in a sentence, with when to ask again and what to do.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::StatusCode;
 use jiff::Timestamp;
 use renewd_core::leaf::Fingerprint;
+use rustls::AlertDescription;
 
 use super::super::https::HttpsError;
 use super::super::local::LocalError;
 use super::super::{IssueError, Retry, Sent};
-use super::Admission;
 use crate::secret::SecretError;
 
 /// How much of what a CA writes is shown.
@@ -33,11 +34,13 @@ pub(super) enum StepError {
         message: String,
         retry_after: Option<Duration>,
     },
-    /// The CA would not have a token that the operator provided.
-    #[error("the token of {place} was refused: {refusal}")]
+    /// The CA would not have a token that the operator provided. `before` is what went wrong when it was brought first, which
+    /// may have used it up.
+    #[error("the token of {place} was refused: {refusal}{}", earlier(.before))]
     TokenRefused {
         place: String,
-        refusal: Box<StepError>,
+        refusal: Arc<StepError>,
+        before: Option<String>,
     },
     /// It would not have the certificate in use, and there is no other way in.
     #[error("{refused}; and a new token cannot be had: {admission}")]
@@ -74,7 +77,7 @@ pub(super) enum StepError {
     Protocol { what: &'static str, why: String },
     /// A certificate was issued, and nothing came of it.
     #[error("a certificate was issued, and cannot be used: {0}")]
-    Spent(Box<StepError>),
+    Spent(Arc<StepError>),
     /// Neither the certificate's key is there, nor a provisioner's.
     #[error("the certificate with the serial number {serial} cannot be revoked from here any more")]
     NothingToRevokeBy { serial: String },
@@ -100,33 +103,39 @@ impl StepError {
     pub(super) fn after_an_issuance(self) -> Self {
         match self {
             Self::Spent(_) => self,
-            other => Self::Spent(Box::new(other)),
+            other => Self::Spent(Arc::new(other)),
         }
     }
 
-    /// A token that the operator provided is used up or worthless once it was refused.
-    pub(super) fn of_admission(self, admission: &Admission) -> Self {
-        match (admission, &self) {
-            (
-                Admission::Token(place),
-                Self::Refused {
-                    status: StatusCode::UNAUTHORIZED,
-                    ..
-                },
-            ) => Self::TokenRefused {
-                place: place.to_string(),
-                refusal: Box::new(self),
-            },
-            _ => self,
+    /// Whether a token that was brought is of no use any more. A CA that has
+    /// trouble of its own may have used it up, or not.
+    pub(super) fn ends_a_token(&self) -> bool {
+        match self {
+            Self::Refused { status, .. } => refused_for_long(*status),
+            _ => false,
         }
+    }
+
+    /// 404.
+    pub(super) fn is_not_there(&self) -> bool {
+        match self {
+            Self::Refused { status, .. } | Self::Https(HttpsError::Status { status, .. }) => {
+                *status == StatusCode::NOT_FOUND
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether no server lets the certificate in use in: it has ended, by the CA's clock.
+    pub(super) fn is_of_the_end(&self) -> bool {
+        let ended = AlertDescription::CertificateExpired;
+        matches!(self, Self::Https(HttpsError::Alert { alert, .. }) if *alert == ended)
     }
 
     /// Whether the CA will not have the certificate in use, so that only a new token helps.
     pub(super) fn is_of_the_renewal(&self) -> bool {
         match self {
-            Self::Refused { status, .. } => {
-                status.is_client_error() && *status != StatusCode::TOO_MANY_REQUESTS
-            }
+            Self::Refused { status, .. } => refused_for_long(*status),
             Self::Https(error) => error.is_of_our_certificate(),
             _ => false,
         }
@@ -166,7 +175,11 @@ impl StepError {
                 None => Retry::BackOff,
             },
             // The certificate in use may be renewed after all, once the CA has come to its senses.
-            Self::Unrenewed { refused, .. } => refused.retry(),
+            Self::Unrenewed { refused, admission } => match (admission.retry(), refused.retry()) {
+                (Retry::Operator, Retry::BackOff) => Retry::After(SLOWLY),
+                (Retry::Operator, renewal) => renewal,
+                (admission, _) => admission,
+            },
             Self::Spent(inner) => inner.retry(),
             Self::Kept(error) => error.retry(),
             Self::Secret {
@@ -219,6 +232,12 @@ impl StepError {
             Self::Kept(error) => error.remedy(),
         }
     }
+}
+
+fn earlier(before: &Option<String>) -> String {
+    before.as_ref().map_or_else(String::new, |before| {
+        format!(" (when it was brought first: {before})")
+    })
 }
 
 fn fresh(place: &str) -> String {

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use renewd_core::leaf::Fingerprint;
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 use zeroize::{Zeroize, Zeroizing};
 
@@ -22,7 +23,7 @@ pub(super) enum Signer {
 }
 
 /// The members of a private JWK (RFC 7517) that are used.
-#[derive(serde::Deserialize)]
+#[derive(Deserialize)]
 struct Jwk {
     kty: String,
     #[serde(default)]
@@ -31,7 +32,8 @@ struct Jwk {
     x: String,
     #[serde(default)]
     y: String,
-    d: String,
+    #[serde(deserialize_with = "wiped")]
+    d: Zeroizing<String>,
     kid: Option<String>,
 }
 
@@ -123,6 +125,11 @@ impl Signer {
     }
 }
 
+/// Also where what follows it cannot be read.
+fn wiped<'de, D: Deserializer<'de>>(from: D) -> Result<Zeroizing<String>, D::Error> {
+    String::deserialize(from).map(Zeroizing::new)
+}
+
 fn from_jwk(text: &str) -> Result<(Signer, Option<String>), &'static str> {
     // The parser's error may quote the key.
     let jwk: Jwk = serde_json::from_str(text)
@@ -135,7 +142,6 @@ fn from_jwk(text: &str) -> Result<(Signer, Option<String>), &'static str> {
         d,
         kid,
     } = jwk;
-    let d = Zeroizing::new(d);
     let bytes = |text: &str| {
         let decoded = URL_SAFE_NO_PAD.decode(text).map(Zeroizing::new);
         decoded.map_err(|_| "one of its members is no base64url text")

@@ -10,12 +10,14 @@ use rustls_pki_types::CertificateDer;
 use serde::Deserialize;
 
 use super::super::https::{Https, Trust, anchors};
-use super::super::local::files::Directory;
+use super::super::local::LocalError;
+use super::super::local::files::{Directory, MAX_BYTES};
 use super::api;
 use super::error::StepError;
 use super::{Root, StepIssuer, StepSettings};
 
 const KEPT: &str = "root.pem";
+const WHAT: &str = "the root";
 
 #[derive(Deserialize)]
 struct RootAnswer {
@@ -35,9 +37,12 @@ pub(super) async fn pinned(issuer: &StepIssuer) -> Result<Vec<CertificateDer<'st
         return Ok(vec![root]);
     }
     let root = fetch(&issuer.settings, fingerprint).await?;
-    directory
-        .replace(KEPT, &pem::certificate(&root))
-        .map_err(StepError::Kept)?;
+    let text = pem::certificate(&root);
+    if u64::try_from(text.len()).is_ok_and(|bytes| bytes > MAX_BYTES) {
+        let why = format!("it has {} bytes, more than are kept", text.len());
+        return Err(StepError::protocol(WHAT, why));
+    }
+    directory.replace(KEPT, &text).map_err(StepError::Kept)?;
     Ok(vec![root])
 }
 
@@ -56,7 +61,11 @@ fn kept(
     directory: &Directory,
     fingerprint: &Fingerprint,
 ) -> Result<Option<CertificateDer<'static>>, StepError> {
-    let text = directory.read(KEPT).map_err(StepError::Kept)?;
+    let text = match directory.read(KEPT) {
+        // It is fetched anew, and has to have the digest.
+        Err(LocalError::Damaged { .. }) => None,
+        read => read.map_err(StepError::Kept)?,
+    };
     Ok(text.and_then(|text| only(&text, fingerprint)))
 }
 
@@ -71,13 +80,18 @@ async fn fetch(
     settings: &StepSettings,
     fingerprint: &Fingerprint,
 ) -> Result<CertificateDer<'static>, StepError> {
-    const WHAT: &str = "the root";
     let https = Https::unverified(settings.proxy.as_deref())?;
     let uri = format!("{}/root/{fingerprint}", settings.url);
     let request = Request::get(uri).body(Bytes::new());
     let request = request.map_err(|error| StepError::protocol(WHAT, error))?;
-    let answer: RootAnswer = api::ask(&https, WHAT, request).await?;
-    only(&answer.ca, fingerprint).ok_or_else(|| StepError::OtherRoot {
+    let found = match api::ask(&https, WHAT, request, None).await {
+        Err(error) if error.is_not_there() => None,
+        answer => {
+            let answer: RootAnswer = answer?;
+            only(&answer.ca, fingerprint)
+        }
+    };
+    found.ok_or_else(|| StepError::OtherRoot {
         url: settings.url.clone(),
         pinned: *fingerprint,
     })

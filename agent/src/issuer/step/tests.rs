@@ -90,6 +90,7 @@ impl Ca {
             url: format!("https://localhost:{}", self.server.port),
             root: Root::File(self.server.directory.path().join("ca.pem")),
             proxy: None,
+            federation: false,
             admission: Admission::Token(self.place("token")),
         }
     }

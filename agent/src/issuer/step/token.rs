@@ -104,15 +104,20 @@ fn provided(
     names.sort_unstable();
     names.dedup();
     let (place, now) = (place.to_string(), issuer.now().as_second());
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let mut ended = None;
-    for (index, token) in lines.enumerate() {
-        let claims = Claims::read(token);
-        let claims = claims.ok_or_else(|| StepError::TokenUnreadable {
-            place: place.clone(),
-            line: index + 1,
-        })?;
+    let lines = text.lines().map(str::trim).enumerate();
+    let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+    let (mut refused, mut ended, mut unreadable) = (None, None, None);
+    for (index, token) in lines {
+        let Some(claims) = Claims::read(token) else {
+            unreadable = unreadable.or(Some(index + 1));
+            continue;
+        };
         if claims.names() != names {
+            continue;
+        }
+        // Why it was refused says more than that it has ended since.
+        if let Some(refusal) = issuer.tried.refusal(token, &place) {
+            refused = refused.or(Some(refusal));
             continue;
         }
         match claims.exp {
@@ -120,12 +125,14 @@ fn provided(
             _ => return Ok(Zeroizing::new(token.to_owned())),
         }
     }
-    Err(match ended {
-        Some(exp) => StepError::TokenEnded {
+    Err(match (refused, ended, unreadable) {
+        (Some(refusal), ..) => refusal,
+        (_, Some(exp), _) => StepError::TokenEnded {
             place,
             at: Timestamp::from_second(exp).unwrap_or_default(),
         },
-        None => StepError::NoToken {
+        (_, _, Some(line)) => StepError::TokenUnreadable { place, line },
+        _ => StepError::NoToken {
             place,
             names: names.join(", "),
         },
