@@ -3,7 +3,7 @@
 use super::{lines, load_main, load_pair};
 
 /// What is wrong with a table for EST.
-const EST: [(&str, &str, &str); 11] = [
+const EST: [(&str, &str, &str); 12] = [
     (
         "type = \"est\"\nusername = \"u\"\npassword = \"file:/p\"",
         "server",
@@ -53,6 +53,11 @@ const EST: [(&str, &str, &str); 11] = [
         "type = \"est\"\nserver = \"https://a.test\"\nlabel = \"..\"\nusername = \"u\"\npassword = \"file:/p\"",
         "label",
         "is no label",
+    ),
+    (
+        "type = \"est\"\nserver = \"https://a.test\"\nproxy = \"HTTPS://p.test\"\nusername = \"u\"\npassword = \"file:/p\"",
+        "proxy",
+        "is a proxy behind TLS",
     ),
     (
         "type = \"est\"\nserver = \"https://a.test\"\ntrust = \"all\"\nusername = \"u\"\npassword = \"file:/p\"",
@@ -431,5 +436,24 @@ fn a_spiffe_issuer_takes_one_identity_of_its_own_trust_domain() {
         let found = lines(&loaded.errors).join("\n");
         assert_eq!(found.is_empty(), part.is_empty(), "{found}");
         assert!(found.contains(part), "{names}: {found}");
+    }
+}
+
+#[test]
+fn an_est_server_that_any_public_ca_could_stand_for_is_warned_about() {
+    let est = "[issuer.ca]\ntype = \"est\"\nserver = \"https://a.test\"\nusername = \"u\"\npassword = \"file:/p\"\n";
+    for (key, warned) in [
+        ("", true),
+        ("ca = \"/ca.pem\"", false),
+        ("trust = \"system\"", false),
+    ] {
+        let loaded = load_main(&format!("{est}{key}\n"));
+        assert_eq!(lines(&loaded.errors), Vec::<String>::new());
+        let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+        assert_eq!(warnings.len(), usize::from(warned), "{warnings:?}");
+        assert!(
+            warnings.iter().all(|one| one.contains("issuer.ca.ca")),
+            "{warnings:?}"
+        );
     }
 }

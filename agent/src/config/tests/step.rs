@@ -1,5 +1,6 @@
 //! Issuers of the type `step`.
 
+use super::super::settings::IssuerKind;
 use super::{lines, load_main};
 
 #[test]
@@ -11,6 +12,19 @@ fn a_step_issuer_is_judged_key_by_key() {
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
     let issuer = loaded.settings.issuers.values().next().unwrap();
     assert_eq!(issuer.kind.directory(), Some("https://ca.test:9000"));
+
+    for (text, expected) in [
+        ("", false),
+        ("federation = false", false),
+        ("federation = true", true),
+    ] {
+        let loaded = load(&format!("{whole}{text}"));
+        let kind = &loaded.settings.issuers.values().next().unwrap().kind;
+        let IssuerKind::Step(settings) = kind else {
+            panic!("{kind:?}");
+        };
+        assert_eq!(settings.federation, expected, "{text}");
+    }
 
     let with_a_key = whole.replace(
         "token = \"credential:t\"",
@@ -42,6 +56,16 @@ fn a_step_issuer_is_judged_key_by_key() {
             "no address of a step-ca",
         ),
         (whole.replace("D9:", ""), "fingerprint", "no SHA-256 digest"),
+        (
+            format!("{whole}proxy = \"https://p.test:3128\""),
+            "proxy",
+            "is a proxy behind TLS",
+        ),
+        (
+            format!("{whole}federation = \"yes\""),
+            "federation",
+            "true or false",
+        ),
         (
             format!("{whole}ca = \"/ca.pem\""),
             "ca",

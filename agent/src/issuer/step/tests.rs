@@ -20,10 +20,11 @@ use renewd_core::request::{KeyType, Usages};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::super::https::tests::Server;
+use super::super::https::tests::{Clients, Manner, Server};
 use super::super::{Retry, Sent};
 use super::*;
 use crate::keys::PrivateKey;
+use rustls::{DEFAULT_VERSIONS, RootCertStore};
 
 /// When the tests are.
 const NOW: Timestamp = Timestamp::constant(1_795_000_000, 0);
@@ -44,13 +45,25 @@ struct Ca {
 impl Ca {
     /// `told` says what is answered at a path; what it does not name is answered as a good CA does.
     fn new(told: impl Fn(&str) -> Option<Told> + Send + 'static) -> Self {
+        Self::of(false, told)
+    }
+
+    /// One that looks at its clients' certificates, as a real one does, or not.
+    fn of(looks: bool, told: impl Fn(&str) -> Option<Told> + Send + 'static) -> Self {
         let root = Arc::new(authority("signs"));
+        let federated = authority("federated").pem();
+        let mut below = RootCertStore::empty();
+        below.add(root.der().clone()).unwrap();
+        let clients = match looks {
+            true => Clients::Below(below),
+            false => Clients::All,
+        };
         let asked = Arc::new(Mutex::new(Vec::new()));
         let (seen, signs) = (Arc::clone(&asked), Arc::clone(&root));
         // Its server's own root is known once it is there.
         let own = Arc::new(Mutex::new(String::new()));
         let server_root = Arc::clone(&own);
-        let server = Server::new(Box::new(move |request, write| {
+        let manner: Manner = Box::new(move |request, write| {
             let path = request.split(' ').nth(1).unwrap().to_owned();
             let body = request.split("\r\n\r\n").nth(1).unwrap();
             seen.lock()
@@ -58,8 +71,8 @@ impl Ca {
                 .push((path.clone(), request.to_owned()));
             let own = own.lock().unwrap().clone();
             let good = match path.as_str() {
-                "/1.0/roots" => json!({ "crts": [own] }),
-                "/1.0/federation" => json!({ "crts": [own, signs.pem()] }),
+                "/1.0/roots" => json!({ "crts": [own, signs.pem()] }),
+                "/1.0/federation" => json!({ "crts": [own, federated] }),
                 "/1.0/sign" | "/1.0/rekey" => signed(&signs, body),
                 path if path.starts_with("/root/") => json!({ "ca": own }),
                 _ => json!({ "status": "ok" }),
@@ -72,7 +85,8 @@ impl Ca {
                 body.len()
             );
             write(text.as_bytes());
-        }));
+        });
+        let server = Server::of(clients, DEFAULT_VERSIONS, manner);
         *server_root.lock().unwrap() =
             std::fs::read_to_string(server.directory.path().join("ca.pem")).unwrap();
         let ca = Self {

@@ -1,6 +1,6 @@
 //! What a CA may want of requests.
 
-use super::super::attributes::{Unwanted, judge};
+use super::super::attributes::{Unwanted, Wanted};
 use super::*;
 
 const EC: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
@@ -27,7 +27,8 @@ fn extension(id: &[u8], value: &[u8]) -> Vec<u8> {
 }
 
 fn judged(entries: &[Vec<u8>], request: &Request) -> Result<Vec<String>, Unwanted> {
-    judge(&tlv(0x30, &entries.concat()), request)
+    let wanted = Wanted::of(&tlv(0x30, &entries.concat())).unwrap();
+    wanted.judge(request)
 }
 
 /// The example of RFC 7030, section 4.5.2.
@@ -70,26 +71,22 @@ fn what_is_wanted_of_requests_is_had_or_told_or_named() {
         (
             &example,
             KeyType::EcdsaP256,
-            wants("ECDSA on P-384, ECDSA with SHA-384", Some("ecdsa-p384")),
+            wants("ECDSA on P-384, ECDSA with SHA-384", "ecdsa-p384"),
         ),
         (&[oid(EC)], KeyType::EcdsaP256, ignores(&[])),
-        (
-            &[oid(EC)],
-            KeyType::Ed25519,
-            wants("ECDSA", Some("ecdsa-p256")),
-        ),
+        (&[oid(EC)], KeyType::Ed25519, wants("ECDSA", "ecdsa-p256")),
         (&[both], KeyType::EcdsaP256, ignores(&[])),
         (
             &[attribute(EC, &oid(P521))],
             KeyType::EcdsaP256,
-            wants("ECDSA on 1.3.132.0.35", None),
+            ignores(&["a key or signature that it does not make (ECDSA on 1.3.132.0.35)"]),
         ),
         (&[oid(RSA)], KeyType::Rsa3072, ignores(&[])),
         (&[bits(&[0x10, 0])], KeyType::Rsa4096, ignores(&[])),
         (
             &[bits(&[0x10, 0])],
             KeyType::Rsa2048,
-            wants("RSA with 4096 bits", Some("rsa-4096")),
+            wants("RSA with 4096 bits", "rsa-4096"),
         ),
         (
             &[bits(&[0x10, 0]), oid(EC)],
@@ -126,12 +123,9 @@ fn what_is_wanted_of_requests_is_had_or_told_or_named() {
         judged(&[attribute(EXTENSIONS, &eku)], &server),
         Err(Unwanted::Usage("client"))
     );
-    assert_eq!(judge(&[], &server), Ok(Vec::new()));
+    assert_eq!(Wanted::of(&[]).unwrap().judge(&server), Ok(Vec::new()));
     for bad in [&b"\x30\x02\x06"[..], b"\x04\x01x", b"\x30\x03\x04\x01x"] {
-        assert!(
-            matches!(judge(bad, &server), Err(Unwanted::Unreadable(_))),
-            "{bad:x?}"
-        );
+        assert!(Wanted::of(bad).is_err(), "{bad:x?}");
     }
 }
 
@@ -158,7 +152,37 @@ async fn a_request_that_the_ca_does_not_want_is_not_brought() {
     assert_eq!(ca.operations(), Vec::<String>::new());
     let findings = ca.issuer().check(&[request()]).await;
     assert!(findings[2].text.contains("ECDSA on P-384"), "{findings:?}");
-    // Who does not say what it wants is asked, whatever its words for that.
+    assert_eq!(error.sent(), Sent::Open);
+    // Who does not say what it wants is asked, whatever its words for that, and so is who cannot.
+    let said = |ca: &Ca, issuer: &EstIssuer| {
+        let said = issuer.said.lock().unwrap().clone();
+        assert_eq!(
+            ca.operations(),
+            ["simpleenroll", "simpleenroll"],
+            "{said:?}"
+        );
+        said
+    };
+    for (status, body, expected) in [
+        ("503 Service Unavailable", "", "answered 503"),
+        ("302 Found", "", "answered 302"),
+        ("200 OK", "<html>", "no base64"),
+        ("200 OK", "AAAA", "/csrattrs cannot be used"),
+    ] {
+        let ca = Ca::new(move |operation| match operation {
+            "csrattrs" => told(status, "", body),
+            _ => None,
+        });
+        let issuer = ca.issuer();
+        for _ in 0..2 {
+            issue(&issuer).await.unwrap();
+        }
+        let said = said(&ca, &issuer);
+        assert_eq!(said.len(), 1, "once");
+        assert!(said[0].contains(expected), "{said:?}");
+        let findings = issuer.check(&[request()]).await;
+        assert!(findings[2].text.contains("is not known"), "{findings:?}");
+    }
     for status in [
         "204 No Content",
         "404 Not Found",

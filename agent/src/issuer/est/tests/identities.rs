@@ -8,10 +8,10 @@ fn held(authority: &Authority, request: &Request) -> HeldIdentity {
     let key = key();
     let leaf = authority.sign(&key.request(request).unwrap());
     HeldIdentity {
+        not_after: LeafFacts::from_der(&leaf).unwrap().not_after,
         leaf,
         chain: vec![authority.issuing.der().clone()],
         key,
-        not_after: Timestamp::now() + Duration::from_secs(60),
     }
 }
 
@@ -99,6 +99,44 @@ async fn a_renewal_that_is_refused_becomes_an_enrolment_and_one_that_cannot_be_h
         };
         assert_eq!(ca.operations(), expected, "{status}");
     }
+    // Where it is about to end, trouble at the CA is not waited for; that it has to decide is.
+    for (status, enrolled) in [
+        ("500 Internal Server Error", true),
+        ("503 Service Unavailable", true),
+        ("302 Found", true),
+        ("204 No Content", true),
+        ("429 Too Many Requests", false),
+        ("202 Accepted", false),
+        ("200 OK", false),
+    ] {
+        let ca = Ca::new(move |operation| match operation {
+            "simplereenroll" => told(status, "", "no"),
+            _ => None,
+        });
+        let held = HeldIdentity {
+            not_after: Timestamp::now() + Duration::from_secs(60),
+            ..held(&ca.authority, &request())
+        };
+        let outcome = bring(&ca.issuer(), &request(), &key(), Some(&held)).await;
+        assert_eq!(outcome.is_ok(), enrolled, "{status}: {outcome:?}");
+        if !enrolled {
+            continue;
+        }
+        // Without a password, the renewal is what is tried again, with the same request.
+        std::fs::remove_file(ca.directory.path().join("password")).unwrap();
+        let error = bring(&ca.issuer(), &request(), &key(), Some(&held)).await;
+        let error = error.unwrap_err();
+        assert_eq!((error.retry(), error.sent()), (Retry::BackOff, Sent::Open));
+        let text = error.operator_text();
+        assert!(
+            text.contains("/simplereenroll") || text.contains(status),
+            "{text}"
+        );
+        assert!(
+            text.contains("enrolled anew") && text.contains("is not there"),
+            "{text}"
+        );
+    }
     // As is one that is refused in the handshake: it is another CA's.
     let ca = Ca::new(|_| None);
     let held = held(&Authority::new("other"), &request());
@@ -106,6 +144,73 @@ async fn a_renewal_that_is_refused_becomes_an_enrolment_and_one_that_cannot_be_h
         .await
         .unwrap();
     assert_eq!(ca.operations(), ["simpleenroll"]);
+}
+
+#[tokio::test]
+async fn a_password_that_was_not_accepted_is_not_sent_again_until_it_is_another_one() {
+    let ca = Ca::new(|_| None);
+    let put = |password: &str| {
+        std::fs::write(ca.directory.path().join("password"), password).unwrap();
+    };
+    let sent = || ca.operations().len();
+    put("wrong\n");
+    let issuer = ca.issuer();
+    let first = issue(&issuer).await.unwrap_err();
+    let second = issue(&issuer).await.unwrap_err();
+    assert_eq!(sent(), 1);
+    assert_eq!(first.operator_text(), second.operator_text());
+    assert_eq!(second.retry(), Retry::Operator);
+    // A line's end is no part of it; an issuer that is made anew knows nothing of it.
+    put("wrong");
+    issue(&issuer).await.unwrap_err();
+    assert_eq!(sent(), 1);
+    issue(&ca.issuer()).await.unwrap_err();
+    assert_eq!(sent(), 2);
+    put(PASSWORD);
+    issue(&issuer).await.unwrap();
+    assert_eq!(sent(), 3);
+}
+
+#[tokio::test]
+async fn a_request_that_is_decided_on_outlives_what_fails_in_between() {
+    let ca = Ca::new(|_| None);
+    let password = ca.directory.path().join("password");
+    let mut settings = ca.settings();
+    settings.bootstrap = Some(Bootstrap {
+        certificate: ca.directory.path().join("bootstrap.pem"),
+        key: ca.secret("password"),
+    });
+    let no_bootstrap = issue(&ca.with(settings)).await.unwrap_err();
+    std::fs::rename(&password, ca.directory.path().join("away")).unwrap();
+    let no_password = issue(&ca.issuer()).await.unwrap_err();
+    use std::os::unix::fs::PermissionsExt as _;
+    let open = std::fs::Permissions::from_mode(0o644);
+    std::fs::set_permissions(ca.directory.path().join("issuer/anchors.pem"), open).unwrap();
+    let open_to_others = issue(&ca.issuer()).await.unwrap_err();
+    let away = EstSettings {
+        base: "https://localhost:1/.well-known/est".into(),
+        trust: Some(Trust::System),
+        ..ca.settings()
+    };
+    let away = issue(&ca.with(away)).await.unwrap_err();
+    let labels = [no_bootstrap, no_password, open_to_others, away].map(|error| {
+        assert_eq!(error.sent(), Sent::Open, "{error}");
+        error.label()
+    });
+    let [bootstrap, secret, _, unreachable] = labels;
+    assert_eq!(
+        [bootstrap, secret, unreachable],
+        ["est-bootstrap", "est-secret", "https-unreachable"]
+    );
+    // Where it is refused, it is another one that is brought next.
+    for refused in ["cacerts", "simpleenroll"] {
+        let ca = Ca::new(move |operation| match operation {
+            at if at == refused => told("403 Forbidden", "", ""),
+            _ => None,
+        });
+        let error = issue(&ca.issuer()).await.unwrap_err();
+        assert_eq!(error.sent() == Sent::Refused, refused == "simpleenroll");
+    }
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::attributes::{Unwanted, judge};
+use super::super::attributes::Wanted;
 use super::*;
 
 /// One change of an answer.
@@ -80,10 +80,10 @@ proptest! {
     #[test]
     fn attributes_are_judged_or_refused(changes in prop::collection::vec(change(), 0..6)) {
         let der = changed(&super::attributes::example(), &changes);
-        match judge(&der, &request()) {
-            Err(Unwanted::Unreadable(why)) => expect_readable(&why),
-            Err(_) => {}
-            Ok(ignored) => ignored.iter().for_each(|words| expect_readable(words)),
+        match Wanted::of(&der).map(|wanted| wanted.judge(&request())) {
+            Err(why) => expect_readable(&why),
+            Ok(Err(_)) => {}
+            Ok(Ok(ignored)) => ignored.iter().for_each(|words| expect_readable(words)),
         }
     }
 

@@ -45,6 +45,13 @@ async fn what_is_held_is_renewed_by_itself_unless_it_is_not_what_is_asked_for() 
             "rekey",
         ),
         (
+            "of which the clock here says that it has not begun",
+            ca.held(&["a.test"], SignedDuration::from_hours(2)),
+            request(&["a.test"]),
+            true,
+            "rekey",
+        ),
+        (
             "other names",
             ca.held(&["a.test", "b.test"], hour),
             request(&["a.test"]),
@@ -204,6 +211,56 @@ async fn what_has_ended_is_prolonged_and_exchanged_for_a_fresh_key_where_the_ca_
     )
     .await;
     assert_eq!(error.unwrap_err().sent(), Sent::Spent);
+}
+
+#[tokio::test]
+async fn where_the_ca_says_that_it_has_ended_its_key_asks_before_a_token_is_spent() {
+    let ca = Ca::of(true, |path| (path == "/1.0/renew").then_some(REFUSED));
+    // By the clock of the CA, which is a real one.
+    let then = Timestamp::constant(1_600_000_000, 0);
+    let held = ca.held(
+        &["a.test"],
+        then.duration_since(NOW) + SignedDuration::from_mins(40),
+    );
+    let place = ca.directory.path().join("issuer");
+    let issuer = StepIssuer::new(
+        place,
+        ca.settings(),
+        Secrets::default(),
+        Arc::new(move || then),
+    );
+    order(&issuer, &request(&["a.test"]), Some(&held))
+        .await
+        .unwrap();
+    assert_eq!(short(&ca.ways()), ["renew", "sign"]);
+}
+
+#[test]
+fn a_certificate_that_no_server_lets_in_and_a_token_that_is_dead_are_tried_at_a_slow_pace() {
+    use super::super::super::https::HttpsError;
+    use rustls::AlertDescription;
+    let alert = || HttpsError::Alert {
+        host: "ca.test".into(),
+        alert: AlertDescription::CertificateUnknown,
+    };
+    let dead = StepError::NoToken {
+        place: "file:/t".into(),
+        names: "a.test".into(),
+    };
+    let slow = HttpsError::Slow {
+        host: "ca.test".into(),
+    };
+    for (admission, expected) in [
+        (dead, Retry::After(Duration::from_secs(1800))),
+        // A token that may be good yet is.
+        (slow.into(), Retry::BackOff),
+    ] {
+        let error = StepError::Unrenewed {
+            refused: Box::new(alert().into()),
+            admission: Box::new(admission),
+        };
+        assert_eq!(IssueError::from(error).retry(), expected);
+    }
 }
 
 #[tokio::test]

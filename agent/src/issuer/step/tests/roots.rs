@@ -23,9 +23,26 @@ async fn a_pinned_root_is_fetched_once_and_all_that_follows_is_verified_by_it() 
     let directory = ca.directory.path().join("issuer");
     assert!(StepIssuer::root_pem(&directory, &settings).is_err());
     let anchors = ca.issuer(settings.clone()).anchors().await.unwrap();
-    // The pinned one, and that of the federation, each once.
+    // The pinned one, and what it names beside it, each once.
     assert_eq!(anchors.len(), 2);
     assert_eq!(anchors[1], *ca.root.der());
+    let federated = StepSettings {
+        federation: true,
+        ..settings.clone()
+    };
+    let asked = |path: &str| {
+        ca.asked
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|(asked, _)| asked == path)
+    };
+    assert!(
+        !asked("/1.0/federation"),
+        "only where the operator wants it"
+    );
+    let all = ca.issuer(federated).anchors().await.unwrap();
+    assert_eq!((all.len(), &all[..2]), (3, &anchors[..]));
     // After a restart nobody is asked without being verified.
     order(&ca.issuer(settings.clone()), &request(&["a.test"]), None)
         .await
@@ -37,9 +54,11 @@ async fn a_pinned_root_is_fetched_once_and_all_that_follows_is_verified_by_it() 
     assert_eq!(shown, pem::certificate(&anchors[0]));
     // What is kept is believed for its digest alone.
     let kept = directory.join("root.pem");
-    std::fs::write(&kept, ca.root.pem()).unwrap();
-    ca.issuer(settings).anchors().await.unwrap();
-    assert_eq!(std::fs::read_to_string(&kept).unwrap(), shown);
+    for damage in [ca.root.pem().as_bytes(), b"\xff", &[b'#'; 70_000]] {
+        std::fs::write(&kept, damage).unwrap();
+        ca.issuer(settings.clone()).anchors().await.unwrap();
+        assert_eq!(std::fs::read_to_string(&kept).unwrap(), shown);
+    }
 }
 
 #[tokio::test]
@@ -57,6 +76,18 @@ async fn a_root_of_another_digest_is_not_believed_and_the_ca_is_asked_nothing_mo
     );
     assert_eq!(ca.ways().len(), 1);
     assert!(!ca.directory.path().join("issuer/root.pem").exists());
+    // As a CA says that has none of it.
+    for body in [
+        "404 page not found",
+        r#"{"status":404,"message":"not found"}"#,
+    ] {
+        let ca = Ca::new(move |path| {
+            path.starts_with("/root/")
+                .then_some(("404 Not Found", "", "application/json", body))
+        });
+        let error = ca.issuer(pinned(&ca, false)).anchors().await.unwrap_err();
+        assert_eq!(error.label(), "step-root", "{error}");
+    }
 }
 
 #[tokio::test]

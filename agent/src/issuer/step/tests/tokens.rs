@@ -14,7 +14,7 @@ use super::*;
 async fn of_the_tokens_that_are_provided_the_one_for_the_names_is_used() {
     let ca = Ca::new(|_| None);
     let [other, right] = [token(&["b.test"], 300), token(&["a.test", "::1"], 300)];
-    ca.provide(&format!("{other}\n  {right}"));
+    ca.provide(&format!("# from the CA\n{other}\nno token\n  {right}"));
     let issuer = ca.issuer(ca.settings());
     order(&issuer, &request(&["::1", "a.test"]), None)
         .await
@@ -30,6 +30,10 @@ async fn of_the_tokens_that_are_provided_the_one_for_the_names_is_used() {
         ),
         (token(&["a.test", "::1"], -1), "ended at 2026-11-18"),
         (format!("{other}a.b\n"), "line 2"),
+        (
+            format!("# for a\n\na.b\n{}", token(&["a.test", "::1"], -1)),
+            "ended at",
+        ),
         (String::new(), "holds no token"),
     ] {
         ca.provide(&text);
@@ -69,6 +73,115 @@ async fn a_token_that_the_ca_will_not_have_is_the_operators_to_replace() {
     let refused = refused.unwrap_err();
     assert_eq!(refused.retry(), Retry::After(Duration::from_secs(1800)));
     assert!(refused.operator_text().contains("provisioner or its key"));
+}
+
+#[tokio::test]
+async fn a_token_that_was_refused_is_not_brought_again_until_another_is_there() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    const JSON: &str = "application/json";
+    const LOCKED: Told = (
+        "500 Internal Server Error",
+        "",
+        JSON,
+        r#"{"message":"database is locked"}"#,
+    );
+    const NOT_ALLOWED: Told = (
+        "403 Forbidden",
+        "",
+        JSON,
+        r#"{"message":"a.test is not allowed"}"#,
+    );
+    const USED: Told = (
+        "401 Unauthorized",
+        "",
+        JSON,
+        r#"{"message":"already used"}"#,
+    );
+    const BUSY: Told = ("408 Request Timeout", "", JSON, r#"{"message":"later"}"#);
+    const SPENT: Told = ("201 Created", "", JSON, "{}");
+    let answering = |answers: &'static [Told]| {
+        let next = AtomicUsize::new(0);
+        Ca::new(move |path| {
+            let next = || answers.get(next.fetch_add(1, Ordering::Relaxed)).copied();
+            (path == "/1.0/sign").then(|| next().unwrap_or(USED))
+        })
+    };
+    for (answers, brought, words) in [
+        (&[NOT_ALLOWED][..], 1, "a.test is not allowed (403"),
+        (&[USED], 1, "already used (401"),
+        (&[SPENT], 1, "a certificate was issued, and cannot be used"),
+        (
+            &[LOCKED, USED],
+            2,
+            "already used (401 Unauthorized) (when it was brought first: ",
+        ),
+        (&[BUSY, LOCKED, NOT_ALLOWED], 3, "later (408"),
+    ] {
+        let ca = answering(answers);
+        let issuer = ca.issuer(ca.settings());
+        let asked = request(&["a.test"]);
+        for _ in 1..brought {
+            let error = order(&issuer, &asked, None).await.unwrap_err();
+            assert_eq!(error.retry(), Retry::BackOff, "{error}");
+        }
+        let first = order(&issuer, &asked, None).await.unwrap_err();
+        let again = order(&issuer, &asked, None).await.unwrap_err();
+        assert_eq!(ca.ways().len(), brought, "{again}");
+        assert_eq!(
+            (again.retry(), again.sent()),
+            (Retry::Operator, Sent::Refused)
+        );
+        let text = again.operator_text();
+        assert!(
+            text.contains(words) && text.contains("was refused"),
+            "{text}"
+        );
+        if first.sent() != Sent::Spent {
+            assert_eq!(first.operator_text(), text);
+        }
+        // Also while a renewal is tried in vain.
+        let text = {
+            ca.provide(&format!(
+                "{}\n{}",
+                token(&["a.test"], 300),
+                token(&["a.test"], 301)
+            ));
+            order(&issuer, &asked, None)
+                .await
+                .unwrap_err()
+                .operator_text()
+        };
+        assert_eq!(ca.ways().len(), brought + 1, "another one: {text}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_ca_says_is_withheld_where_it_repeats_a_token() {
+    // Half of it, where what is shown ends, is too much, too.
+    let [far, long] = [".".repeat(395), ".".repeat(5000)];
+    let bodies = ["", &far, &long].into_iter().flat_map(|before| {
+        [
+            format!(r#"{{"message":"{before}{SECRET}"}}"#),
+            format!(r#"{{"message":"{before}\u0063{}"}}"#, &SECRET[1..]),
+            format!("{before}%63{}", &SECRET[1..]),
+            format!(r#"{{"crt":"{before}","certChain":"{SECRET}"}}"#),
+        ]
+    });
+    for body in bodies {
+        for status in ["201 Created", "401 Unauthorized", "503 Service Unavailable"] {
+            let said: &'static str = Box::leak(body.clone().into_boxed_str());
+            let ca = Ca::new(move |path| {
+                (path == "/1.0/sign").then_some((status, "", "application/json", said))
+            });
+            let error = order(&ca.issuer(ca.settings()), &request(&["a.test"]), None).await;
+            let text = error.unwrap_err().operator_text();
+            assert!(!text.contains(&SECRET[1..5]), "{text}");
+            assert!(
+                text.contains("withheld") || status.starts_with("201"),
+                "{text}"
+            );
+        }
+    }
 }
 
 fn decoded(part: &str) -> Value {
