@@ -5,6 +5,7 @@ mod answers;
 mod attributes;
 mod identities;
 mod mutated;
+mod told;
 
 use std::sync::Arc;
 use std::time::Duration;
