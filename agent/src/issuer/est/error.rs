@@ -201,10 +201,11 @@ impl EstError {
                 after: Some(after), ..
             } => Retry::After(*after),
             Self::Pending { .. } | Self::Answer { .. } | Self::Spent { .. } => Retry::BackOff,
-            // The renewal may yet succeed where the enrolment is the operator's.
+            // The renewal may yet succeed where the enrolment is the operator's, or was refused.
             Self::Unrenewed { renewal, enrolment } => match enrolment.retry() {
                 Retry::Operator => renewal.retry(),
-                sooner => sooner,
+                _ if enrolment.is_refusal() => renewal.retry(),
+                later => later,
             },
             // A password that is wrong too often locks its user out.
             Self::Unauthorized {
