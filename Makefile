@@ -5,13 +5,14 @@
 # make scenarios    only the scenarios on a real systemd; SCENARIOS="--debian 13 --no-sabotage first" chooses some
 #                   RENEWD_ROTATIONS=1000 makes the run of many rotations longer than its 200
 # make test-step    the scenarios of step-ca, which is built from Debian's sources at the first time (not part of make test)
+# make test-pace    how often real CAs are asked for certificates that live a minute: ten minutes (not part of make test)
 # make test-spiffe  the scenarios of a SPIFFE Workload API, which is built from Debian's sources at the first time (not part of make test)
 # make bench        the sample API beside nginx, HAProxy and a minimal axum server; docs/performance.md says what and how
 # make fuzz         each fuzz target for a minute, guided by coverage; needs a C++ compiler (FUZZ_SECONDS=600, FUZZ_TARGETS="policy trace").
 #                   What make test does of it, and what came of it: tests/fuzz/README.md
 # make build        the programs, unoptimised
 
-.PHONY: build demo test check unit sabotage packages reproducible scenarios newest test-step test-spiffe prepare bench bench-works fuzz
+.PHONY: build demo test check unit sabotage packages reproducible scenarios newest test-step test-pace test-spiffe prepare bench bench-works fuzz
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 DEMO = $(TARGET)/debug/demo
@@ -82,6 +83,13 @@ test-step: packages
 	cp -R $(TARGET)/authorities $(TARGET)/packages/
 	cargo build --quiet --locked --package renewd-tests --bin scenarios
 	$(TARGET)/debug/scenarios a_step_
+
+# Five minutes with real CAs, and five for the twin.
+test-pace: packages
+	tests/servers.sh $(TARGET)/authorities
+	cp -R $(TARGET)/authorities $(TARGET)/packages/
+	cargo build --quiet --locked --package renewd-tests --bin scenarios
+	$(TARGET)/debug/scenarios --debian 13 a_minute_are_asked
 
 test-spiffe: packages
 	tests/servers/spiffe.sh $(TARGET)/authorities

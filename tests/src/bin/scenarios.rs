@@ -89,6 +89,7 @@ fn carry_out(arguments: &Arguments) -> Result<Option<Tally>> {
     if arguments.filter.is_empty() && newest {
         scenarios = scenarios::of_systemd();
     } else if !arguments.filter.is_empty() {
+        scenarios.extend_from_slice(scenarios::long());
         scenarios.retain(|scenario| {
             arguments
                 .filter

@@ -12,7 +12,7 @@ use super::plain::unit;
 pub(super) const ALL: &[Scenario] = &[ISSUED, ANEW, CRASHED, ADVISED];
 
 const PEBBLE: &str = "pebble.service";
-const SOCKET: &str = "renewd-http01.socket";
+pub(super) const SOCKET: &str = "renewd-http01.socket";
 /// What the issuer keeps of the order for `api`.
 const ORDER: &str = "/var/lib/renewd/store/issuer/pebble/order-api.json";
 
@@ -32,6 +32,7 @@ fn configuration(more: &str) -> String {
 "ocspResponderURL": "", "keyAlgorithm": "ecdsa", "retryAfter": {{"authz": 1, "order": 1}}, "profiles": {{
 "default": {{"description": "90 days", "validityPeriod": 7776000}},
 "tiny": {{"description": "20 s", "validityPeriod": 20}},
+"minute": {{"description": "60 s", "validityPeriod": 60}},
 "short": {{"description": "6 min", "validityPeriod": 360}}}}{more}}}}}"#
     )
 }

@@ -29,18 +29,18 @@ install -m 0644 root.pem /etc/renewd/corporate-root.pem
 install -m 0644 ca.pem /etc/renewd/corporate-issuing.pem
 "#;
 
-const ISSUER: &str = r#"[issuer.corporate]
+pub(super) const ISSUER: &str = r#"[issuer.corporate]
 type = "exec"
 command = ["/usr/local/libexec/cfssl", "http://127.0.0.1:8888", "/etc/renewd/corporate-issuing.pem", "short"]
 trust = "/etc/renewd/corporate-root.pem"
 "#;
 
-fn cfssl(trial: &mut Trial) -> Result<()> {
+/// Starts cfssl with a profile that lasts so long.
+pub(super) fn set_up(trial: &Trial, expiry: &str, usages: &str) -> Result<()> {
     trial.write("/srv/ca.sh", CA)?;
     trial.run(&["bash", "-eu", "/srv/ca.sh"])?;
-    let usages = trial.choose(r#", "server auth""#, "");
     let profile = format!(
-        r#"{{"expiry": "1h", "backdate": "30s", "usages": ["digital signature"{usages}, "client auth"]}}"#
+        r#"{{"expiry": "{expiry}", "backdate": "30s", "usages": ["digital signature"{usages}, "client auth"]}}"#
     );
     trial.write(
         "/srv/ca/signing.json",
@@ -53,14 +53,20 @@ fn cfssl(trial: &mut Trial) -> Result<()> {
          -ca /srv/ca/ca.pem -ca-key /srv/ca/ca.key -config /srv/ca/signing.json\n",
     )?;
     trial.systemctl(&["start", SERVER])?;
+    let asked = "curl -sSf --data '{}' http://127.0.0.1:8888/api/v1/cfssl/info";
+    trial
+        .wait_until("cfssl is ready", PROOF, || trial.shell(asked))
+        .map(drop)
+}
+
+fn cfssl(trial: &mut Trial) -> Result<()> {
+    let usages = trial.choose(r#", "server auth""#, "");
+    set_up(trial, "1h", usages)?;
     trial.write("/etc/renewd/renewd.toml", ISSUER)?;
     trial.configure(
         "corp",
         "names = [\"corp.example.internal\"]\nlifetime = \"1h\"\n",
     )?;
-    trial.wait_until("cfssl is ready", PROOF, || {
-        trial.shell("curl -sSf --data '{}' http://127.0.0.1:8888/api/v1/cfssl/info")
-    })?;
     trial.systemctl(&["restart", RENEWD])?;
     let first = trial.wait_until("corp is published", PROOF, || {
         trial.published_serial("corp")

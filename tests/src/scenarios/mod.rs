@@ -25,6 +25,7 @@ mod load;
 mod manners;
 mod manual;
 mod nginx;
+mod pace;
 mod packages;
 mod peers;
 mod plain;
@@ -100,6 +101,12 @@ pub fn all() -> Vec<Scenario> {
         vault::ALL,
     ]
     .concat()
+}
+
+/// Those that take minutes, and are run by name only.
+#[must_use]
+pub fn long() -> &'static [Scenario] {
+    pace::ALL
 }
 
 /// What every machine must do before anything else can be asked of it.

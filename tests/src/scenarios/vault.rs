@@ -76,7 +76,7 @@ const UNSEAL: &str = "bao operator unseal $(cat /srv/bao/key)";
 const NAMES: &str = r#"["api.example.internal", "127.0.0.1", "spiffe://example.internal/api"]"#;
 
 /// Starts a server that issues, and the daemon at its most talkative; `auth` is how this is known to that.
-fn set_up(trial: &Trial) -> Result<()> {
+pub(super) fn set_up(trial: &Trial) -> Result<()> {
     trial.write("/srv/files.sh", FILES)?;
     trial.run(&["bash", "-eu", "/srv/files.sh"])?;
     trial.write("/usr/local/bin/bao", BAO)?;
@@ -98,7 +98,7 @@ fn answers(machine: &Machine) -> Result<()> {
     wait_until("the server answers", PROOF, || machine.shell(health)).map(drop)
 }
 
-fn issuer(role: &str, auth: &str) -> String {
+pub(super) fn issuer(role: &str, auth: &str) -> String {
     format!(
         "[issuer.bao]\ntype = \"vault\"\naddress = \"https://localhost:8200\"\nca = \"/etc/renewd/ca.pem\"\n\
          mount = \"pki_int\"\nrole = \"{role}\"\n{auth}\n"
