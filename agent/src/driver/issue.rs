@@ -244,7 +244,10 @@ impl Quest {
             replaces: replaced.as_ref(),
             identity: held.as_ref(),
         };
-        let answer = match issuer.issue(order).await {
+        let turn = world.turn(name).await;
+        let answered = issuer.issue(order).await;
+        drop(turn);
+        let answer = match answered {
             Ok(answer) => answer,
             Err(error) => {
                 if later && error.sent() != Sent::Open {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use renewd_core::names::IssuerName;
 use renewd_store::Store;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::clock::Clock;
 use crate::credentials::Vault;
@@ -17,6 +17,9 @@ use crate::driver::unit_lane::UnitLanes;
 use crate::issuer::Issuer;
 use crate::probe::Probe;
 use crate::units::Units;
+
+/// How many orders an issuer has of this host at once.
+const ORDERS_AT_ONCE: usize = 4;
 
 /// A source of random numbers in 0..1.
 pub type Chance = Box<dyn FnMut() -> f64>;
@@ -37,6 +40,7 @@ pub struct World {
     pub credentials: Arc<Vault>,
     pub(crate) unit_lanes: UnitLanes,
     pub(crate) hearsay: Hearsay,
+    turns: RefCell<BTreeMap<IssuerName, Arc<Semaphore>>>,
     pub(crate) changes: watch::Sender<u64>,
     pub(crate) stopping: Cell<bool>,
     chance: RefCell<Chance>,
@@ -68,6 +72,7 @@ impl World {
             issuers: RefCell::default(),
             credentials: Arc::default(),
             hearsay: Hearsay::default(),
+            turns: RefCell::default(),
             changes: watch::Sender::new(0),
             stopping: Cell::new(false),
             chance: RefCell::new(chance),
@@ -82,6 +87,20 @@ impl World {
     /// A random number in 0..1.
     pub(crate) fn chance(&self) -> f64 {
         (self.chance.borrow_mut())()
+    }
+
+    /// One of the few places of those that ask an issuer at the same time: a host with a hundred certificates whose CA
+    /// comes back brings it their orders a few at once.
+    pub(crate) async fn turn(&self, issuer: &IssuerName) -> Option<OwnedSemaphorePermit> {
+        let turns = {
+            let mut turns = self.turns.borrow_mut();
+            let turns = turns.entry(issuer.clone());
+            turns
+                .or_insert_with(|| Arc::new(Semaphore::new(ORDERS_AT_ONCE)))
+                .clone()
+        };
+        // Nobody closes it.
+        turns.acquire_owned().await.ok()
     }
 
     /// Tells everybody who watches that a record changed.

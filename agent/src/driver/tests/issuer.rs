@@ -250,3 +250,17 @@ fn a_clock_that_is_set_ends_the_silence_about_advice() {
         .await;
     });
 }
+
+#[test]
+fn a_host_with_many_certificates_brings_an_issuer_a_few_orders_at_once() {
+    let site = Site::new(nginx);
+    for number in 0..6 {
+        site.certificate(&format!("c{number}"), "");
+        site.issuer.next_deed(Deed::Silence);
+    }
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        // The others wait for their turn, which is no step that ends.
+        life.work_for(200).await;
+        assert_eq!(site.issuer.silenced(), 4);
+    });
+}
