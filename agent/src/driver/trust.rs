@@ -105,11 +105,9 @@ impl Hearsay {
         }
     }
 
-    /// What an issuer stands for, as it said last, and when that was.
-    pub(crate) fn of(&self, issuer: &IssuerName) -> Option<(Anchors, Timestamp)> {
-        let heard = self.heard.borrow();
-        let heard = heard.get(issuer)?;
-        Some((heard.anchors.clone(), heard.at))
+    /// When an issuer said last what it stands for.
+    pub(crate) fn heard_at(&self, issuer: &IssuerName) -> Option<Timestamp> {
+        self.heard.borrow().get(issuer).map(|heard| heard.at)
     }
 
     /// Tells when an issuer stands for something else.

@@ -65,8 +65,8 @@ impl Lane {
         let pause = self.pause();
         // Other lanes may have asked not long ago.
         let lately = |issuer: &&IssuerName| {
-            let heard = self.world.hearsay.of(issuer);
-            heard.is_some_and(|(_, at)| at <= now && schedule::between(at, now) < pause / 2)
+            let heard = self.world.hearsay.heard_at(issuer);
+            heard.is_some_and(|at| at <= now && schedule::between(at, now) < pause / 2)
         };
         let issuers = self.settings.issuers();
         let silent: Vec<_> = issuers.filter(|issuer| !lately(issuer)).cloned().collect();
