@@ -3,11 +3,13 @@
 //! Keys pass through here, so the text is appended to a buffer that the caller owns (and wipes), and
 //! nothing is kept.
 
-use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::{Error, PemObject};
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 
 /// The label of an X.509 certificate.
 pub const CERTIFICATE: &str = "CERTIFICATE";
+/// The label of a certificate revocation list.
+pub const CRL: &str = "X509 CRL";
 /// The label of a PKCS#8 private key.
 pub const PRIVATE_KEY: &str = "PRIVATE KEY";
 
@@ -32,6 +34,14 @@ pub fn certificates(certificates: &[CertificateDer<'_>]) -> String {
 /// When it is no PEM.
 pub fn parse_certificates(text: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
     CertificateDer::pem_slice_iter(text.as_bytes()).collect()
+}
+
+/// The revocation lists in a PEM text; everything else in it is passed over.
+///
+/// # Errors
+/// When it is no PEM.
+pub fn parse_crls(text: &str) -> Result<Vec<CertificateRevocationListDer<'static>>, Error> {
+    CertificateRevocationListDer::pem_slice_iter(text.as_bytes()).collect()
 }
 
 /// How long the text will be: a buffer of this capacity is never moved, and so leaves no copy behind.

@@ -1,4 +1,4 @@
-//! The trust bundle: the CA certificates that peers are verified against.
+//! The trust bundle: the CA certificates that peers are verified against, and the revocation lists of these CAs.
 //!
 //! Owns how a bundle changes: what a CA offers is added at once; what it no longer offers is kept
 //! until `keep` has passed *and* no own leaf needs it. It must never be fed from an answer's chain:
@@ -12,9 +12,14 @@ use jiff::{SignedDuration, Timestamp};
 use rustls_pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use crate::crl::Crl;
 use crate::leaf::Fingerprint;
 use crate::pem;
 use crate::record::TrustPart;
+
+mod crls;
+
+pub use crls::{OfferedCrls, PublishedTrust};
 
 /// The most anchors in a bundle: several times the public web's.
 pub const MAX_ANCHORS: usize = 1024;
@@ -32,10 +37,12 @@ pub struct Anchor {
     pub dropped_at: Option<Timestamp>,
 }
 
-/// The anchors in force, ordered by fingerprint: equal sets are equal bundles, byte for byte.
+/// The anchors in force, ordered by fingerprint, and the lists, in an order of their own: equal sets are equal
+/// bundles, byte for byte.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Bundle {
     anchors: Vec<Anchor>,
+    crls: Vec<Crl>,
 }
 
 /// What a merge did, beside the new bundle.
@@ -85,7 +92,7 @@ impl TrustError {
 }
 
 impl Bundle {
-    /// What was kept: certificates, and since when the CA offers some of them no longer.
+    /// What was kept: certificates, and since when the CA offers some of them no longer. Without lists.
     pub fn kept(
         certificates: impl IntoIterator<Item = CertificateDer<'static>>,
         dropped: &BTreeMap<Fingerprint, Timestamp>,
@@ -100,6 +107,7 @@ impl Bundle {
         };
         let mut bundle = Self {
             anchors: certificates.into_iter().map(anchor).collect(),
+            crls: Vec::new(),
         };
         bundle.sort();
         bundle
@@ -115,10 +123,17 @@ impl Bundle {
         self.anchors.is_empty()
     }
 
-    /// The bundle as PEM: what is published as `ca.pem`.
+    /// The bundle as PEM: the certificates, then the lists. [`PublishedTrust`] is what services read of it.
     pub fn pem(&self) -> String {
-        let text = |anchor: &Anchor| pem::certificate(&anchor.der);
-        self.anchors.iter().map(text).collect()
+        let mut text: String = self
+            .anchors
+            .iter()
+            .map(|anchor| pem::certificate(&anchor.der))
+            .collect();
+        for crl in &self.crls {
+            pem::encode_into(&mut text, pem::CRL, crl.der());
+        }
+        text
     }
 
     /// What the record keeps of it. The digest, over the PEM, changes when, and only when, what peers are verified
@@ -152,7 +167,10 @@ impl Bundle {
         let offered = check(offered)?;
         let keep = SignedDuration::try_from(keep).unwrap_or(SignedDuration::MAX);
         let mut merged = Merged {
-            bundle: Self::default(),
+            bundle: Self {
+                anchors: Vec::new(),
+                crls: self.crls.clone(),
+            },
             added: Vec::new(),
             dropped: Vec::new(),
             removed: Vec::new(),

@@ -17,7 +17,7 @@ use renewd_store::Identity;
 use crate::config::CertificateSettings;
 use crate::driver::asked::{self, fresh_key};
 use crate::driver::sound;
-use crate::driver::trust::{Anchors, Answered, Trust, add, answered};
+use crate::driver::trust::{Answered, Stands, Trust, add, answered};
 use crate::driver::world::World;
 use crate::issuer::{
     HeldIdentity, IssueError, Issuer, Order, Retry, Sent, Supplied, Supplier, Wanted,
@@ -110,7 +110,7 @@ impl Quest {
     }
 
     /// Asks one issuer, and accepts or refuses what it answers.
-    async fn ask(&self, name: &IssuerName, heard: Option<Anchors>) -> Result<Issued, Failure> {
+    async fn ask(&self, name: &IssuerName, heard: Option<Rc<Stands>>) -> Result<Issued, Failure> {
         let (world, request) = (&self.world, &self.settings.request);
         let issuer = world.issuers.borrow().get(name).cloned();
         let issuer = issuer.ok_or_else(|| Failure {
@@ -123,16 +123,26 @@ impl Quest {
             None => None,
         };
         // Held before the answer comes: an answer never makes itself an anchor. Only where all comes together, this does.
-        let bundle = match (&supplied, heard) {
-            (Some(supplied), _) => supplied.bundle.clone(),
-            (None, Some(anchors)) => anchors.to_vec(),
-            (None, None) => answered(issuer.anchors().await)?.to_vec(),
-        };
         let others = self.settings.issuers().filter(|other| *other != name);
-        let (mut offered, complete) = world.hearsay.of_all(others);
-        add(&mut offered, &bundle);
-        let merged = self.trust.merged(offered, complete, world.now());
-        let merged = merged.map_err(|error| Failure {
+        let mut offered = world.hearsay.of_all(others);
+        let bundle = match (&supplied, heard) {
+            (Some(supplied), _) => {
+                add(&mut offered.anchors, &supplied.bundle);
+                supplied.bundle.clone()
+            }
+            (None, heard) => {
+                let stands = match heard {
+                    Some(stands) => stands,
+                    None => answered(issuer.as_ref()).await?,
+                };
+                offered.add(&stands, &[]);
+                stands.anchors.clone()
+            }
+        };
+        let merged = self
+            .trust
+            .merged(offered.anchors, offered.complete, world.now());
+        let mut merged = merged.map_err(|error| Failure {
             text: error.to_string(),
             again: Again::BackOff,
             answered: false,
@@ -170,6 +180,15 @@ impl Quest {
             accepted.warnings.retain(asked);
         }
         wait_until_usable(world, &accepted).await;
+        // The first certificate comes with its lists: a service could not start without the file. What is refused is told
+        // when the issuer is asked for them the next time.
+        let chain: Vec<_> = accepted
+            .chain
+            .iter()
+            .chain(&self.trust.chain)
+            .cloned()
+            .collect();
+        merged.bundle.take_crls(&offered.crls, &chain, world.now());
         let new = NewIdentity {
             leaf: accepted.facts.clone(),
             usable_until: accepted.usable_until,

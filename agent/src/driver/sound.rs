@@ -154,7 +154,9 @@ pub(crate) fn bundle(
     if let Some(text) = kept.as_ref().ok().filter(|text| is_it(text)) {
         return Ok(text.clone());
     }
-    let published = std::fs::read_to_string(current(store, name, "ca.pem"));
+    let read = |file| std::fs::read_to_string(current(store, name, file));
+    // Its lists follow its certificates.
+    let published = read("ca.pem").map(|text| text + &read("crl.pem").unwrap_or_default());
     if let Some(text) = published.ok().filter(is_it) {
         return Ok(text);
     }
@@ -170,6 +172,18 @@ pub(crate) fn published_bundle(
     let text = std::fs::read_to_string(current(store, name, "ca.pem")).ok()?;
     let bundle = pem::parse_certificates(&text).ok()?;
     (!bundle.is_empty()).then_some(bundle)
+}
+
+/// What stands between the published leaf and its anchor.
+pub(crate) fn published_chain(
+    store: &Store,
+    name: &CertificateName,
+) -> Vec<CertificateDer<'static>> {
+    let text = std::fs::read_to_string(current(store, name, "chain.pem"));
+    let chain = text
+        .ok()
+        .and_then(|text| pem::parse_certificates(&text).ok());
+    chain.unwrap_or_default()
 }
 
 /// The anchor of a generation, from its bundle.

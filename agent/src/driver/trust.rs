@@ -1,4 +1,4 @@
-//! What the lanes know of trust together: what each issuer stands for, as it said last to any of them, and whether
+//! What the lanes know of trust together: what each issuer stands for (its roots, and its revocation lists), as it said last to any of them, and whether
 //! what is new of it has come to every dependent of every certificate. And one certificate's bundle, as it is merged.
 
 use std::cell::RefCell;
@@ -11,25 +11,83 @@ use jiff::Timestamp;
 use renewd_core::leaf::Fingerprint;
 use renewd_core::names::{CertificateName, IssuerName};
 use renewd_core::supply::{Again, Failure};
-use renewd_core::trust::{Bundle, Merged, TrustError};
-use rustls_pki_types::CertificateDer;
+use renewd_core::trust::{Bundle, Merged, OfferedCrls, TrustError};
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 use tokio::sync::watch;
 
 use crate::config::CertificateSettings;
 use crate::driver::issue::failure;
 use crate::driver::lane::View;
-use crate::issuer::{IssueError, Issuer};
+use crate::issuer::{Crls, Issuer};
 
-/// CA certificates that an issuer stands for.
-pub(crate) type Anchors = Rc<[CertificateDer<'static>]>;
+/// What an issuer stands for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Stands {
+    /// CA certificates, and at least one that is.
+    pub(crate) anchors: Vec<CertificateDer<'static>>,
+    /// The revocation lists that belong to them, or why they could not be had; `None` where it is to bring none.
+    crls: Option<Result<Crls, String>>,
+}
 
-/// What an issuer answers when it is asked what it stands for: CA certificates, and at least one that is.
-pub(crate) type Answered = Result<Anchors, Failure>;
+/// What an issuer answers when it is asked what it stands for.
+pub(crate) type Answered = Result<Rc<Stands>, Failure>;
 
 /// What an issuer said last.
 struct Heard {
-    anchors: Anchors,
+    stands: Rc<Stands>,
+    /// The lists that it brought last, in whichever answer.
+    crls: Crls,
     at: Timestamp,
+}
+
+/// What several issuers stand for together.
+pub(crate) struct Offered {
+    /// CA certificates.
+    pub(crate) anchors: Vec<CertificateDer<'static>>,
+    /// Whether each has said something.
+    pub(crate) complete: bool,
+    /// The revocation lists that belong to them.
+    pub(crate) crls: OfferedCrls,
+    /// Why some lists could not be had.
+    pub(crate) failed: Vec<String>,
+}
+
+impl Offered {
+    fn nothing() -> Self {
+        Self {
+            anchors: Vec::new(),
+            complete: true,
+            crls: OfferedCrls {
+                lists: Vec::new(),
+                wanted: false,
+                complete: true,
+            },
+            failed: Vec::new(),
+        }
+    }
+
+    /// With what one more stands for; `before` are the lists that it brought before.
+    pub(crate) fn add(
+        &mut self,
+        stands: &Stands,
+        before: &[CertificateRevocationListDer<'static>],
+    ) {
+        add(&mut self.anchors, &stands.anchors);
+        let crls = &mut self.crls;
+        match &stands.crls {
+            None => {}
+            Some(Ok(lists)) => {
+                crls.wanted = true;
+                crls.lists.extend_from_slice(lists);
+            }
+            Some(Err(error)) => {
+                crls.wanted = true;
+                crls.complete = false;
+                crls.lists.extend_from_slice(before);
+                self.failed.push(error.clone());
+            }
+        }
+    }
 }
 
 /// A certificate that issuers are asked for.
@@ -87,22 +145,27 @@ impl Hearsay {
         if let Some(question) = under_way.filter(|question| question.peek().is_none()) {
             return question;
         }
-        let question = async move { answered(issuer.anchors().await) };
+        let question = async move { answered(issuer.as_ref()).await };
         let question = question.boxed_local().shared();
         questions.extend(question.downgrade().map(|weak| (name.clone(), weak)));
         question
     }
 
     /// An issuer said what it stands for. Who waits for [`Hearsay::news`] is told where that is another thing than before.
-    pub(crate) fn hear(&self, issuer: &IssuerName, anchors: Anchors, at: Timestamp) {
+    pub(crate) fn hear(&self, issuer: &IssuerName, stands: Rc<Stands>, at: Timestamp) {
         let mut heard = self.heard.borrow_mut();
-        match heard.get_mut(issuer) {
-            Some(known) if *known.anchors == *anchors => known.at = at,
-            _ => {
-                heard.insert(issuer.clone(), Heard { anchors, at });
-                self.news.send_replace(());
-            }
-        }
+        let before = match heard.get_mut(issuer) {
+            Some(known) if known.stands == stands => return known.at = at,
+            Some(known) => std::mem::take(&mut known.crls),
+            None => Vec::new(),
+        };
+        let crls = match &stands.crls {
+            Some(Ok(lists)) => lists.clone(),
+            Some(Err(_)) => before,
+            None => Vec::new(),
+        };
+        heard.insert(issuer.clone(), Heard { stands, crls, at });
+        self.news.send_replace(());
     }
 
     /// When an issuer said last what it stands for.
@@ -115,20 +178,20 @@ impl Hearsay {
         self.news.subscribe()
     }
 
-    /// What all of these issuers stand for, as they said last, and whether each of them has said something.
-    pub(crate) fn of_all<'a>(
-        &self,
-        issuers: impl Iterator<Item = &'a IssuerName>,
-    ) -> (Vec<CertificateDer<'static>>, bool) {
+    /// What all of these issuers stand for, as they said last.
+    pub(crate) fn of_all<'a>(&self, issuers: impl Iterator<Item = &'a IssuerName>) -> Offered {
         let heard = self.heard.borrow();
-        let (mut all, mut complete) = (Vec::new(), true);
+        let mut all = Offered::nothing();
         for issuer in issuers {
             match heard.get(issuer) {
-                Some(heard) => add(&mut all, &heard.anchors),
-                None => complete = false,
+                Some(heard) => all.add(&heard.stands, &heard.crls),
+                None => {
+                    all.complete = false;
+                    all.crls.complete = false;
+                }
             }
         }
-        (all, complete)
+        all
     }
 
     /// Whether all certificates of these issuers have those of these roots in their bundles that their issuers stand for,
@@ -146,8 +209,10 @@ impl Hearsay {
             let Some(view) = asker.view.upgrade() else {
                 return true;
             };
-            let (offered, complete) = self.of_all(asker.issuers.iter());
-            let offered: BTreeSet<_> = offered.iter().map(|der| Fingerprint::of(der)).collect();
+            let Offered {
+                anchors, complete, ..
+            } = self.of_all(asker.issuers.iter());
+            let offered: BTreeSet<_> = anchors.iter().map(|der| Fingerprint::of(der)).collect();
             // Of issuers that have said nothing yet, such as after a start, any root may be.
             let mut theirs = roots
                 .iter()
@@ -168,6 +233,8 @@ pub(crate) struct Trust {
     pub(crate) bundle: Bundle,
     /// What own leaves chain to.
     pub(crate) needed: BTreeSet<Fingerprint>,
+    /// What stands between the published leaf and its anchor.
+    pub(crate) chain: Vec<CertificateDer<'static>>,
     /// How long another stays that the issuer stands for no longer.
     pub(crate) keep: Duration,
 }
@@ -191,11 +258,10 @@ impl Trust {
     }
 }
 
-/// What cannot be a bundle is no answer: a CA without a certificate is not one that wants to be distrusted.
-pub(crate) fn answered(
-    said: Result<Vec<CertificateDer<'static>>, IssueError>,
-) -> Result<Anchors, Failure> {
-    let anchors = said.map_err(|error| failure(&error))?;
+/// Asks an issuer what it stands for. What cannot be a bundle is no answer: a CA without a certificate is not one that wants
+/// to be distrusted. One whose lists cannot be had still stands for its certificates.
+pub(crate) async fn answered(issuer: &dyn Issuer) -> Answered {
+    let anchors = issuer.anchors().await.map_err(|error| failure(&error))?;
     let usable =
         Bundle::default().merge(&anchors, &BTreeSet::new(), Duration::ZERO, Timestamp::MIN);
     usable.map_err(|error| Failure {
@@ -203,7 +269,11 @@ pub(crate) fn answered(
         again: Again::BackOff,
         answered: false,
     })?;
-    Ok(anchors.into())
+    let crls = issuer.crls().await.map_err(|error| error.operator_text());
+    Ok(Rc::new(Stands {
+        anchors,
+        crls: crls.transpose(),
+    }))
 }
 
 /// Those that are not there yet.

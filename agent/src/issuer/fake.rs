@@ -1,6 +1,8 @@
 //! A CA in memory, for tests of the driver: it signs what it is asked to, or does as it was told, and
 //! counts. For what no real CA can be made to do.
 
+mod crls;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,7 +21,7 @@ use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
-use super::{IssueError, Issuer, Order, Retry, Revocation, Sent, Supplied, Supplier, Wanted};
+use super::{Crls, IssueError, Issuer, Order, Retry, Revocation, Sent, Supplied, Supplier, Wanted};
 use crate::keys::PrivateKey;
 
 /// What the CA does with one order.
@@ -57,6 +59,8 @@ struct State {
     silent: watch::Sender<bool>,
     asked_for_anchors: usize,
     stands_for_nothing: bool,
+    /// The revocation lists that it has, if it is to bring any.
+    crls: Option<Result<Crls, ()>>,
     signs_later: bool,
     /// What it says when it is asked for advice; `None`: it is not one to be asked.
     advice: Option<Result<Advice, Retry>>,
@@ -93,6 +97,7 @@ impl FakeIssuer {
             silent: watch::Sender::new(false),
             asked_for_anchors: 0,
             stands_for_nothing: false,
+            crls: None,
             signs_later: false,
             advice: None,
             back_dating: SignedDuration::from_secs(30),
@@ -272,7 +277,7 @@ fn root(end: Option<Timestamp>) -> CertifiedIssuer<'static, KeyPair> {
     let name = format!("fake {:02x?}", &key.public_key_raw()[1..5]);
     params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     // Longer than any clock in a test goes astray.
     params.not_before = date_time_ymd(1990, 1, 1);
     params.not_after = match end {
@@ -347,6 +352,12 @@ impl Issuer for FakeIssuer {
                 false => vec![root],
             })
         })
+    }
+
+    fn crls<'a>(&'a self) -> BoxFuture<'a, Result<Option<Crls>, IssueError>> {
+        let crls = self.lock().crls.clone().transpose();
+        let failed = |()| IssueError::new("fake", Retry::BackOff, "the list is lost", "wait");
+        Box::pin(async move { crls.map_err(failed) })
     }
 
     fn shows_identity(&self) -> bool {

@@ -32,7 +32,7 @@ use renewd_core::names::CertificateName;
 use renewd_core::request::Request;
 use renewd_core::revocation::Reason;
 use renewd_core::supply::Advice;
-use rustls_pki_types::CertificateDer;
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 
 use crate::keys::PrivateKey;
 
@@ -65,6 +65,9 @@ pub struct HeldIdentity {
     pub not_after: Timestamp,
 }
 
+/// Certificate revocation lists, each in DER.
+pub type Crls = Vec<CertificateRevocationListDer<'static>>;
+
 /// A certification authority.
 pub trait Issuer: Send + Sync {
     /// Asks for a certificate.
@@ -94,6 +97,12 @@ pub trait Issuer: Send + Sync {
     /// The CA certificates that the issuer stands for now: what peers should trust. Asked for before
     /// [`Issuer::issue`], since an answer is verified against what was held before it came.
     fn anchors<'a>(&'a self) -> BoxFuture<'a, Result<Vec<CertificateDer<'static>>, IssueError>>;
+
+    /// The revocation lists that belong beside those: `None` where it is to bring none. They are judged by their
+    /// signatures, wherever they come from.
+    fn crls<'a>(&'a self) -> BoxFuture<'a, Result<Option<Crls>, IssueError>> {
+        Box::pin(async { Ok(None) })
+    }
 
     /// Revokes a leaf of its; one that is revoked already is revoked.
     fn revoke<'a>(&'a self, _revocation: Revocation<'a>) -> BoxFuture<'a, Result<(), IssueError>> {

@@ -63,6 +63,8 @@ impl Event {
             | Self::AnswerRefused { certificate, .. }
             | Self::AcceptedWithWarning { certificate, .. }
             | Self::TrustChanged { certificate, .. }
+            | Self::CrlsChanged { certificate, .. }
+            | Self::CrlNotHad { certificate, .. }
             | Self::RenewalAdvised { certificate, .. }
             | Self::FallenBack { certificate, .. }
             | Self::Revoked { certificate, .. }

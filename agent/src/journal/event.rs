@@ -165,6 +165,24 @@ pub enum Event {
         /// Trusted no longer.
         removed: Vec<Fingerprint>,
     },
+    /// Other revocation lists go with the trust bundle from now on.
+    CrlsChanged {
+        /// Whose bundle.
+        certificate: CertificateName,
+        /// The CAs that issued those that are there now.
+        of: Vec<String>,
+        /// When the first of them ends.
+        until: Option<Timestamp>,
+    },
+    /// Newer revocation lists could not be had, or not be published.
+    CrlNotHad {
+        /// Whose bundle.
+        certificate: CertificateName,
+        /// Why, and what helps.
+        error: String,
+        /// When the first of those ends that are published.
+        until: Option<Timestamp>,
+    },
     /// The issuer says when it wants the newest certificate to be renewed.
     RenewalAdvised {
         /// Which certificate.

@@ -70,6 +70,8 @@ impl Event {
             }
             Self::AcceptedWithWarning { .. } => warn("3cda2ce364644d1ba8ebce4fef34f625", "accept"),
             Self::TrustChanged { .. } => info("c7d19070fb2e41619c26baff40734c02", "issue"),
+            Self::CrlsChanged { .. } => info("8744f3095cbc49d6a031081ccdcd22c2", "issue"),
+            Self::CrlNotHad { .. } => warn("3830ccaf0a904677bb21ccbaa0030455", "issue"),
             Self::RenewalAdvised { .. } => info("d0ef8f56927640a6816323b3128b0d53", "issue"),
             Self::FallenBack { .. } => warn("d2b774e79b274511a19358b5d1f901bf", "issue"),
             Self::Revoked { .. } => warn("60ee73ffb4e44440b7e359db966b5322", "issue"),

@@ -103,6 +103,14 @@ impl Event {
                 removed,
                 ..
             } => trust_changed(added, dropped, removed),
+            Self::CrlsChanged { of, until, .. } => {
+                let of = if of.is_empty() { "none".to_owned() } else { of.join("; ") };
+                format!("its revocation lists have changed: {of}{}", first_ends(*until))
+            }
+            Self::CrlNotHad { error, until, .. } => format!(
+                "its revocation lists may not be the newest: {error}{}",
+                first_ends(*until)
+            ),
             Self::RenewalAdvised {
                 from,
                 until,
@@ -282,6 +290,16 @@ fn next_try(next: NextTry) -> String {
 }
 
 /// To the second: what a person compares with a clock.
+/// When the first of the published lists ends.
+fn first_ends(until: Option<Timestamp>) -> String {
+    until.map_or(String::new(), |until| {
+        format!(
+            "; the first of those that are published ends at {}",
+            instant(until)
+        )
+    })
+}
+
 fn instant(at: Timestamp) -> String {
     at.round(Unit::Second).unwrap_or(at).to_string()
 }

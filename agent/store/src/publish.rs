@@ -1,7 +1,7 @@
 //! What services read: one immutable directory per generation, and one link that a rename swaps.
 //!
 //! ```text
-//! certs/NAME/.7/            key.pem cert.pem chain.pem fullchain.pem combined.pem ca.pem manifest.json
+//! certs/NAME/.7/            key.pem cert.pem chain.pem fullchain.pem combined.pem ca.pem [crl.pem] manifest.json
 //! certs/NAME/current -> .7
 //! certs/NAME/key.pem -> current/key.pem    and so on
 //! ```
@@ -18,6 +18,7 @@ use std::time::{Duration, SystemTime};
 use renewd_core::leaf::Fingerprint;
 use renewd_core::names::CertificateName;
 use renewd_core::record::GenerationNumber;
+use renewd_core::trust::PublishedTrust;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -41,9 +42,8 @@ pub struct Ownership {
 /// The files of a generation that hold a key.
 const PRIVATE: [&str; 2] = ["key.pem", "combined.pem"];
 
-/// The fixed links of a certificate's directory, which are the files that every generation has. `crl.pem` and `ocsp.der` are
-/// read by [`crate::reader`] where there are any; a link to them would mostly lead nowhere.
-const LINKS: [&str; 6] = [
+/// The files that every generation has. Each has a fixed link in the certificate's directory.
+const FILES: [&str; 6] = [
     "key.pem",
     "cert.pem",
     "chain.pem",
@@ -51,6 +51,11 @@ const LINKS: [&str; 6] = [
     "combined.pem",
     "ca.pem",
 ];
+
+/// A file of those generations whose CAs publish revocation lists, and its link is there as long as it is: one that leads
+/// nowhere would fail a service's start, as a missing one does, but later and less clearly. `ocsp.der` is read by
+/// [`crate::reader`] where there is one.
+const CRL: &str = "crl.pem";
 
 /// What was written into a generation, to compare with what is found.
 #[derive(Debug, Serialize, Deserialize)]
@@ -96,7 +101,7 @@ impl Store {
         name: &CertificateName,
         number: GenerationNumber,
         identity: &Identity,
-        bundle_pem: &str,
+        trust: &PublishedTrust,
         ownership: &Ownership,
     ) -> Result<(), StoreError> {
         let directory = self.published_directory(name);
@@ -112,8 +117,7 @@ impl Store {
             disk.remove_directory(&generation)
                 .at("remove", &generation)?;
             make(&generation).at("make", &generation)?;
-            let written =
-                self.write_generation(&generation, number, identity, bundle_pem, ownership);
+            let written = self.write_generation(&generation, number, identity, trust, ownership);
             if written.is_err() {
                 // On a full disk the part that was written would keep even the record out.
                 let _ = disk.remove_directory(&generation);
@@ -121,7 +125,7 @@ impl Store {
             written?;
             disk.sync_directory(&generation).at("sync", &generation)?;
         }
-        self.fix_links(&directory)?;
+        self.fix_links(&directory, trust.crl_pem.is_some())?;
         disk.sync_directory(&directory).at("sync", &directory)?;
         swap(
             disk,
@@ -139,25 +143,26 @@ impl Store {
         generation: &Path,
         number: GenerationNumber,
         identity: &Identity,
-        bundle_pem: &str,
+        trust: &PublishedTrust,
         ownership: &Ownership,
     ) -> Result<(), StoreError> {
         let fullchain = format!("{}{}", identity.leaf_pem, identity.chain_pem);
         let combined = Zeroizing::new(format!("{}{fullchain}", identity.key_pem.as_str()));
-        let files: [(&str, &[u8]); 6] = [
+        let files: [(&str, &[u8]); FILES.len()] = [
             ("key.pem", identity.key_pem.as_bytes()),
             ("cert.pem", identity.leaf_pem.as_bytes()),
             ("chain.pem", identity.chain_pem.as_bytes()),
             ("fullchain.pem", fullchain.as_bytes()),
             ("combined.pem", combined.as_bytes()),
-            ("ca.pem", bundle_pem.as_bytes()),
+            ("ca.pem", trust.ca_pem.as_bytes()),
         ];
+        let crl = trust.crl_pem.as_ref().map(|crl| (CRL, crl.as_bytes()));
         let mut manifest = Manifest {
             form: 1,
             generation: number,
             files: BTreeMap::new(),
         };
-        for (file, content) in files {
+        for (file, content) in files.into_iter().chain(crl) {
             let path = generation.join(file);
             let private = PRIVATE.contains(&file);
             let mode = if private {
@@ -189,8 +194,12 @@ impl Store {
             .at("write", &path)
     }
 
-    fn fix_links(&self, directory: &Path) -> Result<(), StoreError> {
-        for file in LINKS {
+    fn fix_links(&self, directory: &Path, has_crl: bool) -> Result<(), StoreError> {
+        if !has_crl {
+            let link = directory.join(CRL);
+            self.disk.remove_file(&link).at("remove", &link)?;
+        }
+        for file in FILES.into_iter().chain(has_crl.then_some(CRL)) {
             let (link, target) = (directory.join(file), Path::new("current").join(file));
             if fs::read_link(&link).is_ok_and(|found| found == target) {
                 continue;
@@ -305,12 +314,16 @@ fn compare(generation: &Path, number: GenerationNumber) -> Result<(), String> {
             manifest.generation
         ));
     }
-    for file in LINKS {
+    if let Some(file) = FILES
+        .iter()
+        .find(|file| !manifest.files.contains_key(**file))
+    {
+        let path = generation.join(file);
+        return Err(format!("{}: not in the manifest", path.display()));
+    }
+    for (file, expected) in &manifest.files {
         let path = generation.join(file);
         let wrong = |why: &str| Err(format!("{}: {why}", path.display()));
-        let Some(expected) = manifest.files.get(file) else {
-            return wrong("not in the manifest");
-        };
         let found = match path.symlink_metadata() {
             Ok(found) => found,
             Err(error) => return wrong(&error.to_string()),

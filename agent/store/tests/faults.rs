@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use renewd_core::leaf::Fingerprint;
 use renewd_core::names::CertificateName;
 use renewd_core::record::{GenerationNumber, Record};
+use renewd_core::trust::PublishedTrust;
 use renewd_store::disk::Disk;
 use renewd_store::faults::{Kind, Loss, Plan};
 use renewd_store::publish::{Current, LINGER, Ownership};
@@ -30,6 +31,20 @@ fn key(number: GenerationNumber) -> String {
 
 fn bundle(number: GenerationNumber) -> String {
     format!("CA {number}\n").repeat(30)
+}
+
+/// Every second generation has lists.
+fn crl(number: GenerationNumber) -> Option<String> {
+    number
+        .is_multiple_of(2)
+        .then(|| format!("CRL {number}\n").repeat(10))
+}
+
+fn trust(number: GenerationNumber) -> PublishedTrust {
+    PublishedTrust {
+        ca_pem: bundle(number),
+        crl_pem: crl(number),
+    }
 }
 
 fn fullchain(number: GenerationNumber) -> String {
@@ -62,7 +77,7 @@ fn rotate(store: &Store, number: GenerationNumber) -> Result<(), StoreError> {
     store.save_trust(&name, &digest(number), &bundle(number))?;
     store.save_identity(&name, number, &identity)?;
     store.save_record(&record(number))?;
-    store.publish(&name, number, &identity, &bundle(number), &OWN)?;
+    store.publish(&name, number, &identity, &trust(number), &OWN)?;
     store.save_record(&record(number))?;
     store.remove_generations(&name, &[], SystemTime::now() + 2 * LINGER)?;
     store.forget_identities(&name, &[number])
@@ -99,7 +114,8 @@ fn wrong(state: &Path, before: GenerationNumber, after: GenerationNumber) -> Res
             let number = snapshot.generation;
             let matches = snapshot.key_pem.bytes() == key(number).as_bytes()
                 && snapshot.fullchain_pem == fullchain(number).as_bytes()
-                && snapshot.ca_pem == bundle(number).as_bytes();
+                && snapshot.ca_pem == bundle(number).as_bytes()
+                && snapshot.crl_pem == crl(number).map(String::into_bytes);
             if !matches {
                 return Err(format!("generation {number} is a mix"));
             }
@@ -107,6 +123,10 @@ fn wrong(state: &Path, before: GenerationNumber, after: GenerationNumber) -> Res
                 .map_err(|error| format!("combined.pem: {error}"))?;
             if combined != key(number) + &fullchain(number) {
                 return Err("combined.pem is a mix".into());
+            }
+            let link = published.join("crl.pem");
+            if before == after && link.symlink_metadata().is_ok() != crl(number).is_some() {
+                return Err("the link to crl.pem is not as it should be".into());
             }
             Some(number)
         }
@@ -216,6 +236,12 @@ fn a_fault_at_any_operation_of_a_rotation_leaves_the_old_or_the_new_generation()
     let (points, bad) = every_fault(1, 2, Plan::new);
     assert!(points > 60, "only {points} operations");
     assert_none_bad("rotation", points, &bad);
+}
+
+#[test]
+fn a_fault_at_any_operation_leaves_no_list_of_another_generation() {
+    let (points, bad) = every_fault(2, 3, Plan::new);
+    assert_none_bad("a rotation to one without lists", points, &bad);
 }
 
 #[test]

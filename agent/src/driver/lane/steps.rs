@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 
 use renewd_core::leaf::Fingerprint;
 use renewd_core::names::{IssuerName, UnitName};
+use renewd_core::pem;
 use renewd_core::record::{BaselineFinding, Event, Generation, GenerationNumber};
 use renewd_core::supply::{self, Advice, Failure};
+use renewd_core::trust::PublishedTrust;
 use renewd_core::unit::ActOutcome;
 use renewd_store::Identity;
 
@@ -124,7 +126,10 @@ impl Lane {
             }
         };
         let ownership = (&self.settings.ownership).into();
-        let published = store.publish(name, number, &identity, &bundle, &ownership);
+        // It was sound a moment ago.
+        let chain = pem::parse_certificates(&identity.chain_pem).unwrap_or_default();
+        let trust = PublishedTrust::of(&bundle, &chain);
+        let published = store.publish(name, number, &identity, &trust, &ownership);
         published.map_err(|error| Unpublished::Refused(error.into()))?;
         Ok(identity)
     }

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use renewd_core::crl::Crl;
 use renewd_core::leaf::Fingerprint;
 use renewd_core::names::IssuerName;
 use renewd_core::record::{Event, Generation, GenerationNumber};
@@ -30,6 +31,8 @@ pub(super) struct TrustSought {
     asked: Option<Timestamp>,
     /// The first issuer has answered since a certificate is due.
     said: Option<Answered>,
+    /// What was told last of revocation lists that are not the newest.
+    crl_trouble: Vec<String>,
 }
 
 impl TrustSought {
@@ -109,9 +112,9 @@ impl Lane {
         if !still || self.trust.asked.is_none() {
             return;
         }
-        if let Ok(anchors) = &answered {
+        if let Ok(stands) = &answered {
             let now = self.world.now();
-            self.world.hearsay.hear(issuer, anchors.clone(), now);
+            self.world.hearsay.hear(issuer, stands.clone(), now);
             self.merge_trust();
         }
         if *issuer == self.settings.request.issuer {
@@ -122,17 +125,16 @@ impl Lane {
     /// Brings the bundle up to what the issuers said last, to whichever lane.
     pub(super) fn merge_trust(&mut self) {
         let hearsay = &self.world.hearsay;
-        let (offered, complete) = hearsay.of_all(self.settings.issuers());
-        if offered.is_empty() || self.record.target.is_none() {
+        let offered = hearsay.of_all(self.settings.issuers());
+        if offered.anchors.is_empty() || self.record.target.is_none() {
             return;
         }
-        let merged = self
-            .held_trust()
-            .merged(offered, complete, self.world.now());
-        let merged = match merged {
+        let (held, now) = (self.held_trust(), self.world.now());
+        let mut merged = match held.merged(offered.anchors, offered.complete, now) {
             Ok(merged) => merged,
             Err(error) => return self.trust_refused(error.to_string()),
         };
+        let refused = merged.bundle.take_crls(&offered.crls, &held.chain, now);
         let (store, name) = (&self.world.store, &self.settings.name);
         let part = merged.bundle.part();
         let lost = || sound::bundle(store, name, &part.digest).is_err();
@@ -145,6 +147,11 @@ impl Lane {
         if !same || self.record.dropped != part.dropped {
             self.fold(Event::TrustChanged(part));
         }
+        let refused = refused.iter().map(ToString::to_string);
+        self.tell_of_crls(
+            (held.bundle.crls(), merged.bundle.crls()),
+            offered.failed.into_iter().chain(refused).collect(),
+        );
         if !merged.added.is_empty() || !merged.dropped.is_empty() || !merged.removed.is_empty() {
             journal::emit(&journal::Event::TrustChanged {
                 certificate: self.settings.name.clone(),
@@ -153,6 +160,30 @@ impl Lane {
                 removed: merged.removed,
             });
         }
+    }
+
+    /// Of other lists, and once of what keeps them from being the newest.
+    fn tell_of_crls(&mut self, (held, now_held): (&[Crl], &[Crl]), trouble: Vec<String>) {
+        let certificate = || self.settings.name.clone();
+        let until = now_held.iter().filter_map(Crl::until).min();
+        if held != now_held {
+            journal::emit(&journal::Event::CrlsChanged {
+                certificate: certificate(),
+                of: now_held
+                    .iter()
+                    .map(|list| list.issuer().to_owned())
+                    .collect(),
+                until,
+            });
+        }
+        if !trouble.is_empty() && self.trust.crl_trouble != trouble {
+            journal::emit(&journal::Event::CrlNotHad {
+                certificate: certificate(),
+                error: trouble.join("; "),
+                until,
+            });
+        }
+        self.trust.crl_trouble = trouble;
     }
 
     /// It is said by the next order, too.
@@ -169,15 +200,22 @@ impl Lane {
         let newest = self.record.trust.as_ref();
         let newest = newest.and_then(|digest| {
             let text = sound::bundle(store, name, digest).ok()?;
-            pem::parse_certificates(&text).ok()
+            Some((
+                pem::parse_certificates(&text).ok()?,
+                pem::parse_crls(&text).ok()?,
+            ))
         });
-        let published = || sound::published_bundle(store, name);
-        let certificates = newest.or_else(published).unwrap_or_else(|| {
-            let anchor = |leaf| sound::anchor(store, name, leaf);
-            self.leaves_in_use().filter_map(anchor).collect()
+        let (certificates, crls) = newest.unwrap_or_else(|| {
+            let published = sound::published_bundle(store, name);
+            let certificates = published.unwrap_or_else(|| {
+                let anchor = |leaf| sound::anchor(store, name, leaf);
+                self.leaves_in_use().filter_map(anchor).collect()
+            });
+            (certificates, Vec::new())
         });
         Trust {
-            bundle: Bundle::kept(certificates, &self.record.dropped),
+            bundle: Bundle::kept(certificates, &self.record.dropped).with_kept_crls(crls),
+            chain: sound::published_chain(store, name),
             needed: self.leaves_in_use().map(|leaf| leaf.anchor).collect(),
             keep: self.settings.trust.keep,
         }

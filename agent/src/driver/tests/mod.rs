@@ -3,6 +3,7 @@
 
 mod configuration;
 mod credentials;
+mod crls;
 mod disk;
 mod endurance;
 mod fallback;

@@ -99,6 +99,16 @@ pub(super) fn samples() -> Vec<Event> {
             dropped: vec![Fingerprint::of(b"old"), Fingerprint::of(b"older")],
             removed: vec![Fingerprint::of(b"oldest")],
         },
+        Event::CrlsChanged {
+            certificate: certificate(),
+            of: vec!["CN=Example CA".to_owned()],
+            until: Some(jiff::Timestamp::UNIX_EPOCH),
+        },
+        Event::CrlNotHad {
+            certificate: certificate(),
+            error: text(),
+            until: None,
+        },
         Event::AcceptedWithWarning {
             certificate: certificate(),
             warning: text(),

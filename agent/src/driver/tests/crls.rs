@@ -1,0 +1,144 @@
+//! A CA that publishes revocation lists: they go with the roots, and never make anything worse.
+
+use std::fs;
+use std::time::Duration;
+
+use renewd_core::pem;
+use renewd_store::disk::Disk;
+use renewd_store::reader;
+
+use super::host::{NGINX, Temper, nginx};
+use super::{Life, Site};
+use crate::control::Daemon;
+
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// How many certificates the published list names; `None` where there is none.
+fn revoked(site: &Site) -> Option<usize> {
+    use x509_parser::prelude::{CertificateRevocationList, FromDer};
+    let text = reader::read(site.published("c0")).unwrap().crl_pem?;
+    let [list] = pem::parse_crls(std::str::from_utf8(&text).unwrap())
+        .unwrap()
+        .try_into()
+        .unwrap();
+    // What services read is the same file.
+    assert_eq!(
+        fs::read(site.published("c0").join("crl.pem")).unwrap(),
+        text
+    );
+    let (_, list) = CertificateRevocationList::from_der(&list).unwrap();
+    Some(list.iter_revoked_certificates().count())
+}
+
+async fn hours(life: &Life<'_>, site: &Site, hours: u32) {
+    for _ in 0..hours {
+        site.clock.pass(HOUR);
+        life.work().await;
+    }
+}
+
+#[test]
+fn the_first_certificate_comes_with_the_list_and_a_newer_one_follows_with_the_same_identity() {
+    let site = Site::new(nginx);
+    site.issuer.publishes_crl(DAY, 1);
+    site.certificate("c0", NGINX);
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        life.settle().await;
+        // At once: a service could not start without the file.
+        let (generation, serial) = site.read("c0");
+        assert_eq!((generation, revoked(&site)), (1, Some(1)));
+        hours(life, &site, 2).await;
+        assert_eq!(site.read("c0"), (1, serial.clone()));
+
+        site.issuer.publishes_crl(DAY, 2);
+        life.until_within(2 * HOUR, "the newer list is published", |_| {
+            revoked(&site) == Some(2)
+        })
+        .await;
+        life.settle().await;
+        assert_eq!(site.read("c0"), (2, serial));
+        assert_eq!(life.proof("c0", "nginx.service"), "served");
+        assert_eq!(site.issuer.asked(), 1);
+    });
+}
+
+#[test]
+fn a_list_that_says_the_same_makes_nobody_reload_until_the_held_one_is_half_over() {
+    let site = Site::new(nginx);
+    site.issuer.publishes_crl(8 * HOUR, 1);
+    site.certificate("c0", NGINX);
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        life.settle().await;
+        let told = site.host.told().len();
+        // A CA that signs a new one whenever it is asked.
+        for _ in 0..3 {
+            site.clock.pass(HOUR);
+            site.issuer.publishes_crl(8 * HOUR, 1);
+            life.work().await;
+        }
+        assert_eq!(
+            (site.host.told().len(), site.read_generation("c0")),
+            (told, 1)
+        );
+        for _ in 0..3 {
+            site.clock.pass(HOUR);
+            site.issuer.publishes_crl(8 * HOUR, 1);
+            life.work().await;
+        }
+        assert_eq!(
+            (site.host.told().len(), site.read_generation("c0")),
+            (told + 1, 2)
+        );
+    });
+}
+
+#[test]
+fn a_list_that_cannot_be_had_stays_through_restarts_and_renewals_and_goes_when_nobody_wants_any() {
+    let site = Site::new(nginx);
+    site.issuer.publishes_crl(2 * HOUR, 3);
+    site.certificate("c0", NGINX);
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        life.settle().await;
+        site.issuer.loses_its_crl();
+        hours(life, &site, 4).await;
+        assert_eq!((site.read_generation("c0"), revoked(&site)), (1, Some(3)));
+    });
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        life.settle().await;
+        hours(life, &site, 1).await;
+        // Past its end: that is for those to judge who read it.
+        assert_eq!((site.read_generation("c0"), revoked(&site)), (1, Some(3)));
+        life.renew(&["c0"]).await;
+        assert_eq!((site.issuer.signed(), revoked(&site)), (2, Some(3)));
+        site.issuer.publishes_no_crl();
+        life.until_within(2 * HOUR, "there is no list", |_| revoked(&site).is_none())
+            .await;
+        let link = site.published("c0").join("crl.pem");
+        assert!(link.symlink_metadata().is_err());
+        life.settle().await;
+        assert_eq!(life.proof("c0", "nginx.service"), "served");
+    });
+}
+
+#[test]
+fn going_back_takes_no_older_list_along() {
+    let site = Site::new(nginx);
+    site.issuer.publishes_crl(DAY, 1);
+    site.certificate("c0", NGINX);
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        life.settle().await;
+        let (_, serial) = site.read("c0");
+        site.issuer.publishes_crl(DAY, 2);
+        site.host
+            .temper("nginx.service", Temper::Only(serial.clone()));
+        drop(life.driver.renew(vec!["c0".parse().unwrap()]).unwrap());
+        life.until("the renewal is taken back", |life| {
+            site.read("c0").1 == serial
+                && site.issuer.signed() == 2
+                && life.record("c0").rollout.is_none()
+        })
+        .await;
+        assert_eq!(revoked(&site), Some(2));
+    });
+}
