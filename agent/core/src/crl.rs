@@ -91,8 +91,8 @@ pub enum CrlError {
         /// `thisUpdate`.
         from: Timestamp,
     },
-    /// It is of yesterday, and the CA brings no other.
-    #[error("the revocation list of {issuer} has ended at {until}, and the CA brings no newer one")]
+    /// It is of yesterday.
+    #[error("the revocation list of {issuer} that was brought has ended at {until}")]
     Ended {
         /// Who issued it.
         issuer: String,
@@ -171,6 +171,13 @@ impl Crl {
     /// When the next one is due: from then on verifiers may refuse whoever it is about. `None`: it says nothing.
     pub fn until(&self) -> Option<Timestamp> {
         self.until
+    }
+
+    /// Whether nine tenths of it are over: a CA that is well has brought another one long ago.
+    pub fn is_about_to_end(&self, now: Timestamp) -> bool {
+        self.until.is_some_and(|until| {
+            schedule::between(now, until) < schedule::between(self.from, until) / 10
+        })
     }
 
     /// Whether it has ended.

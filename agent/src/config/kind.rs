@@ -2,6 +2,7 @@
 
 mod acme;
 mod challenge;
+mod crls;
 mod est;
 mod exec;
 mod local;

@@ -14,9 +14,14 @@ pub(super) fn nearest<'a>(
     let allowed = (word.len() / 3).max(1);
     candidates
         .into_iter()
-        .map(|candidate| (distance(&word, &normal(candidate)), candidate))
-        .filter(|(distance, _)| *distance <= allowed)
-        .min_by_key(|(distance, _)| *distance)
+        .map(|candidate| (normal(candidate), candidate))
+        .map(|(letters, candidate)| {
+            // Of two that are as near, the one whose end was left out.
+            let other = !letters.starts_with(&word);
+            ((distance(&word, &letters), other), candidate)
+        })
+        .filter(|((distance, _), _)| *distance <= allowed)
+        .min_by_key(|(near, _)| *near)
         .map(|(_, candidate)| candidate)
 }
 
@@ -54,6 +59,7 @@ mod tests {
     #[test]
     fn a_slip_of_the_fingers_finds_its_word_and_another_word_finds_none() {
         let words = ["reload", "restart", "start", "none"];
+        assert_eq!(nearest("cr", ["ca", "crl"]), Some("crl"));
         for (slip, meant) in [
             ("reloud", Some("reload")),
             ("relaod", Some("reload")),

@@ -135,7 +135,7 @@ impl Quest {
                     Some(stands) => stands,
                     None => answered(issuer.as_ref()).await?,
                 };
-                offered.add(&stands, &[]);
+                offered.add(&stands);
                 stands.anchors.clone()
             }
         };

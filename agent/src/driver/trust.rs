@@ -18,15 +18,15 @@ use tokio::sync::watch;
 use crate::config::CertificateSettings;
 use crate::driver::issue::failure;
 use crate::driver::lane::View;
-use crate::issuer::{Crls, Issuer};
+use crate::issuer::{IssueError, Issuer};
 
 /// What an issuer stands for.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Stands {
     /// CA certificates, and at least one that is.
     pub(crate) anchors: Vec<CertificateDer<'static>>,
-    /// The revocation lists that belong to them, or why they could not be had; `None` where it is to bring none.
-    crls: Option<Result<Crls, String>>,
+    /// The revocation lists that belong to them, and why others could not be had; `None` where it is to bring none.
+    crls: Option<(Vec<CertificateRevocationListDer<'static>>, Vec<String>)>,
 }
 
 /// What an issuer answers when it is asked what it stands for.
@@ -35,8 +35,6 @@ pub(crate) type Answered = Result<Rc<Stands>, Failure>;
 /// What an issuer said last.
 struct Heard {
     stands: Rc<Stands>,
-    /// The lists that it brought last, in whichever answer.
-    crls: Crls,
     at: Timestamp,
 }
 
@@ -66,26 +64,14 @@ impl Offered {
         }
     }
 
-    /// With what one more stands for; `before` are the lists that it brought before.
-    pub(crate) fn add(
-        &mut self,
-        stands: &Stands,
-        before: &[CertificateRevocationListDer<'static>],
-    ) {
+    /// With what one more stands for.
+    pub(crate) fn add(&mut self, stands: &Stands) {
         add(&mut self.anchors, &stands.anchors);
-        let crls = &mut self.crls;
-        match &stands.crls {
-            None => {}
-            Some(Ok(lists)) => {
-                crls.wanted = true;
-                crls.lists.extend_from_slice(lists);
-            }
-            Some(Err(error)) => {
-                crls.wanted = true;
-                crls.complete = false;
-                crls.lists.extend_from_slice(before);
-                self.failed.push(error.clone());
-            }
+        if let Some((lists, failed)) = &stands.crls {
+            self.crls.wanted = true;
+            self.crls.complete &= failed.is_empty();
+            self.crls.lists.extend_from_slice(lists);
+            self.failed.extend_from_slice(failed);
         }
     }
 }
@@ -154,18 +140,13 @@ impl Hearsay {
     /// An issuer said what it stands for. Who waits for [`Hearsay::news`] is told where that is another thing than before.
     pub(crate) fn hear(&self, issuer: &IssuerName, stands: Rc<Stands>, at: Timestamp) {
         let mut heard = self.heard.borrow_mut();
-        let before = match heard.get_mut(issuer) {
-            Some(known) if known.stands == stands => return known.at = at,
-            Some(known) => std::mem::take(&mut known.crls),
-            None => Vec::new(),
-        };
-        let crls = match &stands.crls {
-            Some(Ok(lists)) => lists.clone(),
-            Some(Err(_)) => before,
-            None => Vec::new(),
-        };
-        heard.insert(issuer.clone(), Heard { stands, crls, at });
-        self.news.send_replace(());
+        match heard.get_mut(issuer) {
+            Some(known) if known.stands == stands => known.at = at,
+            _ => {
+                heard.insert(issuer.clone(), Heard { stands, at });
+                self.news.send_replace(());
+            }
+        }
     }
 
     /// When an issuer said last what it stands for.
@@ -184,7 +165,7 @@ impl Hearsay {
         let mut all = Offered::nothing();
         for issuer in issuers {
             match heard.get(issuer) {
-                Some(heard) => all.add(&heard.stands, &heard.crls),
+                Some(heard) => all.add(&heard.stands),
                 None => {
                     all.complete = false;
                     all.crls.complete = false;
@@ -269,11 +250,11 @@ pub(crate) async fn answered(issuer: &dyn Issuer) -> Answered {
         again: Again::BackOff,
         answered: false,
     })?;
-    let crls = issuer.crls().await.map_err(|error| error.operator_text());
-    Ok(Rc::new(Stands {
-        anchors,
-        crls: crls.transpose(),
-    }))
+    let crls = issuer.crls().await.map(|crls| {
+        let failed = crls.failed.iter().map(IssueError::operator_text);
+        (crls.lists, failed.collect())
+    });
+    Ok(Rc::new(Stands { anchors, crls }))
 }
 
 /// Those that are not there yet.

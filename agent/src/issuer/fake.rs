@@ -17,7 +17,9 @@ use renewd_core::accept::Answer;
 use renewd_core::leaf::Fingerprint;
 use renewd_core::request::{KeyType, Request, Usages};
 use renewd_core::supply::Advice;
-use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer};
+use rustls_pki_types::{
+    CertificateDer, CertificateRevocationListDer, CertificateSigningRequestDer,
+};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
@@ -59,8 +61,8 @@ struct State {
     silent: watch::Sender<bool>,
     asked_for_anchors: usize,
     stands_for_nothing: bool,
-    /// The revocation lists that it has, if it is to bring any.
-    crls: Option<Result<Crls, ()>>,
+    /// The revocation list that it has, if it is to bring any.
+    crls: Option<Result<CertificateRevocationListDer<'static>, ()>>,
     signs_later: bool,
     /// What it says when it is asked for advice; `None`: it is not one to be asked.
     advice: Option<Result<Advice, Retry>>,
@@ -354,10 +356,17 @@ impl Issuer for FakeIssuer {
         })
     }
 
-    fn crls<'a>(&'a self) -> BoxFuture<'a, Result<Option<Crls>, IssueError>> {
-        let crls = self.lock().crls.clone().transpose();
-        let failed = |()| IssueError::new("fake", Retry::BackOff, "the list is lost", "wait");
-        Box::pin(async move { crls.map_err(failed) })
+    fn crls<'a>(&'a self) -> BoxFuture<'a, Option<Crls>> {
+        let brought = self.lock().crls.clone();
+        Box::pin(async move {
+            let mut crls = Crls::default();
+            crls.add(
+                brought?.map(|list| vec![list]).map_err(|()| {
+                    IssueError::new("fake", Retry::BackOff, "the list is lost", "wait")
+                }),
+            );
+            Some(crls)
+        })
     }
 
     fn shows_identity(&self) -> bool {

@@ -169,6 +169,18 @@ impl Https {
     /// # Errors
     /// When no whole answer came, or it was too long.
     pub async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpsError> {
+        self.send_for(request, MOST_BYTES).await
+    }
+
+    /// The same, for an answer of at most so many bytes.
+    ///
+    /// # Errors
+    /// When no whole answer came, or it was too long.
+    pub async fn send_for(
+        &self,
+        request: Request<Bytes>,
+        most: usize,
+    ) -> Result<Response<Bytes>, HttpsError> {
         let (parts, body) = request.into_parts();
         let host = parts
             .uri
@@ -185,11 +197,8 @@ impl Https {
             .map_err(failed)?;
         let mut read = Vec::new();
         while let Some(piece) = answer.chunk().await.map_err(failed)? {
-            if read.len() + piece.len() > MOST_BYTES {
-                return Err(HttpsError::TooLong {
-                    host,
-                    most: MOST_BYTES,
-                });
+            if read.len() + piece.len() > most {
+                return Err(HttpsError::TooLong { host, most });
             }
             read.extend_from_slice(&piece);
         }

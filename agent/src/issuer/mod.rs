@@ -5,6 +5,7 @@
 //! [`renewd_core::accept`]. One that makes the keys itself is a [`Supplier`], too. To add one: implement [`Issuer`], and name it in the composition root.
 
 pub mod acme;
+mod crls;
 pub mod est;
 pub mod exec;
 #[cfg(test)]
@@ -18,6 +19,7 @@ pub mod step;
 mod supplier;
 pub mod vault;
 
+pub use crls::{CrlSources, Crls};
 pub use found::{Finding, Is, Question};
 pub use supplier::{Supplied, Supplier, Wanted};
 
@@ -32,7 +34,7 @@ use renewd_core::names::CertificateName;
 use renewd_core::request::Request;
 use renewd_core::revocation::Reason;
 use renewd_core::supply::Advice;
-use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
+use rustls_pki_types::CertificateDer;
 
 use crate::keys::PrivateKey;
 
@@ -64,9 +66,6 @@ pub struct HeldIdentity {
     /// When the leaf ends.
     pub not_after: Timestamp,
 }
-
-/// Certificate revocation lists, each in DER.
-pub type Crls = Vec<CertificateRevocationListDer<'static>>;
 
 /// A certification authority.
 pub trait Issuer: Send + Sync {
@@ -100,8 +99,8 @@ pub trait Issuer: Send + Sync {
 
     /// The revocation lists that belong beside those: `None` where it is to bring none. They are judged by their
     /// signatures, wherever they come from.
-    fn crls<'a>(&'a self) -> BoxFuture<'a, Result<Option<Crls>, IssueError>> {
-        Box::pin(async { Ok(None) })
+    fn crls<'a>(&'a self) -> BoxFuture<'a, Option<Crls>> {
+        Box::pin(async { None })
     }
 
     /// Revokes a leaf of its; one that is revoked already is revoked.

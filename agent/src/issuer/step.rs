@@ -32,8 +32,9 @@ use renewd_core::request::Request;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
+use super::crls::CrlLists;
 use super::local::Clock;
-use super::{Finding, HeldIdentity, IssueError, Issuer, Order, Revocation};
+use super::{CrlSources, Crls, Finding, HeldIdentity, IssueError, Issuer, Order, Revocation};
 use crate::secret::{Secret, Secrets};
 use api::Api;
 use error::StepError;
@@ -50,6 +51,8 @@ pub struct StepSettings {
     pub proxy: Option<String>,
     /// Whether what the CAs chain to that it is federated with is to be trusted, too.
     pub federation: bool,
+    /// Where revocation lists are had from.
+    pub crl: CrlSources,
     /// What it lets us in by.
     pub admission: Admission,
 }
@@ -133,6 +136,11 @@ impl StepIssuer {
         }
         *self.held() = offered.clone();
         Ok(offered)
+    }
+
+    async fn lists(&self) -> Result<CrlLists, StepError> {
+        let pinned = root::pinned(self).await?;
+        Api::new(self, pinned, None)?.crl().await
     }
 
     fn held(&self) -> std::sync::MutexGuard<'_, Vec<CertificateDer<'static>>> {
@@ -288,6 +296,16 @@ impl Issuer for StepIssuer {
 
     fn anchors<'a>(&'a self) -> BoxFuture<'a, Result<Vec<CertificateDer<'static>>, IssueError>> {
         Box::pin(async move { Ok(self.offered().await?) })
+    }
+
+    fn crls<'a>(&'a self) -> BoxFuture<'a, Option<Crls>> {
+        Box::pin(async {
+            let mut crls = self.settings.crl.begin()?;
+            if self.settings.crl.issuer {
+                crls.add(self.lists().await.map_err(IssueError::from));
+            }
+            Some(crls)
+        })
     }
 
     fn revoke<'a>(&'a self, revocation: Revocation<'a>) -> BoxFuture<'a, Result<(), IssueError>> {

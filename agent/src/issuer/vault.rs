@@ -29,8 +29,9 @@ use renewd_core::request::Request;
 use rustls_pki_types::CertificateDer;
 use serde::de::IgnoredAny;
 
+use super::crls::CrlLists;
 use super::https::{self, Trust};
-use super::{Finding, IssueError, Issuer, Order, Question, Revocation};
+use super::{CrlSources, Crls, Finding, IssueError, Issuer, Order, Question, Revocation};
 use crate::journal::{self, Event};
 use crate::secret::{Secret, Secrets};
 use error::VaultError;
@@ -62,6 +63,8 @@ pub struct VaultSettings {
     pub role: String,
     /// The issuer that it signs with, by its name or identifier, instead of the role's.
     pub issuer_ref: Option<String>,
+    /// Where revocation lists are had from. Another CA at the server has a path such as `pki/issuer/default`.
+    pub crl: CrlSources,
     /// How we are known there.
     pub auth: Auth,
 }
@@ -163,15 +166,20 @@ impl VaultIssuer {
         }
     }
 
+    fn issuer_path(&self) -> String {
+        let issuer = self.settings.issuer_ref.as_deref();
+        let issuer = issuer.unwrap_or(DEFAULT_ISSUER);
+        format!("{}/issuer/{issuer}", self.settings.mount)
+    }
+
+    async fn lists(&self, path: &str) -> Result<CrlLists, VaultError> {
+        Server::new(&self.settings)?.crl(path).await
+    }
+
     /// The roots that the mount shows to anybody, for the issuer that signs.
     async fn roots(&self) -> Result<Vec<CertificateDer<'static>>, VaultError> {
         let server = Server::new(&self.settings)?;
-        let issuer = self.settings.issuer_ref.as_deref();
-        let path = format!(
-            "{}/issuer/{}/json",
-            self.settings.mount,
-            issuer.unwrap_or(DEFAULT_ISSUER)
-        );
+        let path = format!("{}/json", self.issuer_path());
         let shown: Shown = server.get(&path, None).await?;
         let mut roots = pki::parsed(shown.ca_chain.iter()).map_err(|why| VaultError::Protocol {
             path: path.clone(),
@@ -211,6 +219,18 @@ impl Issuer for VaultIssuer {
                 Some(trust) => Ok(https::anchors(trust)?),
                 None => Ok(self.roots().await?),
             }
+        })
+    }
+
+    fn crls<'a>(&'a self) -> BoxFuture<'a, Option<Crls>> {
+        Box::pin(async {
+            let sources = &self.settings.crl;
+            let mut crls = sources.begin()?;
+            let own = sources.issuer.then(|| self.issuer_path());
+            for path in own.iter().chain(&sources.others) {
+                crls.add(self.in_time(self.lists(path)).await);
+            }
+            Some(crls)
         })
     }
 

@@ -41,6 +41,7 @@ const FLOORS: [(&str, &[&str]); 16] = [
             "issuer::est::EstSettings",
             "issuer::est::Login",
             "issuer::https::Trust",
+            "issuer::CrlSources",
             "issuer::exec::ExecSettings",
             "issuer::program::ProgramSettings",
             "issuer::local::Constraints",

@@ -11,7 +11,7 @@ use super::super::places::{self, LONGEST};
 use super::super::schema::{Schema, key};
 use super::super::settings::IssuerKind;
 use super::super::walk::Section;
-use super::Kind;
+use super::{Kind, crls};
 
 pub(super) const KIND: Kind = Kind {
     name: "step",
@@ -42,6 +42,7 @@ const SCHEMA: Schema = Schema {
             "\"http://proxy.example.internal:3128\"",
         ),
         key("federation", "true or false", "true"),
+        key(crls::KEY, "a list of places in quotes", "[\"issuer\"]"),
         key(
             "token",
             "the place of a token in quotes",
@@ -83,6 +84,7 @@ fn read(section: &Section<'_>, report: &mut Report) -> Option<IssuerKind> {
         root: root?,
         proxy: proxy.map(|at| at.value),
         federation: federation.is_some_and(|at| at.value),
+        crl: crls::read(section, report, None),
         admission: admission?,
     }))
 }

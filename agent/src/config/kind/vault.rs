@@ -14,7 +14,7 @@ use super::super::places;
 use super::super::schema::{Schema, key};
 use super::super::settings::IssuerKind;
 use super::super::walk::Section;
-use super::Kind;
+use super::{Kind, crls};
 
 const DEFAULT_MOUNT: &str = "pki";
 
@@ -57,6 +57,7 @@ const SCHEMA: Schema = Schema {
             "the name of a CA of the mount in quotes",
             "\"issuing-2026\"",
         ),
+        key(crls::KEY, "a list of places in quotes", "[\"issuer\"]"),
         key(
             "token",
             "the place of a token in quotes",
@@ -143,6 +144,7 @@ fn read(section: &Section<'_>, report: &mut Report) -> Option<IssuerKind> {
     let issuer_ref = parse(&section.text("issuer_ref", report), report, |text| {
         name(text, "issuer_ref = \"issuing-2026\"")
     });
+    let crl = crls::read(section, report, Some(other_ca));
     let auth = auth::read(section, report);
     Some(IssuerKind::Vault(VaultSettings {
         address: address?.value,
@@ -153,6 +155,7 @@ fn read(section: &Section<'_>, report: &mut Report) -> Option<IssuerKind> {
         mount: mount.map_or_else(|| DEFAULT_MOUNT.into(), |at| at.value),
         role: role?.value,
         issuer_ref: issuer_ref.map(|at| at.value),
+        crl,
         auth: auth?,
     }))
 }
@@ -183,6 +186,19 @@ fn path(text: &str, example: &str) -> Result<String, Mismatch> {
         "words of a-z A-Z 0-9 . _ - with slashes between",
         format!("write it as the server does, for example {example}"),
     ))
+}
+
+/// Another CA's path, for its revocation list.
+fn other_ca(text: &str) -> Result<String, Mismatch> {
+    let right = path(text, "crl = [\"issuer\", \"pki/issuer/default\"]")?;
+    match right.contains("/issuer/") {
+        true => Ok(right),
+        false => Err(Mismatch::new(
+            format!("{:?} is no place of revocation lists", clipped(text)),
+            "\"issuer\", the path of a mount's issuer, or the absolute path of a file",
+            "write for example crl = [\"issuer\", \"pki/issuer/default\"]",
+        )),
+    }
 }
 
 fn name(text: &str, example: &str) -> Result<String, Mismatch> {

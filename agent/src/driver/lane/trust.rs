@@ -126,10 +126,13 @@ impl Lane {
     pub(super) fn merge_trust(&mut self) {
         let hearsay = &self.world.hearsay;
         let offered = hearsay.of_all(self.settings.issuers());
-        if offered.anchors.is_empty() || self.record.target.is_none() {
+        if self.record.target.is_none() {
             return;
         }
         let (held, now) = (self.held_trust(), self.world.now());
+        if offered.anchors.is_empty() {
+            return self.tell_of_crls(held.bundle.crls(), held.bundle.crls(), Vec::new());
+        }
         let mut merged = match held.merged(offered.anchors, offered.complete, now) {
             Ok(merged) => merged,
             Err(error) => return self.trust_refused(error.to_string()),
@@ -149,7 +152,8 @@ impl Lane {
         }
         let refused = refused.iter().map(ToString::to_string);
         self.tell_of_crls(
-            (held.bundle.crls(), merged.bundle.crls()),
+            held.bundle.crls(),
+            merged.bundle.crls(),
             offered.failed.into_iter().chain(refused).collect(),
         );
         if !merged.added.is_empty() || !merged.dropped.is_empty() || !merged.removed.is_empty() {
@@ -163,7 +167,19 @@ impl Lane {
     }
 
     /// Of other lists, and once of what keeps them from being the newest.
-    fn tell_of_crls(&mut self, (held, now_held): (&[Crl], &[Crl]), trouble: Vec<String>) {
+    fn tell_of_crls(&mut self, held: &[Crl], now_held: &[Crl], mut trouble: Vec<String>) {
+        let now = self.world.now();
+        for list in now_held.iter().filter(|list| list.is_about_to_end(now)) {
+            let ends = if list.has_ended(now) {
+                "has ended"
+            } else {
+                "ends soon"
+            };
+            trouble.push(format!(
+                "that of {} {ends}, and nobody brings a newer one; see that the CA makes one, and that it can be reached",
+                list.issuer()
+            ));
+        }
         let certificate = || self.settings.name.clone();
         let until = now_held.iter().filter_map(Crl::until).min();
         if held != now_held {

@@ -25,7 +25,7 @@ impl FakeIssuer {
             key_identifier_method: KeyIdMethod::Sha256,
         };
         let list = params.signed_by(&state.root).unwrap();
-        state.crls = Some(Ok(vec![list.der().clone()]));
+        state.crls = Some(Ok(list.der().clone()));
     }
 
     /// From now on it is to bring lists, and cannot.

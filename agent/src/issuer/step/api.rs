@@ -15,6 +15,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::super::HeldIdentity;
+use super::super::crls::{self, CrlLists};
 use super::super::https::{ClientIdentity, Https, HttpsError, Peer, Trust, repeats, retry_after};
 use super::StepIssuer;
 use super::error::{StepError, clipped};
@@ -103,6 +104,20 @@ impl<'a> Api<'a> {
     /// What those of the CAs that it is federated with chain to.
     pub(super) async fn federation(&self) -> Result<Vec<CertificateDer<'static>>, StepError> {
         self.certificates("its federation", "/1.0/federation").await
+    }
+
+    /// Its revocation list. It has one where its configuration says so.
+    pub(super) async fn crl(&self) -> Result<CrlLists, StepError> {
+        let what = "its revocation list";
+        let request = self.get(what, "/1.0/crl")?;
+        let host = host(&request);
+        let answer = self.https.send_for(request, crls::MOST_BYTES).await?;
+        let answer = judged(what, host, answer, None)?;
+        let lists = crls::parsed(answer.body());
+        match lists.is_empty() {
+            true => Err(StepError::protocol(what, "it is none")),
+            false => Ok(lists),
+        }
     }
 
     async fn certificates(
@@ -258,9 +273,21 @@ async fn answered(
     request: Request<Bytes>,
     secret: Option<&str>,
 ) -> Result<Response<Bytes>, StepError> {
+    let host = host(&request);
+    judged(what, host, https.send(request).await?, secret)
+}
+
+fn host(request: &Request<Bytes>) -> String {
     let host = request.uri().authority().map(ToString::to_string);
-    let host = host.unwrap_or_default();
-    let answer = https.send(request).await?;
+    host.unwrap_or_default()
+}
+
+fn judged(
+    what: &'static str,
+    host: String,
+    answer: Response<Bytes>,
+    secret: Option<&str>,
+) -> Result<Response<Bytes>, StepError> {
     let withheld = is_told(&answer, secret).then(|| WITHHELD.to_owned());
     let status = answer.status();
     if status.is_success() {

@@ -2,6 +2,7 @@
 //! way to a certificate, and mutual TLS, are tried against a real one, by the scenarios.
 
 mod answers;
+mod crls;
 mod renewals;
 mod roots;
 mod tokens;
@@ -101,6 +102,7 @@ impl Ca {
 
     fn settings(&self) -> StepSettings {
         StepSettings {
+            crl: CrlSources::default(),
             url: format!("https://localhost:{}", self.server.port),
             root: Root::File(self.server.directory.path().join("ca.pem")),
             proxy: None,

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::super::crls::{self, CrlLists};
 use super::super::https::{Https, HttpsError, retry_after};
 use super::VaultSettings;
 use super::error::{Absent, VaultError};
@@ -107,6 +108,22 @@ impl Server {
         answered.data.ok_or_else(|| missing(path, "data"))
     }
 
+    /// Reads the revocation list of the CA at a path. It is shown to anybody.
+    pub(super) async fn crl(&self, path: &str) -> Result<CrlLists, VaultError> {
+        let path = format!("{path}/crl/der");
+        let request = self.request(Method::GET, &path, None, Bytes::new())?;
+        let answer = self.https.send_for(request, crls::MOST_BYTES).await;
+        let answer = self.answered(&path, answer, &[None; 2])?;
+        let lists = crls::parsed(answer.body());
+        match lists.is_empty() {
+            true => Err(VaultError::Protocol {
+                path,
+                why: "it is no revocation list".to_owned(),
+            }),
+            false => Ok(lists),
+        }
+    }
+
     /// Asks for something to be done, and reads what came of it, if there is something to be read.
     pub(super) async fn post<T: DeserializeOwned>(
         &self,
@@ -139,7 +156,8 @@ impl Server {
     /// What is told of the server's state to anybody, whatever state it is in.
     pub(super) async fn health<T: DeserializeOwned>(&self) -> Result<T, VaultError> {
         let path = HEALTH;
-        let answer = self.exchange(Method::GET, path, None, Bytes::new()).await?;
+        let request = self.request(Method::GET, path, None, Bytes::new())?;
+        let answer = self.https.send(request).await.map_err(unanswered)?;
         parsed(path, &answer).map_err(|_| self.refusal(path, &answer, &[None; 2]))
     }
 
@@ -167,21 +185,32 @@ impl Server {
         secret: Option<&str>,
         body: Bytes,
     ) -> Result<Response<Bytes>, VaultError> {
-        let answer = self.exchange(method, path, token, body).await?;
-        if answer.status().is_success() {
-            return Ok(answer);
-        }
+        let request = self.request(method, path, token, body)?;
+        let answer = self.https.send(request).await;
         let told = [token.map(|token| token.0.as_str()), secret];
-        Err(self.refusal(path, &answer, &told))
+        self.answered(path, answer, &told)
     }
 
-    async fn exchange(
+    fn answered(
+        &self,
+        path: &str,
+        answer: Result<Response<Bytes>, HttpsError>,
+        told: &Told<'_>,
+    ) -> Result<Response<Bytes>, VaultError> {
+        let answer = answer.map_err(unanswered)?;
+        match answer.status().is_success() {
+            true => Ok(answer),
+            false => Err(self.refusal(path, &answer, told)),
+        }
+    }
+
+    fn request(
         &self,
         method: Method,
         path: &str,
         token: Option<&Token>,
         body: Bytes,
-    ) -> Result<Response<Bytes>, VaultError> {
+    ) -> Result<Request<Bytes>, VaultError> {
         let mut request = Request::new(body);
         *request.method_mut() = method;
         let uri = format!("{}/{path}", self.base).parse();
@@ -195,10 +224,7 @@ impl Server {
         if let Some(token) = token {
             headers.insert(TOKEN, token.header()?);
         }
-        self.https.send(request).await.map_err(|error| match error {
-            HttpsError::Redirected { host, to } => VaultError::Redirected { host, to },
-            error => error.into(),
-        })
+        Ok(request)
     }
 
     /// What an answer means that is not what was asked for.
@@ -233,6 +259,13 @@ impl Server {
                 begins: begins(answer, told),
             }),
         }
+    }
+}
+
+fn unanswered(error: HttpsError) -> VaultError {
+    match error {
+        HttpsError::Redirected { host, to } => VaultError::Redirected { host, to },
+        error => error.into(),
     }
 }
 

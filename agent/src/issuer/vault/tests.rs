@@ -1,6 +1,7 @@
 //! The issuer against a Vault of our own that does what a real one cannot be made to do. The way to a certificate is
 //! tried against a real one, by the scenarios.
 
+mod crls;
 mod known;
 mod logins;
 mod looks;
@@ -100,6 +101,7 @@ impl Vault {
 
     fn settings(&self) -> VaultSettings {
         VaultSettings {
+            crl: CrlSources::default(),
             address: format!("https://localhost:{}", self.server.port),
             ca: self.server.ca(),
             trust: None,

@@ -200,7 +200,7 @@ fn what_is_not_a_list_of_today_of_such_a_ca_is_refused_and_what_was_held_stays()
         (
             "yesterday's",
             root.list(-HOUR, &[]),
-            "has ended at 2027-01-15T08:00:00Z",
+            "was brought has ended at 2027-01-15T08:00:00Z",
         ),
     ];
     for (what, list, why) in cases {

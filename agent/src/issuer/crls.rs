@@ -1,0 +1,143 @@
+//! Revocation lists as they come: of the CA, from another place at its server, or from a file. What they say is judged by
+//! [`renewd_core::crl`].
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use renewd_core::crl::MAX_CRL_BYTES;
+use rustls_pki_types::CertificateRevocationListDer;
+use rustls_pki_types::pem::PemObject;
+
+use super::{IssueError, Retry};
+
+/// The most bytes of an answer or a file: a list as PEM is a third longer.
+pub(super) const MOST_BYTES: usize = MAX_CRL_BYTES / 2 * 3;
+
+/// Lists in DER, which nobody has looked into.
+pub(super) type CrlLists = Vec<CertificateRevocationListDer<'static>>;
+
+/// Where lists are had from.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CrlSources {
+    /// Of the CA that issues.
+    pub issuer: bool,
+    /// Of other CAs at the same server, by their paths there.
+    pub others: Vec<String>,
+    /// From files, PEM or DER: the list of a root that is offline.
+    pub files: Vec<PathBuf>,
+}
+
+impl CrlSources {
+    /// Brings what is in the files; `None` where there is no source at all.
+    pub(super) fn begin(&self) -> Option<Crls> {
+        if *self == Self::default() {
+            return None;
+        }
+        let mut crls = Crls::default();
+        for file in &self.files {
+            crls.add(read(file));
+        }
+        Some(crls)
+    }
+}
+
+/// What was brought of all sources.
+#[derive(Debug, Default)]
+pub struct Crls {
+    /// The lists.
+    pub lists: Vec<CertificateRevocationListDer<'static>>,
+    /// Why others could not be had.
+    pub failed: Vec<IssueError>,
+}
+
+impl Crls {
+    /// With what one source brought.
+    pub(super) fn add(&mut self, brought: Result<CrlLists, IssueError>) {
+        match brought {
+            Ok(lists) => self.lists.extend(lists),
+            Err(error) => self.failed.push(error),
+        }
+    }
+}
+
+/// The lists in a text of PEM, or the one that is DER; none where there is none.
+pub(super) fn parsed(bytes: &[u8]) -> CrlLists {
+    // A SEQUENCE, which no PEM begins with.
+    if bytes.first() == Some(&0x30) {
+        return vec![bytes.to_vec().into()];
+    }
+    let lists: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(bytes).collect();
+    lists.unwrap_or_default()
+}
+
+/// The lists in a file.
+///
+/// # Errors
+/// When it cannot be read, or holds none.
+fn read(path: &Path) -> Result<CrlLists, IssueError> {
+    let failed = |why: String| {
+        IssueError::new(
+            "crl-file",
+            Retry::BackOff,
+            format!("there are no revocation lists in {}: {why}", path.display()),
+            "put the list there that the CA published last (PEM or DER), or take the file out of `crl`",
+        )
+    };
+    let bytes = content(path).map_err(|error| failed(error.to_string()))?;
+    let lists = parsed(&bytes);
+    match lists.is_empty() {
+        true => Err(failed("it holds none that can be read".into())),
+        false => Ok(lists),
+    }
+}
+
+fn content(path: &Path) -> io::Result<Vec<u8>> {
+    // Opening a pipe would wait for a writer.
+    if !path.metadata()?.is_file() {
+        return Err(io::Error::other("it is no file"));
+    }
+    let mut bytes = Vec::new();
+    let most = MOST_BYTES as u64;
+    File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    match bytes.len() > MOST_BYTES {
+        true => Err(io::ErrorKind::FileTooLarge.into()),
+        false => Ok(bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_holds_lists_or_says_why_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let put = |name: &str, content: &[u8]| {
+            let path = directory.path().join(name);
+            std::fs::write(&path, content).unwrap();
+            path
+        };
+        let pem = "-----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n";
+        assert_eq!(
+            read(&put("two", pem.repeat(2).as_bytes())).unwrap().len(),
+            2
+        );
+        assert_eq!(&*read(&put("der", b"\x30\0")).unwrap()[0], b"\x30\0");
+        let cases = [
+            (put("empty", b""), "holds none"),
+            (put("text", b"hello \xff"), "holds none"),
+            (put("cut", &pem.as_bytes()[..40]), "holds none"),
+            (put("huge", &vec![0x30; MOST_BYTES + 1]), "too large"),
+            (directory.path().join("absent"), "No such file"),
+            (directory.path().to_owned(), "it is no file"),
+        ];
+        for (path, why) in cases {
+            let error = read(&path).unwrap_err().operator_text();
+            assert!(
+                error.contains(why) && error.contains(path.to_str().unwrap()),
+                "{error}"
+            );
+        }
+    }
+}
