@@ -174,12 +174,13 @@ pub(crate) fn published_bundle(
     (!bundle.is_empty()).then_some(bundle)
 }
 
-/// What stands between the published leaf and its anchor.
-pub(crate) fn published_chain(
+/// What stands between the leaf of a generation and its anchor, as far as it can be read.
+pub(crate) fn chain(
     store: &Store,
     name: &CertificateName,
+    generation: &Generation,
 ) -> Vec<CertificateDer<'static>> {
-    let text = std::fs::read_to_string(current(store, name, "chain.pem"));
+    let text = store.load_chain(name, generation.identity);
     let chain = text
         .ok()
         .and_then(|text| pem::parse_certificates(&text).ok());

@@ -214,7 +214,7 @@ pub(crate) struct Trust {
     pub(crate) bundle: Bundle,
     /// What own leaves chain to.
     pub(crate) needed: BTreeSet<Fingerprint>,
-    /// What stands between the published leaf and its anchor.
+    /// What stands between own leaves (those of `needed`) and their anchors.
     pub(crate) chain: Vec<CertificateDer<'static>>,
     /// How long another stays that the issuer stands for no longer.
     pub(crate) keep: Duration,

@@ -50,6 +50,8 @@ pub(crate) struct FakeIssuer {
 
 struct State {
     root: Arc<CertifiedIssuer<'static, KeyPair>>,
+    /// What signs, where it is not the root itself.
+    issuing: Option<Arc<CertifiedIssuer<'static, KeyPair>>>,
     deeds: VecDeque<Deed>,
     asked: usize,
     requests: Vec<Vec<u8>>,
@@ -90,6 +92,7 @@ impl FakeIssuer {
     pub(crate) fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         let state = State {
             root: Arc::new(root(None)),
+            issuing: None,
             deeds: VecDeque::new(),
             asked: 0,
             requests: Vec::new(),
@@ -261,10 +264,14 @@ impl FakeIssuer {
         csr.params.not_before = epoch + seconds(begin);
         csr.params.not_after = epoch + seconds(counted + order.request.lifetime);
         csr.params.serial_number = Some(SerialNumber::from(1_000_000 + state.signed));
-        let leaf = csr.signed_by(&state.root).unwrap();
+        let issuing = state.issuing.as_ref();
+        let leaf = csr.signed_by(issuing.unwrap_or(&state.root)).unwrap();
         Answer {
             leaf: leaf.der().clone(),
-            chain: Vec::new(),
+            chain: issuing
+                .map(|issuing| issuing.der().clone())
+                .into_iter()
+                .collect(),
         }
     }
 }
@@ -274,11 +281,16 @@ fn seconds(at: Timestamp) -> Duration {
 }
 
 fn root(end: Option<Timestamp>) -> CertifiedIssuer<'static, KeyPair> {
+    let (params, key) = authority(end);
+    CertifiedIssuer::self_signed(params, key).unwrap()
+}
+
+fn authority(end: Option<Timestamp>) -> (CertificateParams, KeyPair) {
     let mut params = CertificateParams::default();
     let key = KeyPair::generate().unwrap();
     let name = format!("fake {:02x?}", &key.public_key_raw()[1..5]);
     params.distinguished_name.push(DnType::CommonName, name);
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     // Longer than any clock in a test goes astray.
     params.not_before = date_time_ymd(1990, 1, 1);
@@ -286,7 +298,7 @@ fn root(end: Option<Timestamp>) -> CertifiedIssuer<'static, KeyPair> {
         Some(end) => date_time_ymd(1970, 1, 1) + seconds(end),
         None => date_time_ymd(2090, 1, 1),
     };
-    CertifiedIssuer::self_signed(params, key).unwrap()
+    (params, key)
 }
 
 impl Issuer for FakeIssuer {

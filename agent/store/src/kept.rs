@@ -88,21 +88,40 @@ impl Store {
         name: &CertificateName,
         number: GenerationNumber,
     ) -> Result<Identity, StoreError> {
-        let directory = self.identity_directory(name).join(number.to_string());
-        let part = |file: &str| -> Result<String, StoreError> {
-            let path = directory.join(file);
-            let damaged = |why: &str| StoreError::Damaged {
-                path: path.clone(),
-                why: why.into(),
-            };
-            let content = self.read(&path)?.ok_or_else(|| damaged("it is missing"))?;
-            String::from_utf8(content).map_err(|_| damaged("it is no text"))
-        };
+        let part = |file| self.part_of_identity(name, number, file);
         Ok(Identity {
             key_pem: Zeroizing::new(part("key.pem")?),
             leaf_pem: part("cert.pem")?,
             chain_pem: part("chain.pem")?,
         })
+    }
+
+    /// The chain of an identity that was kept; its key is not read.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when it is missing or no text, and those of the file system.
+    pub fn load_chain(
+        &self,
+        name: &CertificateName,
+        number: GenerationNumber,
+    ) -> Result<String, StoreError> {
+        self.part_of_identity(name, number, "chain.pem")
+    }
+
+    fn part_of_identity(
+        &self,
+        name: &CertificateName,
+        number: GenerationNumber,
+        file: &str,
+    ) -> Result<String, StoreError> {
+        let directory = self.identity_directory(name).join(number.to_string());
+        let path = directory.join(file);
+        let damaged = |why: &str| StoreError::Damaged {
+            path: path.clone(),
+            why: why.into(),
+        };
+        let content = self.read(&path)?.ok_or_else(|| damaged("it is missing"))?;
+        String::from_utf8(content).map_err(|_| damaged("it is no text"))
     }
 
     /// Wipes the identities that nothing refers to any more.

@@ -10,6 +10,7 @@ mod cfssl;
 mod challenges;
 mod configuration;
 mod credentials;
+mod crls;
 mod damage;
 mod dependents;
 mod disks;
@@ -55,6 +56,7 @@ const NEEDS: &[(&str, &[Scenario])] = &[
     ("cfssl", cfssl::ALL),
     ("step-ca", step::ALL),
     ("openbao", vault::ALL),
+    ("openbao", crls::ALL),
     ("estserver", est::ALL),
     ("pebble", challenges::ALL),
     ("caddy", caddy::ALL),
@@ -99,6 +101,7 @@ pub fn all() -> Vec<Scenario> {
         cfssl::ALL,
         step::ALL,
         vault::ALL,
+        crls::ALL,
     ]
     .concat()
 }

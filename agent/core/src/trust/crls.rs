@@ -38,7 +38,7 @@ impl Bundle {
 
     /// Takes in what the issuers offer; `chain` are the certificates between own leaves and their anchors. What is refused
     /// is told, and what was held stays: a verifier that has no list lets in whoever is on it. A list goes when nobody wants any
-    /// more, when no certificate of its CA is left, and when it has ended and its CA has brought others instead.
+    /// more, when it has ended and its CA has brought others instead, and when no certificate of its CA is left.
     pub fn take_crls(
         &mut self,
         offered: &OfferedCrls,
@@ -61,10 +61,11 @@ impl Bundle {
                 }
             }
         }
-        let held = std::mem::take(&mut self.crls).into_iter();
-        let mut held: Vec<_> = held
+        let each = self.crls.iter().cloned();
+        let mut held: Vec<_> = each
             .filter_map(|list| list.signed_by(&authorities))
             .collect();
+        let before: Vec<_> = held.iter().map(|(_, list)| list.clone()).collect();
         held.retain(|(of, list)| {
             let offered_again = || brought.iter().any(|(again, _)| again == of);
             let over = !offered.wanted || (list.has_ended(now) && !offered_again());
@@ -80,8 +81,13 @@ impl Bundle {
                 None => refused.push(CrlError::TooMany),
             }
         }
-        self.crls = held.into_iter().map(|(_, list)| list).collect();
-        self.sort_crls();
+        let held: Vec<_> = held.into_iter().map(|(_, list)| list).collect();
+        // One whose CA is no longer there is published nowhere, and worth no publication of its own: it goes with the
+        // next change.
+        if held != before {
+            self.crls = held;
+            self.sort_crls();
+        }
         refused
     }
 

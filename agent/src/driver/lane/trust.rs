@@ -231,7 +231,10 @@ impl Lane {
         });
         Trust {
             bundle: Bundle::kept(certificates, &self.record.dropped).with_kept_crls(crls),
-            chain: sound::published_chain(store, name),
+            chain: self
+                .leaves_in_use()
+                .flat_map(|leaf| sound::chain(store, name, leaf))
+                .collect(),
             needed: self.leaves_in_use().map(|leaf| leaf.anchor).collect(),
             keep: self.settings.trust.keep,
         }

@@ -142,3 +142,22 @@ fn going_back_takes_no_older_list_along() {
         assert_eq!(revoked(&site), Some(2));
     });
 }
+
+#[test]
+fn the_list_of_a_ca_below_the_root_comes_with_its_first_certificate_and_stays() {
+    let site = Site::new(nginx);
+    site.issuer.signs_below_its_root();
+    site.issuer.publishes_crl(DAY, 1);
+    site.certificate("c0", NGINX);
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        life.settle().await;
+        hours(life, &site, 2).await;
+        assert_eq!((site.read_generation("c0"), revoked(&site)), (1, Some(1)));
+        // Another one signs from now on: its list comes with its first certificate.
+        site.issuer.signs_below_its_root();
+        site.issuer.publishes_crl(DAY, 2);
+        life.renew(&["c0"]).await;
+        hours(life, &site, 2).await;
+        assert_eq!((site.read_generation("c0"), revoked(&site)), (2, Some(2)));
+    });
+}

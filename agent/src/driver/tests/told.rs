@@ -88,3 +88,47 @@ fn failed_tries_are_warnings_until_none_comes_in_time_and_the_end_is_told_before
         );
     }
 }
+
+#[test]
+fn lists_that_cannot_be_had_are_told_once_and_once_more_when_they_are_about_to_end_and_when_they_have()
+ {
+    const HOUR: Duration = Duration::from_secs(3600);
+    const NOT_HAD: &str = "its revocation lists may not be the newest";
+    let told = Told::default();
+    let subscriber = tracing_subscriber::registry().with(told.clone());
+    let site = Site::new(nginx);
+    site.issuer.publishes_crl(10 * HOUR, 1);
+    site.certificate("c0", NGINX);
+    heard_by(subscriber, || {
+        site.live(Disk::default(), async |life: &Life<'_>| {
+            life.settle().await;
+            let hours = async |hours: u32| {
+                for _ in 0..hours * 4 {
+                    site.clock.pass(HOUR / 4);
+                    life.work().await;
+                }
+                told.of(NOT_HAD).len()
+            };
+            assert_eq!(hours(2).await, 0);
+            site.issuer.loses_its_crl();
+            assert_eq!(hours(2).await, 1);
+            site.issuer.publishes_crl(10 * HOUR, 1);
+            assert_eq!(hours(2).await, 1);
+            // Now the whole CA is away, and can say nothing of lists.
+            site.issuer.is_away(true);
+            assert_eq!(hours(2).await, 1);
+        });
+        // Nor is it asked anything before the next start.
+        site.live(Disk::default(), async |life: &Life<'_>| {
+            life.settle().await;
+            for (minutes, lines) in [(270, 1), (45, 2), (60, 3), (300, 3)] {
+                for _ in 0..minutes / 15 {
+                    site.clock.pass(HOUR / 4);
+                    life.work().await;
+                }
+                assert_eq!(told.of(NOT_HAD).len(), lines, "{minutes}");
+            }
+        });
+    });
+    assert!(told.of("ends soon")[0] < told.of("has ended")[0]);
+}

@@ -5,6 +5,14 @@ use rcgen::{CertificateRevocationListParams, KeyIdMethod, RevokedCertParams};
 use super::*;
 
 impl FakeIssuer {
+    /// From now on it signs, lists too, by a CA below its root.
+    pub(crate) fn signs_below_its_root(&self) {
+        let mut state = self.lock();
+        let (params, key) = authority(None);
+        let issuing = CertifiedIssuer::signed_by(params, key, &state.root).unwrap();
+        state.issuing = Some(Arc::new(issuing));
+    }
+
     /// From now on it brings a list that begins now, lasts for so long, and names so many certificates.
     pub(crate) fn publishes_crl(&self, life: Duration, revoked: u64) {
         let mut state = self.lock();
@@ -24,7 +32,9 @@ impl FakeIssuer {
             revoked_certs: revoked.collect(),
             key_identifier_method: KeyIdMethod::Sha256,
         };
-        let list = params.signed_by(&state.root).unwrap();
+        let list = params
+            .signed_by(state.issuing.as_ref().unwrap_or(&state.root))
+            .unwrap();
         state.crls = Some(Ok(list.der().clone()));
     }
 

@@ -311,8 +311,10 @@ fn a_list_stays_past_its_end_until_its_ca_brings_others_or_nobody_wants_any() {
         .len(),
         2
     );
-    // Another CA stands above the leaf now.
-    assert_eq!(with(&failed(), &[], 2), ["CN=root"]);
+    // Another CA stands above the leaf now: nobody is given the list any more, so it goes with the next change.
+    assert_eq!(with(&failed(), &[], 2).len(), 2);
+    let newer = root.list(2, &[9]);
+    assert_eq!(with(&brought(&[&newer]), &[], 2), ["CN=root"]);
     // The configuration wants none; who has said nothing yet may want some.
     let unwanted = OfferedCrls {
         wanted: false,
