@@ -257,9 +257,14 @@ fn ended(trial: &mut Trial) -> Result<()> {
     configure(
         trial,
         "/srv/step/root.pem",
-        "provisioner = \"hosts\"\nprovisioner_key = \"file:/etc/renewd/provisioner\"",
+        "provisioner = \"hosts\"\nprovisioner_key = \"file:/etc/renewd/provisioner\"\ncrl = [\"issuer\"]",
     )?;
     trial.reload_renewd()?;
+    trial.wait_until("the CRL is published", PROOF, || {
+        let list = published("api", "crl.pem");
+        let listed = trial.shell(&format!("openssl crl -in {list} -noout -text"))?;
+        expect(listed.contains(&serial), "the serial in it", &listed)
+    })?;
     let last = renewed(trial)?;
     expect(last != long, "a new serial", &last)?;
     expect_sound(trial)?;

@@ -144,7 +144,7 @@ fn a_list_of_a_trusted_ca_is_published_with_the_roots_and_read_back() {
     let both = PublishedTrust::of(&text, &chain);
     assert_eq!(
         pem::parse_certificates(&both.ca_pem).unwrap(),
-        [root.der.clone()]
+        std::slice::from_ref(&root.der)
     );
     assert_eq!(pem::parse_crls(&both.crl_pem.unwrap()).unwrap().len(), 2);
     let one = PublishedTrust::of(&text, &[]);
