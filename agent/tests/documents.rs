@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use renewd::config::{AnyAccounts, Environment, Texts, load_texts};
 use renewd::control::report::StatusReport;
+use renewd::kinds::KINDS;
 
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -249,7 +250,8 @@ fn the_configurations_in_the_readme_are_accepted() {
             main: Some(read("packaging/renewd/renewd.toml")),
             certificates: [("web".parse().unwrap(), file)].into(),
         };
-        let environment = Environment::new("host.example", "0".repeat(32).as_str(), AnyAccounts);
+        let environment =
+            Environment::new("host.example", "0".repeat(32).as_str(), AnyAccounts, KINDS);
         let loaded = load_texts(Path::new("/etc/renewd"), &texts, &environment);
         assert!(loaded.errors.is_empty(), "{:?}", loaded.errors);
         assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);

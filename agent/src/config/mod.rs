@@ -16,33 +16,27 @@ mod certificate;
 mod check;
 mod common;
 mod dependent;
-mod document;
 mod environment;
-mod error;
 mod files;
 mod issuer;
-mod kind;
 mod load;
-mod places;
 mod raw;
-pub mod schema;
+mod schema;
 mod settings;
-mod source;
 mod specifier;
-mod suggest;
 mod trust;
 mod values;
-mod walk;
 
 pub use accounts::{Accounts, AnyAccounts, Group, SystemAccounts};
 pub use check::{Checked, check};
 pub use environment::Environment;
-pub use error::{ConfigError, ConfigWarning, ErrorKind, Location};
 pub use load::{Held, Loaded, load, load_at_start, load_texts};
 pub use settings::{
-    CertificateSettings, DependentSettings, IssuerKind, IssuerSettings, LocalIssuerSettings,
-    Ownership, Settings, Texts, TrustSettings,
+    CertificateSettings, DependentSettings, IssuerSettings, Ownership, Settings, Texts,
+    TrustSettings,
 };
+
+pub use crate::table::{ConfigError, ConfigWarning, ErrorKind, Location};
 
 #[cfg(test)]
 mod tests;

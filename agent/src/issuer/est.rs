@@ -16,6 +16,7 @@ mod certificates;
 mod conversation;
 mod enrolment;
 mod error;
+mod keys;
 #[cfg(test)]
 mod tests;
 
@@ -39,6 +40,7 @@ use super::{Finding, IssueError, Issuer, Order, Question, Retry, Revocation};
 use crate::secret::{Secret, Secrets};
 use conversation::Conversation;
 use error::{EstError, Shown};
+pub use keys::KIND;
 
 /// What is kept of the CA.
 const ANCHORS: &str = "anchors.pem";

@@ -5,6 +5,7 @@
 //! [`renewd_core::accept`]. One that makes the keys itself is a [`Supplier`], too. To add one: implement [`Issuer`], and name it in the composition root.
 
 pub mod acme;
+mod challenges;
 mod crls;
 pub mod est;
 pub mod exec;
@@ -12,13 +13,16 @@ pub mod exec;
 pub(crate) mod fake;
 mod found;
 pub mod https;
+pub mod kind;
 pub mod local;
+mod places;
 pub mod program;
 pub mod spiffe;
 pub mod step;
 mod supplier;
 pub mod vault;
 
+pub use challenges::Challenges;
 pub use crls::{CrlSources, Crls};
 pub use found::{Finding, Is, Question};
 pub use supplier::{Supplied, Supplier, Wanted};
