@@ -6,7 +6,7 @@ use std::time::Duration;
 use renewd_core::names::{CertificateName, IssuerName, San};
 use renewd_core::request::{Request, Usages};
 
-use crate::issuer::kind::Wanted;
+use crate::issuer::kind::Demand;
 use crate::table::{At, ErrorKind, Mismatch, Report, Source, twice};
 
 use super::common::Common;
@@ -64,7 +64,7 @@ fn judge(
     let issuers = issuers(raw, &common, main?, report)?;
     let (issuer, fallbacks) = issuers.split_first()?;
     for issuer in &issuers {
-        let wanted = Wanted {
+        let demand = Demand {
             names: &names,
             lifetime,
             lifetime_at: common
@@ -74,7 +74,7 @@ fn judge(
             table: &issuer.table(),
             table_at: &issuer.location,
         };
-        issuer.configured.judge(&wanted, report);
+        issuer.configured.judge(&demand, report);
     }
     Some(CertificateSettings {
         name: name.clone(),

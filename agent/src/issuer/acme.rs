@@ -44,7 +44,7 @@ use rustls_pki_types::CertificateDer;
 
 use super::challenges::Challenges;
 use super::https::{self, Trust};
-use super::local::files::Directory;
+use super::kept::Directory;
 use super::program::Surroundings;
 use super::{Finding, IssueError, Issuer, Order, Revocation, Sent};
 use crate::secret::{Secret, Secrets};

@@ -34,8 +34,7 @@ use rustls_pki_types::CertificateDer;
 use zeroize::Zeroizing;
 
 use super::https::{self, Trust};
-use super::local::LocalError;
-use super::local::files::{Directory, MAX_BYTES};
+use super::kept::{Directory, KeptError, MAX_BYTES};
 use super::{Finding, IssueError, Issuer, Order, Question, Retry, Revocation};
 use crate::secret::{Secret, Secrets};
 use conversation::Conversation;
@@ -205,7 +204,7 @@ impl EstIssuer {
 /// One that is damaged is replaced by what is told next; one that others could have written is not.
 fn read(kept: &Directory) -> Result<Option<Zeroizing<String>>, EstError> {
     match kept.read(ANCHORS) {
-        Err(LocalError::Damaged { .. }) => Ok(None),
+        Err(KeptError::Damaged { .. }) => Ok(None),
         read => read.map_err(EstError::Kept),
     }
 }

@@ -56,7 +56,7 @@ pub trait Configured: Comparable + fmt::Debug + Send + Sync {
     }
 
     /// Notes what it can never give.
-    fn judge(&self, _wanted: &Wanted<'_>, _report: &mut Report) {}
+    fn judge(&self, _demand: &Demand<'_>, _report: &mut Report) {}
 
     /// Whether nobody on other hosts has to hear of a new root by renewd before it is used.
     fn needs_no_settling(&self) -> bool {
@@ -94,8 +94,8 @@ pub struct Home {
     pub clock: Clock,
 }
 
-/// What a certificate wants of an issuer.
-pub struct Wanted<'a> {
+/// What a certificate demands of an issuer.
+pub struct Demand<'a> {
     /// Its names.
     pub names: &'a [At<San>],
     /// Its life.

@@ -18,7 +18,6 @@ mod ca;
 mod constraints;
 mod csr;
 mod error;
-pub(in crate::issuer) mod files;
 mod keys;
 mod provided;
 
@@ -32,6 +31,7 @@ use renewd_core::accept::Answer;
 use renewd_core::pem;
 use rustls_pki_types::CertificateDer;
 
+use super::kept;
 use super::kind::Clock;
 use super::{IssueError, Issuer, Order};
 use crate::secret::{Secret, Secrets};
@@ -111,7 +111,7 @@ impl LocalIssuer {
         }
         let path = directory.join(ROOT);
         let text =
-            files::read(&path, None)?.ok_or_else(|| LocalError::NoRoot { path: path.clone() })?;
+            kept::read(&path, None)?.ok_or_else(|| LocalError::NoRoot { path: path.clone() })?;
         Ok(pem::certificate(&authority::only_certificate(
             &path, &text,
         )?))

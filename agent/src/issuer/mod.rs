@@ -13,6 +13,7 @@ pub mod exec;
 pub(crate) mod fake;
 mod found;
 pub mod https;
+mod kept;
 pub mod kind;
 pub mod local;
 mod places;

@@ -11,7 +11,7 @@ use crate::table::values::parse;
 use crate::table::{At, ErrorKind, Mismatch, Report, Schema, Section, clipped, key, twice};
 
 use super::super::https::Trust;
-use super::super::kind::{Configured, Home, Kind, Wanted};
+use super::super::kind::{Configured, Home, Kind, Demand};
 use super::super::{Issuer, places};
 use super::{AcmeIssuer, AcmeSettings, Challenge, ExternalAccount, http01, tls_alpn01};
 
@@ -135,9 +135,9 @@ impl Configured for AcmeSettings {
     }
 
     /// What ACME has no proof for, or another one than is configured.
-    fn judge(&self, wanted: &Wanted<'_>, report: &mut Report) {
+    fn judge(&self, demand: &Demand<'_>, report: &mut Report) {
         let by_dns = matches!(self.challenge, Challenge::Dns01(_));
-        for name in wanted.names {
+        for name in demand.names {
             let (found, expected, remedy) = match &name.value {
                 San::Uri(_) => (
                     "is no name that ACME knows".to_owned(),
@@ -158,7 +158,7 @@ impl Configured for AcmeSettings {
             };
             let found = format!(
                 "\"{}\" {found} ({}, {})",
-                name.value, wanted.table, wanted.table_at
+                name.value, demand.table, demand.table_at
             );
             let mismatch = Mismatch::of(ErrorKind::Conflict, found, expected, remedy);
             name.refuse(report, mismatch);

@@ -12,7 +12,7 @@ use crate::secret::Secret;
 use crate::table::values::{self, YEAR, parse};
 use crate::table::{At, ErrorKind, Mismatch, Report, Schema, Section, clipped, key, twice};
 
-use super::super::kind::{Configured, Home, Kind, Wanted};
+use super::super::kind::{Configured, Home, Kind, Demand};
 use super::super::{IssueError, Issuer, places};
 use super::{Constraints, LocalIssuer, LocalSettings};
 
@@ -77,8 +77,8 @@ impl Configured for Keys {
     }
 
     /// What its constraints forbid, and what its intermediate will cut.
-    fn judge(&self, wanted: &Wanted<'_>, report: &mut Report) {
-        for name in wanted
+    fn judge(&self, demand: &Demand<'_>, report: &mut Report) {
+        for name in demand
             .names
             .iter()
             .filter(|name| !self.constraints.permits(&name.value))
@@ -88,7 +88,7 @@ impl Configured for Keys {
                 San::Ip(_) => ("network", "permitted_ip"),
                 San::Uri(_) => ("SPIFFE ID", "permitted_uri"),
             };
-            let table = wanted.table;
+            let table = demand.table;
             name.refuse(
                 report,
                 Mismatch::of(
@@ -96,15 +96,15 @@ impl Configured for Keys {
                     format!("\"{}\" is not permitted to the issuer", name.value),
                     format!(
                         "a name below a {kind} in {key} of {table} ({})",
-                        wanted.table_at
+                        demand.table_at
                     ),
                     format!("use another name, or add to {key}"),
                 ),
             );
         }
-        if self.issuing_ca.is_none() && wanted.lifetime > self.intermediate_lifetime {
+        if self.issuing_ca.is_none() && demand.lifetime > self.intermediate_lifetime {
             report.warning(
-                wanted.lifetime_at,
+                demand.lifetime_at,
                 "lifetime",
                 format!(
                     "is longer than the issuer's intermediate lives ({}), and will be cut to it",
@@ -112,7 +112,7 @@ impl Configured for Keys {
                 ),
                 format!(
                     "shorten it, or lengthen intermediate_lifetime of {}",
-                    wanted.table
+                    demand.table
                 ),
             );
         }

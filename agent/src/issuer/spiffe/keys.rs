@@ -9,7 +9,7 @@ use renewd_core::names::San;
 use crate::table::values::{self, parse};
 use crate::table::{At, ErrorKind, Mismatch, Report, Schema, Section, clipped, key, twice};
 
-use super::super::kind::{Configured, Home, Kind, Wanted};
+use super::super::kind::{Configured, Home, Kind, Demand};
 use super::super::{Issuer, places};
 use super::{SpiffeIssuer, SpiffeSettings};
 
@@ -71,16 +71,16 @@ impl Configured for SpiffeSettings {
     }
 
     /// An SVID has one SPIFFE ID (X.509-SVID, section 2), and it is of the trust domain whose anchors are taken.
-    fn judge(&self, wanted: &Wanted<'_>, report: &mut Report) {
-        let place = format!("{}, {}", wanted.table, wanted.table_at);
+    fn judge(&self, demand: &Demand<'_>, report: &mut Report) {
+        let place = format!("{}, {}", demand.table, demand.table_at);
         let example = format!("names = [\"spiffe://{}/web\"]", self.trust_domain);
-        let mut ids = wanted
+        let mut ids = demand
             .names
             .iter()
             .filter(|name| matches!(name.value, San::Uri(_)));
         let Some(id) = ids.next() else {
             // Names that are wrong, or not there, are an error already.
-            if let Some(name) = wanted.names.first() {
+            if let Some(name) = demand.names.first() {
                 let mismatch = Mismatch::of(
                     ErrorKind::Conflict,
                     format!("names no SPIFFE ID, by which an SVID is chosen ({place})"),
