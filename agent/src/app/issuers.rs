@@ -61,3 +61,6 @@ impl Issuers for ConcreteIssuers {
         root.map_err(|error| error.operator_text())
     }
 }
+
+#[cfg(test)]
+mod tests;

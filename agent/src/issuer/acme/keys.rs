@@ -11,7 +11,7 @@ use crate::table::values::parse;
 use crate::table::{At, ErrorKind, Mismatch, Report, Schema, Section, clipped, key, twice};
 
 use super::super::https::Trust;
-use super::super::kind::{Configured, Home, Kind, Demand};
+use super::super::kind::{Configured, Demand, Home, Kind};
 use super::super::{Issuer, places};
 use super::{AcmeIssuer, AcmeSettings, Challenge, ExternalAccount, http01, tls_alpn01};
 

@@ -12,7 +12,7 @@ use crate::secret::Secret;
 use crate::table::values::{self, YEAR, parse};
 use crate::table::{At, ErrorKind, Mismatch, Report, Schema, Section, clipped, key, twice};
 
-use super::super::kind::{Configured, Home, Kind, Demand};
+use super::super::kind::{Configured, Demand, Home, Kind};
 use super::super::{IssueError, Issuer, places};
 use super::{Constraints, LocalIssuer, LocalSettings};
 

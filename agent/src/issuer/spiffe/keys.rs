@@ -9,7 +9,7 @@ use renewd_core::names::San;
 use crate::table::values::{self, parse};
 use crate::table::{At, ErrorKind, Mismatch, Report, Schema, Section, clipped, key, twice};
 
-use super::super::kind::{Configured, Home, Kind, Demand};
+use super::super::kind::{Configured, Demand, Home, Kind};
 use super::super::{Issuer, places};
 use super::{SpiffeIssuer, SpiffeSettings};
 
