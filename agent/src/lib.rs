@@ -2,7 +2,8 @@
 //!
 //! One certificate's way from due to served is [`driver::lane`]; what it decides is `renewd_core`'s,
 //! and what is on disk is `renewd_store`'s. Adapters ([`issuer`], [`units`], [`probe`], [`clock`],
-//! [`control`], [`journal`]) never import each other; [`app`] alone names the concrete types.
+//! [`control`], [`journal`]) never import each other; [`app`] alone names the concrete types, and [`kinds`] the kinds of
+//! issuers.
 
 pub mod app;
 pub mod clock;

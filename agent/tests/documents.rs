@@ -209,6 +209,13 @@ fn every_message_id_of_the_code_is_documented_and_no_other() {
 }
 
 #[test]
+fn the_issuer_in_the_architecture_is_the_one_that_is_tested() {
+    let shown = blocks(&read("docs/architecture.md"), "rust");
+    let tested = read("agent/src/issuer/example.rs");
+    assert_eq!(shown, [tested.trim_end()]);
+}
+
+#[test]
 fn decisions_are_numbered_and_have_their_four_parts() {
     let mut numbers = Vec::new();
     for document in documents() {

@@ -7,9 +7,10 @@
 //!
 //! It never acts: it opens the configuration's files and asks for accounts and the host's names, and
 //! nothing else. What only systemd can tell (a unit that cannot reload) is added by the caller, with
-//! the [`Location`] that each unit keeps. Of the adapters it knows the types that a setting becomes (a
-//! probe's address, an issuer's constraints), so that a wrong one is refused here. The keys
-//! themselves stand in [`schema`], which the parser, the errors and `docs/configuration.md` share.
+//! the [`Location`] that each unit keeps. How a file is read is [`crate::table`]'s, and what stands in an issuer's table
+//! its [kind](crate::issuer::kind)'s: which kinds there are is a part of the [`Environment`]. Of the adapters it knows the
+//! types that a setting becomes (a probe's address), so that a wrong one is refused here. The other keys stand in
+//! `schema`, which the parser, the errors and `docs/configuration.md` share.
 
 mod accounts;
 mod certificate;
