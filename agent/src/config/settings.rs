@@ -127,14 +127,13 @@ impl IssuerSettings {
 
 impl PartialEq for IssuerSettings {
     fn eq(&self, other: &Self) -> bool {
-        // Of another kind it is never equal.
         let Self {
             name,
-            kind: _,
+            kind,
             configured,
             location: _,
         } = self;
-        *name == other.name && **configured == *other.configured
+        *name == other.name && kind.name == other.kind.name && **configured == *other.configured
     }
 }
 

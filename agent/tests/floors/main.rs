@@ -5,6 +5,7 @@
 //! over what it looks at, so that a planted violation shows that it can fail.
 
 mod crates;
+mod kinds;
 mod manifest;
 mod modules;
 mod source;

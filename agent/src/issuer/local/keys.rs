@@ -58,6 +58,30 @@ const SCHEMA: Schema = Schema {
     aliases: &[("ca", "issuing_ca"), ("intermediate", "issuing_ca")],
 };
 
+/// What is written of it.
+#[derive(Debug, PartialEq)]
+struct Keys {
+    /// The issuing CA that the operator provides, instead of one that is made.
+    issuing_ca: Option<Secret>,
+    root_lifetime: Duration,
+    /// Not longer than the root's.
+    intermediate_lifetime: Duration,
+    constraints: Constraints,
+}
+
+impl Keys {
+    fn settings(&self, home: &Home) -> LocalSettings {
+        LocalSettings {
+            common_name: format!("renewd {}", home.name),
+            root_life: self.root_lifetime,
+            issuing_life: self.intermediate_lifetime,
+            constraints: self.constraints.clone(),
+            issuing_ca: self.issuing_ca.clone(),
+            secrets: home.secrets.clone(),
+        }
+    }
+}
+
 impl Configured for Keys {
     fn make(&self, home: Home) -> Rc<dyn Issuer> {
         let settings = self.settings(&home);
@@ -115,30 +139,6 @@ impl Configured for Keys {
                     demand.table
                 ),
             );
-        }
-    }
-}
-
-/// What is written of it.
-#[derive(Debug, PartialEq)]
-struct Keys {
-    /// The issuing CA that the operator provides, instead of one that is made.
-    issuing_ca: Option<Secret>,
-    root_lifetime: Duration,
-    /// Not longer than the root's.
-    intermediate_lifetime: Duration,
-    constraints: Constraints,
-}
-
-impl Keys {
-    fn settings(&self, home: &Home) -> LocalSettings {
-        LocalSettings {
-            common_name: format!("renewd {}", home.name),
-            root_life: self.root_lifetime,
-            issuing_life: self.intermediate_lifetime,
-            constraints: self.constraints.clone(),
-            issuing_ca: self.issuing_ca.clone(),
-            secrets: home.secrets.clone(),
         }
     }
 }
