@@ -25,9 +25,10 @@ use crate::credentials;
 use crate::ctl;
 use crate::driver::{Driver, Setup, World};
 use crate::inherited::Inherited;
-use crate::issuer::acme;
+use crate::issuer::Challenges;
 use crate::journal::{self, Event};
 use crate::keys;
+use crate::kinds::KINDS;
 use crate::notify;
 use crate::probe::TlsProbe;
 use crate::secret::Secrets;
@@ -146,10 +147,10 @@ fn bind(places: &Places, mut inherited: Inherited) -> Result<Bound, StartError> 
         hang_up: signal(SignalKind::hangup())?,
     };
     let store = Store::open(&places.state, Disk::default())?;
-    let loaded = configuration::load(places, &store, &Environment::of_this_host())?;
+    let loaded = configuration::load(places, &store, &Environment::of_this_host(KINDS))?;
     let listeners = control::bind(&places.runtime)?;
-    let challenges = Arc::<acme::Challenges>::default();
-    for (name, serve) in acme::RESPONDERS {
+    let challenges = Arc::<Challenges>::default();
+    for (name, serve) in KINDS.iter().flat_map(|kind| kind.sockets) {
         if let Some(socket) = inherited.tcp(name)? {
             serve(socket, Arc::clone(&challenges))?;
         }
@@ -173,7 +174,7 @@ fn bind(places: &Places, mut inherited: Inherited) -> Result<Bound, StartError> 
     );
     let setup = Setup {
         configuration: places.configuration.clone(),
-        environment: Box::new(Environment::of_this_host),
+        environment: Box::new(|| Environment::of_this_host(KINDS)),
         issuers,
         stale_rule: Box::new(stale_rule),
         opening: Box::new(notify::still_starting),

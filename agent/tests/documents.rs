@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use renewd::config::{AnyAccounts, Environment, Texts, load_texts};
 use renewd::control::report::StatusReport;
+use renewd::kinds::KINDS;
 
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -208,6 +209,13 @@ fn every_message_id_of_the_code_is_documented_and_no_other() {
 }
 
 #[test]
+fn the_issuer_in_the_architecture_is_the_one_that_is_tested() {
+    let shown = blocks(&read("docs/architecture.md"), "rust");
+    let tested = read("agent/src/issuer/example.rs");
+    assert_eq!(shown, [tested.trim_end()]);
+}
+
+#[test]
 fn decisions_are_numbered_and_have_their_four_parts() {
     let mut numbers = Vec::new();
     for document in documents() {
@@ -249,7 +257,8 @@ fn the_configurations_in_the_readme_are_accepted() {
             main: Some(read("packaging/renewd/renewd.toml")),
             certificates: [("web".parse().unwrap(), file)].into(),
         };
-        let environment = Environment::new("host.example", "0".repeat(32).as_str(), AnyAccounts);
+        let environment =
+            Environment::new("host.example", "0".repeat(32).as_str(), AnyAccounts, KINDS);
         let loaded = load_texts(Path::new("/etc/renewd"), &texts, &environment);
         assert!(loaded.errors.is_empty(), "{:?}", loaded.errors);
         assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);

@@ -2,8 +2,7 @@
 
 use std::io;
 
-use super::document::clipped;
-use super::error::{ErrorKind, Mismatch};
+use crate::table::{ErrorKind, Mismatch, clipped};
 
 /// Who exists on a host.
 pub trait Accounts: Send + Sync {

@@ -6,16 +6,15 @@ use std::time::Duration;
 use renewd_core::names::{CertificateName, IssuerName, San};
 use renewd_core::request::{Request, Usages};
 
-use super::common::{Common, twice};
+use crate::issuer::kind::Demand;
+use crate::table::{At, ErrorKind, Mismatch, Report, Source, twice};
+
+use super::common::Common;
 use super::dependent;
-use super::document::At;
 use super::environment::Environment;
-use super::error::{ErrorKind, Mismatch, Report};
 use super::issuer::Main;
-use super::kind::Wanted;
 use super::raw::RawCertificate;
 use super::settings::{CertificateSettings, DependentSettings, IssuerSettings};
-use super::source::Source;
 use super::values;
 
 const LIFETIME: Duration = Duration::from_secs(24 * 3600);
@@ -30,7 +29,7 @@ pub(super) fn read(
     report: &mut Report,
 ) -> Option<CertificateSettings> {
     let mut own = Report::default();
-    let settings = RawCertificate::read(source, &mut own)
+    let settings = RawCertificate::read(source, environment.kinds, &mut own)
         .and_then(|raw| judge(name, &raw, main, environment, &mut own));
     let clean = own.errors.is_empty();
     report.append(own);
@@ -64,22 +63,24 @@ fn judge(
     let ownership = main.and_then(|_| common.ownership(raw, environment, report));
     let issuers = issuers(raw, &common, main?, report)?;
     let (issuer, fallbacks) = issuers.split_first()?;
-    let wanted = Wanted {
-        names: &names,
-        lifetime,
-        lifetime_at: common
-            .lifetime
-            .as_ref()
-            .map_or(&raw.location, |at| &at.location),
-    };
     for issuer in &issuers {
-        (issuer.kind.kind().judge)(issuer, &wanted, report);
+        let demand = Demand {
+            names: &names,
+            lifetime,
+            lifetime_at: common
+                .lifetime
+                .as_ref()
+                .map_or(&raw.location, |at| &at.location),
+            table: &issuer.table(),
+            table_at: &issuer.location,
+        };
+        issuer.configured.judge(&demand, report);
     }
     Some(CertificateSettings {
         name: name.clone(),
         request: Request {
             issuer: issuer.name.clone(),
-            directory: issuer.kind.directory().map(str::to_owned),
+            directory: issuer.configured.address().map(str::to_owned),
             names: names.into_iter().map(|at| at.value).collect(),
             lifetime,
             key_type: common.key_type.unwrap_or_default(),
@@ -102,7 +103,7 @@ fn usages_of(common: &Common, main: Option<&Main>) -> Usages {
     };
     Usages {
         server: true,
-        client: issuers.iter().all(|issuer| issuer.kind.kind().for_clients),
+        client: issuers.iter().all(|issuer| issuer.kind.for_clients),
     }
 }
 

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::table::{ConfigError, ConfigWarning, Location, Report, Source};
+
 use super::environment::Environment;
-use super::error::{ConfigError, ConfigWarning, Location, Report};
 use super::files::{CERTIFICATES, Files, MAIN_FILE};
 use super::load::{Loaded, build, load};
-use super::source::Source;
 
 /// What a check found.
 #[derive(Debug, Default)]

@@ -5,10 +5,11 @@ use std::time::Duration;
 use renewd_core::names::IssuerName;
 use renewd_core::request::{KeyType, Usages};
 
+use crate::table::values::parse;
+use crate::table::{At, ErrorKind, Location, Mismatch, Report, clipped, twice};
+
 use super::accounts::number_of;
-use super::document::At;
 use super::environment::Environment;
-use super::error::{ErrorKind, Location, Mismatch, Report};
 use super::raw::{RawCertificate, RawCommon, RawList};
 use super::settings::Ownership;
 use super::values;
@@ -212,23 +213,11 @@ fn warn_of_a_closed_directory(
     }
 }
 
-/// The value of an optional key, or a note of why it is none.
-pub(super) fn parse<T, U>(
-    at: &Option<At<T>>,
-    report: &mut Report,
-    parse: impl FnOnce(&T) -> Result<U, Mismatch>,
-) -> Option<At<U>> {
-    at.as_ref().and_then(|at| at.parse(report, parse))
-}
-
 /// An issuer's name.
 pub(super) fn issuer_name(text: &str) -> Result<IssuerName, Mismatch> {
     text.parse().map_err(|_| {
         Mismatch::new(
-            format!(
-                "{:?} is no name of an issuer",
-                super::document::clipped(text)
-            ),
+            format!("{:?} is no name of an issuer", clipped(text)),
             "1 to 64 of a-z A-Z 0-9 . _ - @, beginning with a letter or digit",
             "choose such a name",
         )
@@ -282,14 +271,4 @@ fn usages(list: &RawList, report: &mut Report) -> Option<Usages> {
         }
     }
     Some(usages)
-}
-
-/// The same value a second time in a list.
-pub(super) fn twice(text: &str) -> Mismatch {
-    Mismatch::of(
-        ErrorKind::Conflict,
-        format!("{:?} stands twice", super::document::clipped(text)),
-        "each once",
-        "remove one of the two",
-    )
 }

@@ -8,10 +8,9 @@ use renewd_core::unit::{Dependent, OnChange};
 
 use crate::credentials::LONGEST_NAMES;
 use crate::probe::ProbeTarget;
+use crate::table::values::parse;
+use crate::table::{At, ErrorKind, Mismatch, Report, clipped, twice};
 
-use super::common::{parse, twice};
-use super::document::{At, clipped};
-use super::error::{ErrorKind, Mismatch, Report};
 use super::raw::RawUnit;
 use super::settings::DependentSettings;
 use super::values;

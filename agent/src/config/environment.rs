@@ -1,6 +1,9 @@
-//! What the configuration's meaning depends on besides its text: the host's names and its accounts.
+//! What the configuration's meaning depends on besides its text: the host's names and accounts, and the kinds of issuers
+//! that there are.
 
 use std::sync::Arc;
+
+use crate::issuer::kind::Kinds;
 
 use super::accounts::{Accounts, SystemAccounts};
 
@@ -13,11 +16,14 @@ pub struct Environment {
     pub machine_id: Option<String>,
     /// Who exists.
     pub accounts: Arc<dyn Accounts>,
+    /// What an issuer may be.
+    pub kinds: Kinds,
 }
 
 impl Environment {
-    /// The environment of this host: its host name, `/etc/machine-id`, its users and groups.
-    pub fn of_this_host() -> Self {
+    /// The environment of this host: its host name, `/etc/machine-id`, its users and groups. The kinds are given by whoever
+    /// composes the program.
+    pub fn of_this_host(kinds: Kinds) -> Self {
         let host_name = nix::unistd::gethostname()
             .ok()
             .and_then(|name| name.into_string().ok());
@@ -26,6 +32,7 @@ impl Environment {
             host_name.as_deref().unwrap_or_default(),
             machine_id.as_deref().unwrap_or_default().trim(),
             SystemAccounts,
+            kinds,
         )
     }
 
@@ -37,13 +44,19 @@ impl Environment {
     }
 
     /// A host of these names; an empty one means that it has none.
-    pub fn new(host_name: &str, machine_id: &str, accounts: impl Accounts + 'static) -> Self {
+    pub fn new(
+        host_name: &str,
+        machine_id: &str,
+        accounts: impl Accounts + 'static,
+        kinds: Kinds,
+    ) -> Self {
         // "(none)" is what the kernel says before anybody has named the host.
         let some = |text: &str| (!text.is_empty() && text != "(none)").then(|| text.to_owned());
         Self {
             host_name: some(host_name),
             machine_id: some(machine_id),
             accounts: Arc::new(accounts),
+            kinds,
         }
     }
 }

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use renewd_core::names::CertificateName;
 
-use super::error::{ErrorKind, Location, Mismatch, Report};
+use crate::table::{ErrorKind, Location, Mismatch, Report, Source};
+
 use super::settings::Texts;
-use super::source::Source;
 
 /// The name of the main file.
 pub(super) const MAIN_FILE: &str = "renewd.toml";

@@ -4,14 +4,12 @@ use std::collections::BTreeMap;
 
 use renewd_core::names::IssuerName;
 
+use crate::table::{ErrorKind, Location, Mismatch, Report, Source, clipped, nearest};
+
 use super::common::{Common, issuer_name};
-use super::document::clipped;
 use super::environment::Environment;
-use super::error::{ErrorKind, Location, Mismatch, Report};
 use super::raw::{RawIssuer, RawMain};
 use super::settings::IssuerSettings;
-use super::source::Source;
-use super::suggest::nearest;
 use super::trust::Trust;
 
 /// What `renewd.toml` says, as far as it is right.
@@ -32,7 +30,7 @@ impl Main {
         environment: &Environment,
         report: &mut Report,
     ) -> Option<Self> {
-        let raw = RawMain::read(source, report)?;
+        let raw = RawMain::read(source, environment.kinds, report)?;
         let mut main = Self {
             defaults: Common::read(&raw.defaults, environment, report),
             trust: Trust::read(&raw.trust, report),
@@ -120,9 +118,11 @@ fn one_of(known: &[&str]) -> String {
 
 fn read_issuer(raw: RawIssuer, report: &mut Report) -> Option<IssuerSettings> {
     let name = raw.name.parse(report, |text| issuer_name(text));
+    let (kind, configured) = raw.what?;
     Some(IssuerSettings {
         name: name?.value,
-        kind: raw.kind?,
+        kind,
+        configured,
         location: raw.name.location,
     })
 }

@@ -10,13 +10,13 @@ use std::sync::Arc;
 
 use renewd_core::names::CertificateName;
 
+use crate::table::{ConfigError, ConfigWarning, Location, Report, Source};
+
 use super::certificate;
 use super::environment::Environment;
-use super::error::{ConfigError, ConfigWarning, Location, Report};
 use super::files::{CERTIFICATES, Files, Read, collision};
 use super::issuer::Main;
 use super::settings::{CertificateSettings, DependentSettings, Settings, Texts};
-use super::source::Source;
 
 /// What was found in the configuration.
 #[derive(Debug, Default)]

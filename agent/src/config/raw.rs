@@ -1,13 +1,12 @@
 //! What the files say: each value in the type that the file gives it, with its place. Nothing is
 //! judged here but keys and types.
 
-use super::document::{At, parse};
-use super::error::{Location, Report};
-use super::kind::{self, KINDS};
-use super::schema::{CERTIFICATE, DEFAULTS, MAIN, TRUST, UNIT};
-use super::settings::IssuerKind;
-use super::source::Source;
-use super::walk::Section;
+use std::sync::Arc;
+
+use crate::issuer::kind::{Configured, Kind, Kinds};
+use crate::table::{At, Location, Report, Section, Source, document};
+
+use super::schema::{CERTIFICATE, DEFAULTS, MAIN, TRUST, UNIT, vocabulary};
 
 /// A list of texts, each with its own line.
 pub(super) type RawList = At<Vec<At<String>>>;
@@ -44,7 +43,7 @@ pub(super) struct RawCommon {
 pub(super) struct RawIssuer {
     pub(super) name: At<String>,
     /// What it is; `None` where there is an error in its table.
-    pub(super) kind: Option<IssuerKind>,
+    pub(super) what: Option<(&'static Kind, Arc<dyn Configured>)>,
 }
 
 /// `NAME.toml` in `certs.d`.
@@ -72,9 +71,10 @@ pub(super) struct RawUnit {
 
 impl RawMain {
     /// Reads `renewd.toml`; `None` where its syntax is broken.
-    pub(super) fn read(source: &Source, report: &mut Report) -> Option<Self> {
-        let document = parse(source, report)?;
-        let top = Section::top(source, document.get_ref(), &MAIN, report);
+    pub(super) fn read(source: &Source, kinds: Kinds, report: &mut Report) -> Option<Self> {
+        let document = document(source, report)?;
+        let vocabulary = vocabulary(kinds);
+        let top = Section::top(source, document.get_ref(), &MAIN, &vocabulary, report);
         let defaults = top
             .table("defaults", &DEFAULTS, report)
             .map(|section| RawCommon::read(&section, report))
@@ -87,9 +87,9 @@ impl RawMain {
             })
             .unwrap_or_default();
         let issuers = top
-            .named_tables("issuer", KINDS[0].schema, report)
+            .named_tables("issuer", kinds.first().schema, report)
             .into_iter()
-            .map(|(name, section)| RawIssuer::read(name, section, report))
+            .map(|(name, section)| RawIssuer::read(name, section, kinds, report))
             .collect();
         Some(Self {
             defaults,
@@ -114,34 +114,41 @@ impl RawCommon {
 }
 
 impl RawIssuer {
-    fn read(name: At<String>, section: Section<'_>, report: &mut Report) -> Self {
+    fn read(name: At<String>, section: Section<'_>, kinds: Kinds, report: &mut Report) -> Self {
         let before = report.errors.len();
         let named = section.text("type", report);
         match &named {
-            Some(at) => drop(at.parse(report, |text| kind::known(text))),
+            Some(at) => drop(at.parse(report, |text| kinds.known(text))),
             None if section.has("type") => {}
-            None => report.error(section.location(), section.field("type"), kind::missing()),
+            None => report.error(section.location(), section.field("type"), kinds.missing()),
         }
-        let meant = kind::meant(named.as_ref().map(|at| at.value.as_str()), &section);
+        let meant = kinds.meant(named.as_ref().map(|at| at.value.as_str()), &section);
         // The keys of a type that there is not are not known; its type alone is the error.
-        let kind = meant.and_then(|kind| {
+        let what = meant.and_then(|kind| {
             let section = section.of(kind.schema);
             section.refuse_unknown_keys(report);
-            (kind.read)(&section, report)
+            Some((kind, (kind.read)(&section, report)?))
         });
         let clean = report.errors.len() == before;
         Self {
             name,
-            kind: kind.filter(|_| clean),
+            what: what.filter(|_| clean),
         }
     }
 }
 
 impl RawCertificate {
     /// Reads a certificate's file; `None` where its syntax is broken.
-    pub(super) fn read(source: &Source, report: &mut Report) -> Option<Self> {
-        let document = parse(source, report)?;
-        let top = Section::top(source, document.get_ref(), &CERTIFICATE, report);
+    pub(super) fn read(source: &Source, kinds: Kinds, report: &mut Report) -> Option<Self> {
+        let document = document(source, report)?;
+        let vocabulary = vocabulary(kinds);
+        let top = Section::top(
+            source,
+            document.get_ref(),
+            &CERTIFICATE,
+            &vocabulary,
+            report,
+        );
         Some(Self {
             location: top.location().clone(),
             names: top.texts("names", report),

@@ -1,49 +1,8 @@
 //! Every key that a configuration file may have. The parser knows no other; errors take their
 //! expectation and example from here, and a test holds `docs/configuration.md` to it.
 
-use super::kind::KINDS;
-
-/// One key.
-#[derive(Debug, Clone, Copy)]
-pub struct Key {
-    /// As it is written.
-    pub name: &'static str,
-    /// What it takes, as a noun phrase.
-    pub expected: &'static str,
-    /// A value that works, as it is written.
-    pub example: &'static str,
-}
-
-/// The keys of one kind of table.
-#[derive(Debug, Clone, Copy)]
-pub struct Schema {
-    /// The table, as a person calls it.
-    pub title: &'static str,
-    /// Whether it stands in `renewd.toml`, and not in a certificate's file.
-    pub in_main_file: bool,
-    /// How a key that belongs here is put here, when it was found elsewhere.
-    pub placing: &'static str,
-    /// Its keys.
-    pub keys: &'static [Key],
-    /// Words of other tools that mean one of its keys and no other table's, beside [`ALIASES`].
-    pub aliases: &'static [(&'static str, &'static str)],
-}
-
-impl Schema {
-    /// The key of that name.
-    pub fn key(&self, name: &str) -> Option<&'static Key> {
-        self.keys.iter().find(|key| key.name == name)
-    }
-}
-
-/// A key: what it is called, what it takes, and a value that works.
-pub(super) const fn key(name: &'static str, expected: &'static str, example: &'static str) -> Key {
-    Key {
-        name,
-        expected,
-        example,
-    }
-}
+use crate::issuer::kind::Kinds;
+use crate::table::{Key, Schema, Vocabulary, key};
 
 const ISSUER_NAME: Key = key(
     "issuer",
@@ -62,7 +21,7 @@ const GROUP: Key = key(
 const MODE: Key = key("mode", "a file mode in quotes", "\"0640\"");
 
 /// The top level of `renewd.toml`.
-pub const MAIN: Schema = Schema {
+pub(super) const MAIN: Schema = Schema {
     title: "renewd.toml",
     in_main_file: true,
     placing: "it belongs into renewd.toml",
@@ -75,7 +34,7 @@ pub const MAIN: Schema = Schema {
 };
 
 /// `[trust]` in `renewd.toml`.
-pub const TRUST: Schema = Schema {
+pub(super) const TRUST: Schema = Schema {
     title: "[trust]",
     in_main_file: true,
     placing: "write it below [trust] in renewd.toml",
@@ -87,7 +46,7 @@ pub const TRUST: Schema = Schema {
 };
 
 /// `[defaults]` in `renewd.toml`.
-pub const DEFAULTS: Schema = Schema {
+pub(super) const DEFAULTS: Schema = Schema {
     title: "[defaults]",
     in_main_file: true,
     placing: "write it below [defaults] in renewd.toml",
@@ -96,7 +55,7 @@ pub const DEFAULTS: Schema = Schema {
 };
 
 /// The top level of a certificate's file.
-pub const CERTIFICATE: Schema = Schema {
+pub(super) const CERTIFICATE: Schema = Schema {
     title: "the certificate's file",
     in_main_file: false,
     placing: "write it at the top of the certificate's file, above the first [unit.…] line",
@@ -115,7 +74,7 @@ pub const CERTIFICATE: Schema = Schema {
 };
 
 /// `[unit."NAME"]` in a certificate's file.
-pub const UNIT: Schema = Schema {
+pub(super) const UNIT: Schema = Schema {
     title: "[unit.\"NAME\"]",
     in_main_file: false,
     placing: "write it below the unit's line, such as [unit.\"nginx.service\"]",
@@ -134,15 +93,18 @@ pub const UNIT: Schema = Schema {
     aliases: &[],
 };
 
-/// All tables, outermost first.
-pub(super) fn all() -> impl Iterator<Item = &'static Schema> {
-    let issuers = KINDS.iter().map(|kind| kind.schema);
+/// All tables, with those of these kinds of issuers.
+pub(super) fn vocabulary(kinds: Kinds) -> Vocabulary {
+    let issuers = kinds.iter().map(|kind| kind.schema);
     let above = [&MAIN, &DEFAULTS, &TRUST].into_iter().chain(issuers);
-    above.chain([&CERTIFICATE, &UNIT])
+    Vocabulary {
+        schemas: above.chain([&CERTIFICATE, &UNIT]).collect(),
+        aliases: ALIASES,
+    }
 }
 
 /// Words that people bring from other tools, with the key that is meant here.
-pub(super) const ALIASES: &[(&str, &str)] = &[
+const ALIASES: &[(&str, &str)] = &[
     ("alt_names", "names"),
     ("common_names", "names"),
     ("dns", "names"),

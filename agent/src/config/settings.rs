@@ -4,6 +4,7 @@
 //! change.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use renewd_core::names::{CertificateName, CredentialName, IssuerName, San};
@@ -12,17 +13,10 @@ use renewd_core::unit::Dependent;
 use renewd_store::disk::Owner;
 use renewd_store::publish;
 
-use crate::issuer::acme::AcmeSettings;
-use crate::issuer::est::EstSettings;
-use crate::issuer::exec::ExecSettings;
-use crate::issuer::local::Constraints;
-use crate::issuer::spiffe::SpiffeSettings;
-use crate::issuer::step::StepSettings;
-use crate::issuer::vault::VaultSettings;
+use crate::issuer::kind::{Configured, Kind};
 use crate::probe::ProbeTarget;
-use crate::secret::Secret;
+use crate::table::{ConfigError, ErrorKind, Location, Mismatch};
 
-use super::error::{ConfigError, ErrorKind, Location, Mismatch};
 use super::files::MAIN_FILE;
 
 /// Everything that is configured.
@@ -117,7 +111,9 @@ pub struct IssuerSettings {
     /// Its name.
     pub name: IssuerName,
     /// What it is.
-    pub kind: IssuerKind,
+    pub kind: &'static Kind,
+    /// What is written of it, which its kind alone understands.
+    pub configured: Arc<dyn Configured>,
     /// Where it is configured.
     pub location: Location,
 }
@@ -134,54 +130,11 @@ impl PartialEq for IssuerSettings {
         let Self {
             name,
             kind,
+            configured,
             location: _,
         } = self;
-        *name == other.name && *kind == other.kind
+        *name == other.name && kind.name == other.kind.name && **configured == *other.configured
     }
-}
-
-/// What an issuer is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum IssuerKind {
-    /// The embedded CA.
-    Local(LocalIssuerSettings),
-    /// A CA that speaks ACME.
-    Acme(AcmeSettings),
-    /// A CA that speaks EST.
-    Est(EstSettings),
-    /// A program.
-    Exec(ExecSettings),
-    /// A step-ca.
-    Step(StepSettings),
-    /// The PKI secrets engine of a Vault or an OpenBao.
-    Vault(VaultSettings),
-    /// A SPIFFE Workload API.
-    Spiffe(SpiffeSettings),
-}
-
-impl IssuerKind {
-    /// Where the CA is, if that tells one CA from another under the same name.
-    pub fn directory(&self) -> Option<&str> {
-        match self {
-            Self::Acme(acme) => Some(&acme.directory),
-            Self::Est(est) => Some(&est.base),
-            Self::Step(step) => Some(&step.url),
-            Self::Local(_) | Self::Exec(_) | Self::Vault(_) | Self::Spiffe(_) => None,
-        }
-    }
-}
-
-/// The embedded CA's settings.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LocalIssuerSettings {
-    /// The issuing CA that the operator provides, instead of one that is made.
-    pub issuing_ca: Option<Secret>,
-    /// The root's life.
-    pub root_lifetime: Duration,
-    /// An issuing intermediate's life; not longer than the root's.
-    pub intermediate_lifetime: Duration,
-    /// Which names it may certify.
-    pub constraints: Constraints,
 }
 
 /// One certificate.

@@ -64,9 +64,10 @@ fn present<'a>(
 mod tests {
     use super::*;
     use crate::config::AnyAccounts;
+    use crate::kinds::KINDS;
 
     fn environment() -> Environment {
-        Environment::new("web1.example.org", "0123abcd", AnyAccounts)
+        Environment::new("web1.example.org", "0123abcd", AnyAccounts, KINDS)
     }
 
     #[test]
@@ -89,7 +90,7 @@ mod tests {
             Err(SpecifierError::Unknown('b'))
         );
         assert_eq!(expand("a%", &environment()), Err(SpecifierError::Dangling));
-        let nameless = Environment::new("", "", AnyAccounts);
+        let nameless = Environment::new("", "", AnyAccounts, KINDS);
         for (text, specifier) in [("%H", 'H'), ("%l", 'l'), ("%m", 'm')] {
             assert!(matches!(
                 expand(text, &nameless),

@@ -3,12 +3,11 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::issuer::https::Trust as Roots;
+use crate::table::Report;
+use crate::table::values::parse;
 
-use super::common::parse;
-use super::error::Report;
 use super::raw::RawTrust;
-use super::settings::{IssuerKind, IssuerSettings, TrustSettings};
+use super::settings::{IssuerSettings, TrustSettings};
 use super::values::{self, YEAR};
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -42,13 +41,10 @@ impl Trust {
     /// ours; and other hosts, which ask their CA at least once an hour, are given a tenth of the life to hear of a new
     /// one. Of what an issuer of this host alone has, or what comes with the host's own trust, nobody hears by renewd.
     pub(super) fn of(self, issuers: &[&IssuerSettings], lifetime: Duration) -> TrustSettings {
-        let alone = issuers.iter().all(|issuer| match &issuer.kind {
-            // Agents tell all hosts at once, and their server signs with a new root only after that.
-            IssuerKind::Local(_) | IssuerKind::Spiffe(_) => true,
-            IssuerKind::Acme(acme) => acme.trust == Roots::System,
-            _ => false,
-        });
-        let settle = match alone {
+        let settled = issuers
+            .iter()
+            .all(|issuer| issuer.configured.needs_no_settling());
+        let settle = match settled {
             true => Duration::ZERO,
             // Whole seconds, as it would be written.
             false => Duration::from_secs(lifetime.as_secs() / 10).min(DAY),

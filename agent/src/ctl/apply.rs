@@ -23,6 +23,7 @@ use super::dependents::{self, Seen};
 use super::failure::{Code, Failure};
 use super::output::Output;
 use crate::config::{self, Environment, Settings};
+use crate::kinds::KINDS;
 use crate::polkit::{self, Grant};
 use crate::units::Units;
 
@@ -62,7 +63,7 @@ pub(super) async fn apply(
     out: &mut Output<'_>,
 ) -> Result<(), Failure> {
     trusted_directory(&places.config)?;
-    let loaded = config::load(&places.config, &Environment::of_this_host());
+    let loaded = config::load(&places.config, &Environment::of_this_host(KINDS));
     for error in &loaded.errors {
         out.line(&error.to_string())?;
     }

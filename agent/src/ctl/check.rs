@@ -10,6 +10,7 @@ use super::dependents::{self, Severity};
 use super::failure::{Code, Failure};
 use super::output::{Output, Tone};
 use crate::config::{self, ConfigError, ConfigWarning, Environment, ErrorKind};
+use crate::kinds::KINDS;
 use crate::units::Units;
 
 /// Prints every fault of `files`, or of the whole configuration when none is named.
@@ -19,7 +20,7 @@ pub(super) async fn check(
     units: Option<&dyn Units>,
     out: &mut Output<'_>,
 ) -> Result<(), Failure> {
-    let mut checked = config::check(&places.config, files, &Environment::of_this_host());
+    let mut checked = config::check(&places.config, files, &Environment::of_this_host(KINDS));
     let mut unasked = None;
     if let Some(units) = units {
         for loaded in &checked.loaded {

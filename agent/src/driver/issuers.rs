@@ -122,8 +122,8 @@ fn brief(issuer: &IssuerSettings, lanes: &[&LaneHandle]) -> IssuerStatus {
     let names = lanes.iter().map(|lane| lane.settings.name.to_string());
     IssuerStatus {
         name: issuer.name.to_string(),
-        kind: issuer.kind.name().to_owned(),
-        address: issuer.kind.directory().map(str::to_owned),
+        kind: issuer.kind.name.to_owned(),
+        address: issuer.configured.address().map(str::to_owned),
         certificates: names.collect(),
         last_issued: issued.max().map(Into::into),
         last_error: error,

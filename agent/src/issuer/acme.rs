@@ -19,6 +19,7 @@ mod check;
 mod dns01;
 mod error;
 mod http01;
+mod keys;
 mod order;
 mod responder;
 mod revoke;
@@ -28,8 +29,6 @@ mod tests;
 mod tls_alpn01;
 mod transport;
 
-use std::io;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,8 +42,9 @@ use renewd_core::request::Request;
 use renewd_core::supply::Advice;
 use rustls_pki_types::CertificateDer;
 
+use super::challenges::Challenges;
 use super::https::{self, Trust};
-use super::local::files::Directory;
+use super::kept::Directory;
 use super::program::Surroundings;
 use super::{Finding, IssueError, Issuer, Order, Revocation, Sent};
 use crate::secret::{Secret, Secrets};
@@ -52,10 +52,11 @@ use account::Accounts;
 use error::AcmeError;
 use transport::Transport;
 
+pub use challenge::Challenge;
 use challenge::Placed;
-pub use challenge::{Challenge, Challenges};
 use dns01::Records;
 pub use dns01::{By, Dns01, TsigAlgorithm, Update};
+pub use keys::KIND;
 
 /// How long one try may take in all, however many answers a CA spreads it over.
 const WHOLE: Duration = Duration::from_secs(600);
@@ -82,15 +83,6 @@ pub struct AcmeSettings {
     /// Which of the CA's profiles is asked for.
     pub profile: Option<String>,
 }
-
-/// Answers CAs on a socket until the runtime ends. To be called within a runtime.
-pub type Responder = fn(TcpListener, Arc<Challenges>) -> io::Result<()>;
-
-/// The responders, each with what its unit calls the socket (`FileDescriptorName=`).
-pub const RESPONDERS: [(&str, Responder); 2] = [
-    (http01::SOCKET_NAME, http01::serve),
-    (tls_alpn01::SOCKET_NAME, tls_alpn01::serve),
-];
 
 /// An external account binding (RFC 8555, section 7.3.4).
 #[derive(Debug, Clone, PartialEq, Eq)]

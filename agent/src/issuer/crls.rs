@@ -1,6 +1,8 @@
 //! Revocation lists as they come: of the CA, from another place at its server, or from a file. What they say is judged by
 //! [`renewd_core::crl`].
 
+pub(super) mod keys;
+
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};

@@ -16,6 +16,7 @@ mod certificates;
 mod conversation;
 mod enrolment;
 mod error;
+mod keys;
 #[cfg(test)]
 mod tests;
 
@@ -33,12 +34,12 @@ use rustls_pki_types::CertificateDer;
 use zeroize::Zeroizing;
 
 use super::https::{self, Trust};
-use super::local::LocalError;
-use super::local::files::{Directory, MAX_BYTES};
+use super::kept::{Directory, KeptError, MAX_BYTES};
 use super::{Finding, IssueError, Issuer, Order, Question, Retry, Revocation};
 use crate::secret::{Secret, Secrets};
 use conversation::Conversation;
 use error::{EstError, Shown};
+pub use keys::KIND;
 
 /// What is kept of the CA.
 const ANCHORS: &str = "anchors.pem";
@@ -203,7 +204,7 @@ impl EstIssuer {
 /// One that is damaged is replaced by what is told next; one that others could have written is not.
 fn read(kept: &Directory) -> Result<Option<Zeroizing<String>>, EstError> {
     match kept.read(ANCHORS) {
-        Err(LocalError::Damaged { .. }) => Ok(None),
+        Err(KeptError::Damaged { .. }) => Ok(None),
         read => read.map_err(EstError::Kept),
     }
 }

@@ -7,6 +7,7 @@
 
 mod contract;
 mod error;
+mod keys;
 mod roots;
 
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use super::program::{Program, ProgramError, ProgramSettings, Surroundings, block
 use super::{IssueError, Issuer, Order};
 use crate::journal::{self, Event};
 pub use error::ExecError;
+pub use keys::KIND;
 
 /// What is configured.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -18,7 +18,7 @@ mod ca;
 mod constraints;
 mod csr;
 mod error;
-pub(in crate::issuer) mod files;
+mod keys;
 mod provided;
 
 use std::path::{Path, PathBuf};
@@ -26,16 +26,19 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use renewd_core::accept::Answer;
 use renewd_core::pem;
 use rustls_pki_types::CertificateDer;
 
+use super::kept;
+use super::kind::Clock;
 use super::{IssueError, Issuer, Order};
 use crate::secret::{Secret, Secrets};
 use ca::Ca;
 pub use constraints::Constraints;
 pub use error::LocalError;
+pub use keys::KIND;
 use provided::Provided;
 
 /// The shortest life that can be asked for.
@@ -46,9 +49,6 @@ pub const BACKDATE: SignedDuration = SignedDuration::from_secs(30);
 const ROOT: &str = "root.pem";
 const ISSUING: &str = "issuing.pem";
 const LOG: &str = "issued.log";
-
-/// Tells the time; injected, so that tests can simulate years.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// How the embedded CA behaves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,7 +111,7 @@ impl LocalIssuer {
         }
         let path = directory.join(ROOT);
         let text =
-            files::read(&path, None)?.ok_or_else(|| LocalError::NoRoot { path: path.clone() })?;
+            kept::read(&path, None)?.ok_or_else(|| LocalError::NoRoot { path: path.clone() })?;
         Ok(pem::certificate(&authority::only_certificate(
             &path, &text,
         )?))

@@ -2,23 +2,35 @@
 //!
 //! Owns the one trait that every kind of CA is behind, and the words in which it fails. An issuer gets
 //! a certificate request, never a key, and is never believed: whatever it answers goes through
-//! [`renewd_core::accept`]. One that makes the keys itself is a [`Supplier`], too. To add one: implement [`Issuer`], and name it in the composition root.
+//! [`renewd_core::accept`]. One that makes the keys itself is a [`Supplier`], too.
+//!
+//! To add one: a module here, which has all of it ([`kind::Kind`]: its keys, its settings, its protocol), and its line in
+//! [`crate::kinds`]. Kinds know the modules beside them ([`https`], [`program`], …), and never each other.
 
-pub mod acme;
+mod challenges;
 mod crls;
-pub mod est;
-pub mod exec;
 #[cfg(test)]
 pub(crate) mod fake;
 mod found;
 pub mod https;
-pub mod local;
+mod kept;
+pub mod kind;
+mod places;
 pub mod program;
+mod supplier;
+
+// The kinds: each has its line in `crate::kinds`, but for the one that the documentation shows.
+pub mod acme;
+pub mod est;
+#[cfg(test)]
+pub mod example;
+pub mod exec;
+pub mod local;
 pub mod spiffe;
 pub mod step;
-mod supplier;
 pub mod vault;
 
+pub use challenges::Challenges;
 pub use crls::{CrlSources, Crls};
 pub use found::{Finding, Is, Question};
 pub use supplier::{Supplied, Supplier, Wanted};

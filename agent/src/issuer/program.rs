@@ -6,6 +6,7 @@
 mod confine;
 mod error;
 mod family;
+pub(super) mod keys;
 mod owner;
 mod run;
 mod said;

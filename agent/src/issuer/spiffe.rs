@@ -7,6 +7,7 @@
 
 mod error;
 mod grpc;
+mod keys;
 mod message;
 mod stream;
 
@@ -25,6 +26,7 @@ use super::{Finding, IssueError, Issuer, Order, Question, Retry, Supplied, Suppl
 use crate::journal::{self, Event};
 use crate::keys::PrivateKey;
 pub use error::SpiffeError;
+pub use keys::KIND;
 use message::{Svid, Update, certificates};
 use stream::{Heard, Line, Waits};
 

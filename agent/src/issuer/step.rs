@@ -15,6 +15,7 @@ mod api;
 mod check;
 mod error;
 mod jws;
+mod keys;
 mod root;
 #[cfg(test)]
 mod tests;
@@ -33,11 +34,12 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
 use super::crls::CrlLists;
-use super::local::Clock;
+use super::kind::Clock;
 use super::{CrlSources, Crls, Finding, HeldIdentity, IssueError, Issuer, Order, Revocation};
 use crate::secret::{Secret, Secrets};
 use api::Api;
 use error::StepError;
+pub use keys::KIND;
 use tried::TriedTokens;
 
 /// How a step-ca is used.

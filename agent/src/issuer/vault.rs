@@ -8,6 +8,7 @@
 mod check;
 mod error;
 mod keeper;
+mod keys;
 mod login;
 mod memory;
 mod pki;
@@ -35,6 +36,7 @@ use super::{CrlSources, Crls, Finding, IssueError, Issuer, Order, Question, Revo
 use crate::journal::{self, Event};
 use crate::secret::{Secret, Secrets};
 use error::VaultError;
+pub use keys::KIND;
 use pki::{Revoke, Shown, Signed};
 use server::Server;
 use session::Session;

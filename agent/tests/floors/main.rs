@@ -1,10 +1,11 @@
 //! Who may import what (docs/architecture.md, "The floors"): imports run downward only, adapters never
-//! import each other, and one composition root names the concrete types.
+//! import each other, and composition roots alone name the concrete types.
 //!
 //! The crates are held by their manifests, the modules inside them by their text. Each rule is a function
 //! over what it looks at, so that a planted violation shows that it can fail.
 
 mod crates;
+mod kinds;
 mod manifest;
 mod modules;
 mod source;

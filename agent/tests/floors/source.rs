@@ -26,7 +26,7 @@ impl Source {
         }
     }
 
-    /// All files below `src`, but for tests, fakes and the programs' `main`.
+    /// All files below `src`, but for tests, fakes, the example of the documentation and the programs' `main`.
     pub(crate) fn all(src: &Path) -> Vec<Self> {
         let mut sources = Vec::new();
         let mut directories = vec![src.to_owned()];
@@ -38,7 +38,9 @@ impl Source {
                     if !matches!(name, "tests" | "bin") {
                         directories.push(path);
                     }
-                } else if name.ends_with(".rs") && !matches!(name, "tests.rs" | "fake.rs") {
+                } else if name.ends_with(".rs")
+                    && !matches!(name, "tests.rs" | "fake.rs" | "example.rs")
+                {
                     let relative = path.strip_prefix(src).unwrap().with_extension("");
                     let mut module: Vec<&str> =
                         relative.iter().map(|part| part.to_str().unwrap()).collect();

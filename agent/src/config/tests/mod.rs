@@ -14,6 +14,7 @@ use std::path::Path;
 
 use super::accounts::ListedAccounts;
 use super::{ConfigError, Environment, Loaded, Texts, load_texts};
+use crate::kinds::KINDS;
 
 /// A host with the accounts that the examples name.
 fn environment() -> Environment {
@@ -28,6 +29,7 @@ fn environment() -> Environment {
         "web1.example.internal",
         "2f1c9e0a7d3b4c5e8f60718293a4b5c6",
         accounts,
+        KINDS,
     )
 }
 

@@ -6,10 +6,13 @@ use proptest::prelude::*;
 
 use super::super::load;
 use super::{MAIN, environment, load_certificate, load_pair};
+use crate::kinds::KINDS;
 
 /// Lines that are near the real ones.
 fn line() -> impl Strategy<Value = String> {
-    let keys: Vec<&str> = super::super::schema::all()
+    let keys: Vec<&str> = super::super::schema::vocabulary(KINDS)
+        .schemas
+        .iter()
         .flat_map(|schema| schema.keys.iter().map(|key| key.name))
         .collect();
     let key = proptest::sample::select(keys);

@@ -1,6 +1,5 @@
 //! Issuers of the type `step`.
 
-use super::super::settings::IssuerKind;
 use super::{lines, load_main};
 
 #[test]
@@ -11,7 +10,7 @@ fn a_step_issuer_is_judged_key_by_key() {
     assert_eq!(lines(&loaded.errors), Vec::<String>::new());
     assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
     let issuer = loaded.settings.issuers.values().next().unwrap();
-    assert_eq!(issuer.kind.directory(), Some("https://ca.test:9000"));
+    assert_eq!(issuer.configured.address(), Some("https://ca.test:9000"));
 
     for (text, expected) in [
         ("", false),
@@ -19,11 +18,10 @@ fn a_step_issuer_is_judged_key_by_key() {
         ("federation = true", true),
     ] {
         let loaded = load(&format!("{whole}{text}"));
-        let kind = &loaded.settings.issuers.values().next().unwrap().kind;
-        let IssuerKind::Step(settings) = kind else {
-            panic!("{kind:?}");
-        };
-        assert_eq!(settings.federation, expected, "{text}");
+        let issuer = loaded.settings.issuers.values().next().unwrap();
+        let found = format!("{:?}", issuer.configured);
+        let expected = format!("federation: {expected},");
+        assert!(found.contains(&expected), "{text}: {found}");
     }
 
     let with_a_key = whole.replace(

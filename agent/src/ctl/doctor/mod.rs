@@ -25,6 +25,7 @@ use super::output::{Output, Tone};
 use crate::config::{self, Environment, Loaded};
 use crate::control::client::{ClientError, StatusClient};
 use crate::control::report::StatusReport;
+use crate::kinds::KINDS;
 use crate::polkit;
 use crate::probe::ProbeTarget;
 use crate::units::Units;
@@ -134,7 +135,7 @@ pub(super) async fn doctor(
 }
 
 async fn gather<'a>(places: &'a Places, options: &'a Options, units: &dyn Units) -> Patient<'a> {
-    let loaded = config::load(&places.config, &Environment::of_this_host());
+    let loaded = config::load(&places.config, &Environment::of_this_host(KINDS));
     let seen = look(&loaded.settings, units).await;
     let mut asked_for = BTreeMap::new();
     let status = async {

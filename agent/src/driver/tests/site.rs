@@ -29,6 +29,7 @@ use crate::control::report::CertificateStatus;
 use crate::driver::{Driver, Issuers, Setup, World};
 use crate::issuer::Issuer;
 use crate::issuer::fake::FakeIssuer;
+use crate::kinds::KINDS;
 
 /// How much simulated time a test waits for something, unless it says otherwise.
 const PATIENCE: Duration = Duration::from_secs(900);
@@ -129,6 +130,7 @@ impl Site {
             "host",
             "0123456789abcdef0123456789abcdef",
             config::SystemAccounts,
+            KINDS,
         )
     }
 

@@ -1,19 +1,18 @@
 //! Challenges: by what a CA sees that a name is ours (RFC 8555, section 8).
 //!
-//! Owns what is shown now, by whichever responder, and puts it up and takes it down. How each kind is shown
+//! Owns what is put up and when it is taken down; what is up at the sockets is in [`Challenges`]. How each kind is shown
 //! is in [`super::http01`], [`super::tls_alpn01`] and [`super::dns01`].
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use instant_acme::{ChallengeType, Identifier};
 use rustls::sign::CertifiedKey;
 use serde::{Deserialize, Serialize};
-use tokio::sync::Notify;
 
+use super::super::challenges::Challenges;
 use super::dns01::Dns01;
 use super::error::AcmeError;
 use super::{http01, tls_alpn01};
@@ -97,88 +96,6 @@ impl Proof {
     }
 }
 
-/// What the responders answer now.
-#[derive(Debug, Default)]
-pub struct Challenges {
-    /// Whether there is a socket for it.
-    pub(super) http: AtomicBool,
-    pub(super) tls: AtomicBool,
-    up: Mutex<Up>,
-    /// Told when a name is free again.
-    freed: Notify,
-    numbers: AtomicU64,
-}
-
-#[derive(Debug, Default)]
-struct Up {
-    /// The key authorization for each token.
-    texts: BTreeMap<String, String>,
-    /// The certificate for each server name.
-    certificates: BTreeMap<String, Certificate>,
-}
-
-#[derive(Debug)]
-struct Certificate {
-    /// Whose it is; `None` for one from before a restart, which makes way for others.
-    holder: Option<u64>,
-    key: Arc<CertifiedKey>,
-}
-
-impl Challenges {
-    fn lock(&self) -> MutexGuard<'_, Up> {
-        self.up.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    #[cfg(test)]
-    pub(super) fn holds(&self, token: &str) -> bool {
-        self.lock().texts.contains_key(token)
-    }
-
-    pub(super) fn text(&self, token: &str) -> Option<String> {
-        self.lock().texts.get(token).cloned()
-    }
-
-    pub(super) fn certificate(&self, server_name: &str) -> Option<Arc<CertifiedKey>> {
-        let server_name = server_name.to_ascii_lowercase();
-        let up = self.lock();
-        let certificate = up.certificates.get(&server_name)?;
-        Some(Arc::clone(&certificate.key))
-    }
-
-    /// Puts certificates up for all of these server names at once, as soon as no other order shows one for any of them:
-    /// in a handshake there is room for one.
-    async fn put_certificates(
-        self: &Arc<Self>,
-        certificates: Vec<(String, Arc<CertifiedKey>)>,
-    ) -> Placed {
-        let holder = self.numbers.fetch_add(1, Ordering::Relaxed);
-        loop {
-            // Listened to before looking, so that none is missed.
-            let freed = self.freed.notified();
-            if self.try_to_put(&certificates, Some(holder)) {
-                return Placed::Certificates(Arc::clone(self), holder);
-            }
-            freed.await;
-        }
-    }
-
-    fn try_to_put(&self, wanted: &[(String, Arc<CertifiedKey>)], holder: Option<u64>) -> bool {
-        let mut up = self.lock();
-        let is_held = |name: &String| {
-            let up = up.certificates.get(name);
-            up.is_some_and(|certificate| certificate.holder.is_some())
-        };
-        if wanted.iter().any(|(name, _)| is_held(name)) {
-            return false;
-        }
-        up.certificates.extend(wanted.iter().map(|(name, key)| {
-            let key = Arc::clone(key);
-            (name.clone(), Certificate { holder, key })
-        }));
-        true
-    }
-}
-
 /// What is up until this is dropped.
 #[derive(Debug)]
 pub(super) enum Placed {
@@ -208,7 +125,8 @@ impl Placed {
             Challenge::TlsAlpn01 => {
                 let certificates = proofs.iter().map(certificate);
                 let certificates = certificates.collect::<Result<_, _>>()?;
-                Ok(vec![challenges.put_certificates(certificates).await])
+                let holder = challenges.put_certificates(certificates).await;
+                Ok(vec![Self::Certificates(Arc::clone(challenges), holder)])
             }
             Challenge::Dns01(_) => Ok(Vec::new()),
         }
@@ -225,7 +143,7 @@ impl Placed {
             Challenge::Http01 { webroot: None } => Some(Self::texts(challenges, proofs)),
             Challenge::TlsAlpn01 => {
                 let certificates: Vec<_> = proofs.iter().flat_map(certificate).collect();
-                challenges.try_to_put(&certificates, None);
+                challenges.put_back(&certificates);
                 None
             }
             Challenge::Http01 { .. } | Challenge::Dns01(_) => None,
@@ -234,7 +152,7 @@ impl Placed {
 
     fn texts(challenges: &Arc<Challenges>, proofs: &[Proof]) -> Self {
         let texts = |proof: &Proof| (proof.token.clone(), proof.answer.clone());
-        challenges.lock().texts.extend(proofs.iter().map(texts));
+        challenges.put_texts(proofs.iter().map(texts));
         let tokens = proofs.iter().map(|proof| proof.token.clone());
         Self::Texts(Arc::clone(challenges), tokens.collect())
     }
@@ -249,19 +167,10 @@ fn certificate(proof: &Proof) -> Result<(String, Arc<CertifiedKey>), AcmeError> 
 impl Drop for Placed {
     fn drop(&mut self) {
         match self {
-            Self::Texts(challenges, tokens) => {
-                let mut up = challenges.lock();
-                tokens.iter().for_each(|token| drop(up.texts.remove(token)));
-            }
+            Self::Texts(challenges, tokens) => challenges.take_texts(tokens),
             // One that stays says nothing that was not public.
             Self::File(path) => drop(std::fs::remove_file(path)),
-            Self::Certificates(challenges, holder) => {
-                let mut up = challenges.lock();
-                up.certificates
-                    .retain(|_, certificate| certificate.holder != Some(*holder));
-                drop(up);
-                challenges.freed.notify_waiters();
-            }
+            Self::Certificates(challenges, holder) => challenges.take_certificates(*holder),
         }
     }
 }

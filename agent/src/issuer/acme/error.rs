@@ -9,7 +9,7 @@ use std::time::Duration;
 use instant_acme::Problem;
 
 use super::super::https::HttpsError;
-use super::super::local::LocalError;
+use super::super::kept::KeptError;
 use super::super::program::ProgramError;
 use super::super::{IssueError, Retry, Sent};
 use super::dns01::UpdateError;
@@ -86,7 +86,7 @@ pub(super) enum AcmeError {
     BindingKey(String),
     /// What is kept cannot be read or written.
     #[error("what is kept of the account and its orders cannot be used: {0}")]
-    Kept(#[source] LocalError),
+    Kept(#[source] KeptError),
     /// The account's file is none.
     #[error("{} is damaged", .0.display())]
     Damaged(PathBuf),

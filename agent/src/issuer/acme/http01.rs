@@ -17,7 +17,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 
-use super::challenge::Challenges;
+use super::super::challenges::Challenges;
 use super::error::AcmeError;
 use super::responder;
 

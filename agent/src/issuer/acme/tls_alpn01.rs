@@ -17,7 +17,7 @@ use rustls_pki_types::PrivateKeyDer;
 use tokio::io::AsyncWriteExt;
 use tokio_rustls::TlsAcceptor;
 
-use super::challenge::Challenges;
+use super::super::challenges::Challenges;
 use super::error::AcmeError;
 use super::responder;
 

@@ -8,7 +8,7 @@ use hyper::StatusCode;
 use rustls::AlertDescription;
 
 use super::super::https::HttpsError;
-use super::super::local::LocalError;
+use super::super::kept::KeptError;
 use super::super::{IssueError, Retry, Sent};
 use super::attributes::Unwanted;
 use super::enrolment::{ENROLL, REENROLL};
@@ -49,7 +49,7 @@ pub(super) enum EstError {
     #[error("bootstrap_certificate: {} cannot be used: {why}", path.display())]
     Bootstrap { path: PathBuf, why: String },
     #[error("what is kept of an EST server cannot be used")]
-    Kept(#[source] LocalError),
+    Kept(#[source] KeptError),
     /// 401.
     #[error("{at} did not accept {shown}{}", wanting(.challenge))]
     Unauthorized {

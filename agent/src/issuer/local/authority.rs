@@ -17,6 +17,7 @@ use rustls_pki_types::pem::PemObject;
 use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
 
+use super::super::kept::KeptError;
 use super::constraints::Constraints;
 use super::error::LocalError;
 use crate::keys::{PrivateKey, extended_key_usages, key_usages, san_type};
@@ -101,9 +102,9 @@ impl Authority {
     }
 
     /// Reads what [`Authority::pem`] wrote, and believes none of it: the pair must match and be a CA's.
-    pub(super) fn from_pem(path: &Path, text: &str) -> Result<Self, LocalError> {
+    pub(super) fn from_pem(path: &Path, text: &str) -> Result<Self, KeptError> {
         let certificate = only_certificate(path, text)?;
-        Self::pair(certificate, text).map_err(|why| LocalError::Damaged {
+        Self::pair(certificate, text).map_err(|why| KeptError::Damaged {
             path: path.to_owned(),
             why,
         })
@@ -132,13 +133,13 @@ impl Authority {
         &self,
         issuer: &CertificateDer<'_>,
         path: &Path,
-    ) -> Result<(), LocalError> {
+    ) -> Result<(), KeptError> {
         match is_signed_by(&self.certificate, issuer) {
             Ok(true) => Ok(()),
             Ok(false) => Err("its certificate was not signed by the root".to_owned()),
             Err(why) => Err(why),
         }
-        .map_err(|why| LocalError::Damaged {
+        .map_err(|why| KeptError::Damaged {
             path: path.to_owned(),
             why,
         })
@@ -199,16 +200,16 @@ pub(super) fn is_signed_by(
 pub(super) fn only_certificate(
     path: &Path,
     text: &str,
-) -> Result<CertificateDer<'static>, LocalError> {
+) -> Result<CertificateDer<'static>, KeptError> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
     match found.as_deref() {
         Ok([certificate]) => Ok(certificate.clone()),
-        Ok(certificates) => Err(LocalError::Damaged {
+        Ok(certificates) => Err(KeptError::Damaged {
             path: path.to_owned(),
             why: format!("expected one certificate, found {}", certificates.len()),
         }),
         // The parser's error may quote the line that it stumbled over, which may be a key's.
-        Err(_) => Err(LocalError::Damaged {
+        Err(_) => Err(KeptError::Damaged {
             path: path.to_owned(),
             why: "it is not PEM".into(),
         }),

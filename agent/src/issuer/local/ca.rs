@@ -13,10 +13,10 @@ use rustls_pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::super::Order;
+use super::super::kept::{Directory, KeptError};
 use super::authority::{Authority, Span};
 use super::constraints::Constraints;
 use super::error::LocalError;
-use super::files::Directory;
 use super::provided::Provided;
 use super::{BACKDATE, Clock, ISSUING, LOG, LocalSettings, MIN_LIFE, ROOT, csr};
 use crate::journal::{self, Event};
@@ -235,14 +235,14 @@ impl Ca {
         }
         let text = state.directory.read(ROOT)?;
         let path = state.directory.file(ROOT);
-        let damaged = |why: &str| LocalError::Damaged {
+        let damaged = |why: &str| KeptError::Damaged {
             path: path.clone(),
             why: why.to_owned(),
         };
         let text = text.ok_or_else(|| damaged("it has vanished"))?;
         let root = read_root(&state.directory, &text)?;
         if *root.certificate() != state.root {
-            return Err(damaged("it has been replaced while in use"));
+            return Err(damaged("it has been replaced while in use").into());
         }
         let span = Span {
             from: (now - CA_BACKDATE).max(state.root_span.from),

@@ -1,10 +1,10 @@
 //! Why the embedded CA does not issue: each says what and where, whether to ask again, and what to do.
 
-use std::io;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
 
+use super::super::kept::KeptError;
 use super::super::{IssueError, Retry};
 use super::MIN_LIFE;
 use crate::keys::KeyError;
@@ -14,43 +14,9 @@ use crate::secret::SecretError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LocalError {
-    /// The file system refused.
-    #[error("{action} {} failed", path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: io::Error,
-    },
-    /// A file or directory of somebody else.
-    #[error("{} belongs to user {owner}, expected {expected}", path.display())]
-    Owner {
-        /// Which.
-        path: PathBuf,
-        /// Whose.
-        owner: u32,
-        /// Ours.
-        expected: u32,
-    },
-    /// A file or directory that others could use.
-    #[error("{} has mode {mode:04o}, expected nothing for group and others", path.display())]
-    Mode {
-        /// Which.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// What is there cannot be used; nothing is overwritten.
-    #[error("{} is damaged: {why}", path.display())]
-    Damaged {
-        /// Which.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: String,
-    },
+    /// What is kept of it cannot be used.
+    #[error(transparent)]
+    Kept(#[from] KeptError),
     /// The root is gone and what it signed is there: a new root would silently replace it.
     #[error("{} is missing, but {} shows that there was one", path.display(), evidence.display())]
     RootMissing {
@@ -141,10 +107,10 @@ impl LocalError {
     /// A stable word for logs, metrics and the record.
     pub fn label(&self) -> &'static str {
         match self {
-            Self::Io { .. } => "ca-io",
-            Self::Owner { .. } => "ca-owner",
-            Self::Mode { .. } => "ca-mode",
-            Self::Damaged { .. } => "ca-damaged",
+            Self::Kept(KeptError::Io { .. }) => "ca-io",
+            Self::Kept(KeptError::Owner { .. }) => "ca-owner",
+            Self::Kept(KeptError::Mode { .. }) => "ca-mode",
+            Self::Kept(KeptError::Damaged { .. }) => "ca-damaged",
             Self::RootMissing { .. } => "ca-root-missing",
             Self::Secret(_) => "ca-secret",
             Self::Provided { .. } => "ca-provided",
@@ -164,8 +130,8 @@ impl LocalError {
     /// When to ask again. What heals by itself (space, clocks) is tried again.
     pub fn retry(&self) -> Retry {
         match self {
-            Self::Io { .. }
-            | Self::Secret(SecretError::Io { .. })
+            Self::Kept(error) => error.retry(),
+            Self::Secret(SecretError::Io { .. })
             | Self::ProvidedEnds { .. }
             | Self::NoRoot { .. }
             | Self::Clock { .. }
@@ -173,10 +139,7 @@ impl LocalError {
             | Self::Key(_)
             | Self::Sign(_)
             | Self::Worker => Retry::BackOff,
-            Self::Owner { .. }
-            | Self::Mode { .. }
-            | Self::Damaged { .. }
-            | Self::RootMissing { .. }
+            Self::RootMissing { .. }
             | Self::Secret(_)
             | Self::Provided { .. }
             | Self::Csr { .. }
@@ -188,19 +151,12 @@ impl LocalError {
     /// The operator's next step.
     pub fn remedy(&self) -> String {
         match self {
-            Self::Io { .. } => "check the disk's space and the directory's permissions".into(),
-            Self::Owner { path, expected, .. } => {
-                format!("if it is the CA's own: chown {expected} {}", path.display())
-            }
-            Self::Mode { path, .. } => format!(
-                "others may have read the CA's keys; if not: chmod go= {}",
-                path.display()
-            ),
-            Self::Damaged { path, .. } if path.ends_with(super::ISSUING) => format!(
+            Self::Kept(KeptError::Damaged { path, .. }) if path.ends_with(super::ISSUING) => format!(
                 "restore {0} from a backup, or move it away: a new one is made under the same root",
                 path.display()
             ),
-            Self::Damaged { path, .. } | Self::RootMissing { path, .. } => format!(
+            Self::Kept(error) => error.remedy(),
+            Self::RootMissing { path, .. } => format!(
                 "restore {} from a backup; or move the whole directory away to begin with a new CA, \
                  which every peer must then be told to trust",
                 path.display()
@@ -243,7 +199,7 @@ impl From<LocalError> for IssueError {
         let what = format!("local issuer: {error}");
         let new = Self::new(label, retry, what, remedy);
         match error {
-            LocalError::Io { source, .. } => new.caused_by(source),
+            LocalError::Kept(KeptError::Io { source, .. }) => new.caused_by(source),
             LocalError::Key(source) => new.caused_by(source),
             LocalError::Secret(source) => new.caused_by(source),
             LocalError::Sign(source) => new.caused_by(source),

@@ -16,6 +16,7 @@ use super::authority::{Authority, Span};
 use super::ca::{EARLIEST, later};
 use super::*;
 use crate::keys::PrivateKey;
+use jiff::Timestamp;
 use renewd_core::accept::{Accepted, accept};
 use renewd_core::leaf::LeafFacts;
 use renewd_core::names::CertificateName;

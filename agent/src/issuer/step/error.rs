@@ -9,7 +9,7 @@ use renewd_core::leaf::Fingerprint;
 use rustls::AlertDescription;
 
 use super::super::https::HttpsError;
-use super::super::local::LocalError;
+use super::super::kept::KeptError;
 use super::super::{IssueError, Retry, Sent};
 use crate::secret::SecretError;
 
@@ -83,7 +83,7 @@ pub(super) enum StepError {
     NothingToRevokeBy { serial: String },
     /// What is kept cannot be read or written.
     #[error("the root that is kept cannot be used: {0}")]
-    Kept(#[source] LocalError),
+    Kept(#[source] KeptError),
 }
 
 impl StepError {

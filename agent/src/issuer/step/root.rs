@@ -10,8 +10,7 @@ use rustls_pki_types::CertificateDer;
 use serde::Deserialize;
 
 use super::super::https::{Https, Trust, anchors};
-use super::super::local::LocalError;
-use super::super::local::files::{Directory, MAX_BYTES};
+use super::super::kept::{Directory, KeptError, MAX_BYTES};
 use super::api;
 use super::error::StepError;
 use super::{Root, StepIssuer, StepSettings};
@@ -63,7 +62,7 @@ fn kept(
 ) -> Result<Option<CertificateDer<'static>>, StepError> {
     let text = match directory.read(KEPT) {
         // It is fetched anew, and has to have the digest.
-        Err(LocalError::Damaged { .. }) => None,
+        Err(KeptError::Damaged { .. }) => None,
         read => read.map_err(StepError::Kept)?,
     };
     Ok(text.and_then(|text| only(&text, fingerprint)))

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use renewd::config::{AnyAccounts, Environment, Held, Texts, load_texts};
+use renewd::kinds::KINDS;
 use renewd::probe::ProbeTarget;
 
 use crate::split;
@@ -15,7 +16,7 @@ pub(crate) fn run(data: &[u8]) {
         main: Some(main),
         certificates: [("api".parse().expect("a name"), certificate)].into(),
     };
-    let environment = Environment::new("web1.example", &"0".repeat(32), AnyAccounts);
+    let environment = Environment::new("web1.example", &"0".repeat(32), AnyAccounts, KINDS);
     let load = |texts: &Texts| load_texts(Path::new("/etc/renewd"), texts, &environment);
     let loaded = load(&texts);
     for error in &loaded.errors {

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use super::error::{ErrorKind, Location, Mismatch};
 
 /// No honest configuration file is larger; a larger one is a mistake, such as a log or a device.
-pub(super) const LARGEST: u64 = 1 << 20;
+const LARGEST: u64 = 1 << 20;
 
 /// A file's text with its name.
 #[derive(Debug, Clone)]
-pub(super) struct Source {
+pub struct Source {
     file: Arc<Path>,
     text: String,
     line_starts: Vec<usize>,
@@ -20,7 +20,7 @@ pub(super) struct Source {
 
 impl Source {
     /// A text that stands for `file`.
-    pub(super) fn new(file: &Path, text: String) -> Self {
+    pub fn new(file: &Path, text: String) -> Self {
         let line_starts = std::iter::once(0)
             .chain(text.match_indices('\n').map(|(at, _)| at + 1))
             .collect();
@@ -32,7 +32,7 @@ impl Source {
     }
 
     /// Reads `file`, unless it is too large, no regular file or not UTF-8.
-    pub(super) fn read(file: &Path) -> Result<Self, (Location, Mismatch)> {
+    pub fn read(file: &Path) -> Result<Self, (Location, Mismatch)> {
         let whole = Location::whole(file);
         let bytes = read_bounded(file).map_err(|mismatch| (whole.clone(), mismatch))?;
         match String::from_utf8(bytes) {
@@ -58,16 +58,18 @@ impl Source {
         }
     }
 
-    pub(super) fn text(&self) -> &str {
+    /// The text.
+    pub fn text(&self) -> &str {
         &self.text
     }
 
-    pub(super) fn file(&self) -> &Arc<Path> {
+    /// The file.
+    pub fn file(&self) -> &Arc<Path> {
         &self.file
     }
 
     /// The place of the byte at `offset`.
-    pub(super) fn location(&self, offset: usize) -> Location {
+    pub fn location(&self, offset: usize) -> Location {
         Location {
             file: Arc::clone(&self.file),
             line: Some(self.line_starts.partition_point(|start| *start <= offset) as u32),

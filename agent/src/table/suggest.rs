@@ -2,10 +2,7 @@
 
 /// The candidate that `word` most likely means, if any is near enough: a third of its letters may
 /// differ, at least one, and a swap of neighbours counts as one.
-pub(super) fn nearest<'a>(
-    word: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // A longer word means none of ours, and the comparison is quadratic.
     if word.len() > 64 {
         return None;

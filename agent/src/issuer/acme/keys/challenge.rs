@@ -7,17 +7,12 @@ use std::time::Duration;
 use hyper::http::uri::Authority;
 use renewd_core::names::San;
 
-use crate::issuer::acme::{By, Challenge, Dns01, TsigAlgorithm, Update};
-use crate::issuer::program::ProgramSettings;
+use crate::table::values::{self, TIMEOUT, parse};
+use crate::table::{ErrorKind, Mismatch, Report, Section, clipped, nearest};
 
-use super::super::common::parse;
-use super::super::document::clipped;
-use super::super::error::{ErrorKind, Mismatch, Report};
-use super::super::places;
-use super::super::suggest::nearest;
-use super::super::values::{self, TIMEOUT};
-use super::super::walk::Section;
-use super::program;
+use super::super::super::places;
+use super::super::super::program::{ProgramSettings, keys as program};
+use super::super::{By, Challenge, Dns01, TsigAlgorithm, Update};
 
 const HTTP: &str = "http-01";
 const TLS: &str = "tls-alpn-01";
@@ -170,7 +165,7 @@ fn update(section: &Section<'_>, report: &mut Report) -> Option<Update> {
         server(text)
     });
     let zone = parse(&section.text("dns_zone", report), report, |text| {
-        values::domain(text)
+        places::domain(text)
     });
     let name = parse(&section.text("tsig_key_name", report), report, |text| {
         places::word(text, "tsig_key_name = \"renewd\"")

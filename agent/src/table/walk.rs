@@ -5,31 +5,34 @@ use toml::de::{DeTable, DeValue};
 
 use super::document::{At, dotted, saturating, shown};
 use super::error::{ErrorKind, Location, Mismatch, Report};
-use super::schema::{ALIASES, Key, Schema, all};
+use super::schema::{Key, Schema, Vocabulary};
 use super::source::Source;
 use super::suggest::nearest;
 
 /// One table of a file, with what may stand in it.
-pub(super) struct Section<'a> {
+pub struct Section<'a> {
     source: &'a Source,
     table: &'a DeTable<'a>,
     schema: &'static Schema,
+    vocabulary: &'a Vocabulary,
     path: String,
     location: Location,
 }
 
 impl<'a> Section<'a> {
     /// The top level of a file.
-    pub(super) fn top(
+    pub fn top(
         source: &'a Source,
         table: &'a DeTable<'a>,
         schema: &'static Schema,
+        vocabulary: &'a Vocabulary,
         report: &mut Report,
     ) -> Self {
         let section = Self {
             source,
             table,
             schema,
+            vocabulary,
             path: String::new(),
             location: source.location(0),
         };
@@ -38,27 +41,27 @@ impl<'a> Section<'a> {
     }
 
     /// The same table, with what may stand in it now that its kind is known.
-    pub(super) fn of(self, schema: &'static Schema) -> Self {
+    pub fn of(self, schema: &'static Schema) -> Self {
         Self { schema, ..self }
     }
 
     /// Where the table begins.
-    pub(super) fn location(&self) -> &Location {
+    pub fn location(&self) -> &Location {
         &self.location
     }
 
     /// The dotted path of a key.
-    pub(super) fn field(&self, key: &str) -> String {
+    pub fn field(&self, key: &str) -> String {
         dotted(&self.path, key)
     }
 
     /// The dotted path of the table.
-    pub(super) fn path(&self) -> &str {
+    pub fn path(&self) -> &str {
         &self.path
     }
 
     /// Notes that a key is missing, where it is; `example` is a line that works.
-    pub(super) fn need(&self, key: &str, expected: &str, example: &str, report: &mut Report) {
+    pub fn need(&self, key: &str, expected: &str, example: &str, report: &mut Report) {
         if !self.has(key) {
             let mismatch = Mismatch::of(
                 ErrorKind::MissingKey,
@@ -71,34 +74,34 @@ impl<'a> Section<'a> {
     }
 
     /// Notes what is wrong with a key that stands there.
-    pub(super) fn refuse(&self, key: &str, mismatch: Mismatch, report: &mut Report) {
+    pub fn refuse(&self, key: &str, mismatch: Mismatch, report: &mut Report) {
         if let Some((at, _)) = self.find(key) {
             at.refuse(report, mismatch);
         }
     }
 
     /// Whether the key stands there, with whatever value.
-    pub(super) fn has(&self, key: &str) -> bool {
+    pub fn has(&self, key: &str) -> bool {
         self.table.contains_key(key)
     }
 
     /// A text.
-    pub(super) fn text(&self, key: &str, report: &mut Report) -> Option<At<String>> {
+    pub fn text(&self, key: &str, report: &mut Report) -> Option<At<String>> {
         self.read(key, report, |value| value.as_str().map(str::to_owned))
     }
 
     /// A whole number.
-    pub(super) fn integer(&self, key: &str, report: &mut Report) -> Option<At<i64>> {
+    pub fn integer(&self, key: &str, report: &mut Report) -> Option<At<i64>> {
         self.read(key, report, |value| value.as_integer().map(saturating))
     }
 
     /// Yes or no.
-    pub(super) fn flag(&self, key: &str, report: &mut Report) -> Option<At<bool>> {
+    pub fn flag(&self, key: &str, report: &mut Report) -> Option<At<bool>> {
         self.read(key, report, DeValue::as_bool)
     }
 
     /// A list of texts.
-    pub(super) fn texts(&self, key: &str, report: &mut Report) -> Option<At<Vec<At<String>>>> {
+    pub fn texts(&self, key: &str, report: &mut Report) -> Option<At<Vec<At<String>>>> {
         let (at, value) = self.find(key)?;
         let DeValue::Array(array) = value else {
             self.refuse_type(key, &at, value, report);
@@ -120,11 +123,7 @@ impl<'a> Section<'a> {
     }
 
     /// A text, or a list of texts.
-    pub(super) fn text_or_texts(
-        &self,
-        key: &str,
-        report: &mut Report,
-    ) -> Option<At<Vec<At<String>>>> {
+    pub fn text_or_texts(&self, key: &str, report: &mut Report) -> Option<At<Vec<At<String>>>> {
         let (at, value) = self.find(key)?;
         match value.as_str() {
             Some(text) => {
@@ -136,7 +135,7 @@ impl<'a> Section<'a> {
     }
 
     /// A table of its own.
-    pub(super) fn table(
+    pub fn table(
         &self,
         key: &str,
         schema: &'static Schema,
@@ -149,7 +148,7 @@ impl<'a> Section<'a> {
 
     /// The tables of a table whose keys are names, such as `[unit."NAME"]`. Their keys are not
     /// looked at before [`Section::refuse_unknown_keys`].
-    pub(super) fn named_tables(
+    pub fn named_tables(
         &self,
         key: &str,
         schema: &'static Schema,
@@ -194,6 +193,7 @@ impl<'a> Section<'a> {
                 source: self.source,
                 table,
                 schema,
+                vocabulary: self.vocabulary,
                 path: at.field.clone(),
                 location: at.location.clone(),
             };
@@ -205,7 +205,7 @@ impl<'a> Section<'a> {
     }
 
     /// Notes each key that does not belong here, with the one that is meant.
-    pub(super) fn refuse_unknown_keys(&self, report: &mut Report) {
+    pub fn refuse_unknown_keys(&self, report: &mut Report) {
         for (key, _) in self.table.iter() {
             let name: &str = key.get_ref();
             if self.schema.key(name).is_some() {
@@ -229,11 +229,14 @@ impl<'a> Section<'a> {
         let names = |schema: &'static Schema| schema.keys.iter().map(|known| known.name);
         let same_file = |schema: &&'static Schema| schema.in_main_file == self.schema.in_main_file;
         let has_it = |schema: &&'static Schema| schema.key(name).is_some();
+        let all = || self.vocabulary.schemas.iter().copied();
         let elsewhere = all()
             .filter(has_it)
             .find(same_file)
             .or_else(|| all().find(has_it));
-        let alias = ALIASES
+        let alias = self
+            .vocabulary
+            .aliases
             .iter()
             .chain(self.schema.aliases)
             .find(|(word, meant)| *word == name && self.schema.key(meant).is_some())
@@ -259,6 +262,7 @@ impl<'a> Section<'a> {
             source: self.source,
             table,
             schema,
+            vocabulary: self.vocabulary,
             path: at.field,
             location: at.location,
         })

@@ -1,26 +1,27 @@
 //! `[issuer.NAME]` with `type = "step"`.
 
+use std::rc::Rc;
+use std::sync::Arc;
+
 use renewd_core::leaf::Fingerprint;
 
-use crate::issuer::step::{Admission, Root, StepSettings};
+use crate::table::values::parse;
+use crate::table::{At, ErrorKind, Mismatch, Report, Schema, Section, clipped, key};
 
-use super::super::common::parse;
-use super::super::document::{At, clipped};
-use super::super::error::{ErrorKind, Mismatch, Report};
+use super::super::crls::keys as crls;
+use super::super::kind::{Configured, Home, Kind};
 use super::super::places::{self, LONGEST};
-use super::super::schema::{Schema, key};
-use super::super::settings::IssuerKind;
-use super::super::walk::Section;
-use super::{Kind, crls};
+use super::super::{IssueError, Issuer};
+use super::{Admission, Root, StepIssuer, StepSettings};
 
-pub(super) const KIND: Kind = Kind {
+/// CAs of the kind step-ca.
+pub const KIND: Kind = Kind {
     name: "step",
     schema: &SCHEMA,
     told_by: "fingerprint",
     for_clients: true,
+    sockets: &[],
     read,
-    // Its names are judged by the CA's own policy.
-    judge: |_, _, _| {},
 };
 
 const SCHEMA: Schema = Schema {
@@ -69,7 +70,26 @@ const SCHEMA: Schema = Schema {
 
 const FINGERPRINT: &str = "\"d9d0978692f1c7cc791f5c343ce98771900721405e834cd27b9502cc719f5097\"";
 
-fn read(section: &Section<'_>, report: &mut Report) -> Option<IssuerKind> {
+impl Configured for StepSettings {
+    fn make(&self, home: Home) -> Rc<dyn Issuer> {
+        Rc::new(StepIssuer::new(
+            home.directory,
+            self.clone(),
+            home.secrets,
+            home.clock,
+        ))
+    }
+
+    fn address(&self) -> Option<&str> {
+        Some(&self.url)
+    }
+
+    fn root_pem(&self, home: &Home) -> Result<String, IssueError> {
+        StepIssuer::root_pem(&home.directory, self)
+    }
+}
+
+fn read(section: &Section<'_>, report: &mut Report) -> Option<Arc<dyn Configured>> {
     const URL: &str = "url = \"https://ca.example.internal:9000\"";
     section.need("url", "the address of the step-ca", URL, report);
     let url = parse(&section.text("url", report), report, |text| url(text, URL));
@@ -79,7 +99,7 @@ fn read(section: &Section<'_>, report: &mut Report) -> Option<IssuerKind> {
     });
     let federation = section.flag("federation", report);
     let admission = admission(section, report);
-    Some(IssuerKind::Step(StepSettings {
+    Some(Arc::new(StepSettings {
         url: url?.value,
         root: root?,
         proxy: proxy.map(|at| at.value),

@@ -1,26 +1,31 @@
 //! `[issuer.NAME]` with `type = "acme"`.
 
+mod challenge;
+
+use std::rc::Rc;
+use std::sync::Arc;
+
 use renewd_core::names::San;
 
-use crate::issuer::acme::{AcmeSettings, Challenge, ExternalAccount};
-use crate::issuer::https::Trust;
+use crate::table::values::parse;
+use crate::table::{At, ErrorKind, Mismatch, Report, Schema, Section, clipped, key, twice};
 
-use super::super::common::{parse, twice};
-use super::super::document::{At, clipped};
-use super::super::error::{ErrorKind, Mismatch, Report};
-use super::super::places;
-use super::super::schema::{Schema, key};
-use super::super::settings::{IssuerKind, IssuerSettings};
-use super::super::walk::Section;
-use super::{Kind, Wanted, challenge};
+use super::super::https::Trust;
+use super::super::kind::{Configured, Demand, Home, Kind};
+use super::super::{Issuer, places};
+use super::{AcmeIssuer, AcmeSettings, Challenge, ExternalAccount, http01, tls_alpn01};
 
-pub(super) const KIND: Kind = Kind {
+/// CAs that speak ACME.
+pub const KIND: Kind = Kind {
     name: "acme",
     schema: &SCHEMA,
     told_by: "directory",
     for_clients: false,
+    sockets: &[
+        (http01::SOCKET_NAME, http01::serve),
+        (tls_alpn01::SOCKET_NAME, tls_alpn01::serve),
+    ],
     read,
-    judge,
 };
 
 const SCHEMA: Schema = Schema {
@@ -114,7 +119,59 @@ const SCHEMA: Schema = Schema {
     ],
 };
 
-fn read(section: &Section<'_>, report: &mut Report) -> Option<IssuerKind> {
+impl Configured for AcmeSettings {
+    fn make(&self, home: Home) -> Rc<dyn Issuer> {
+        Rc::new(AcmeIssuer::new(
+            home.directory,
+            self.clone(),
+            home.secrets,
+            home.challenges,
+            &home.surroundings,
+        ))
+    }
+
+    fn address(&self) -> Option<&str> {
+        Some(&self.directory)
+    }
+
+    /// What ACME has no proof for, or another one than is configured.
+    fn judge(&self, demand: &Demand<'_>, report: &mut Report) {
+        let by_dns = matches!(self.challenge, Challenge::Dns01(_));
+        for name in demand.names {
+            let (found, expected, remedy) = match &name.value {
+                San::Uri(_) => (
+                    "is no name that ACME knows".to_owned(),
+                    "DNS names and IP addresses",
+                    "remove it, or use another issuer",
+                ),
+                San::Dns(text) if text.starts_with('*') && !by_dns => (
+                    format!("is a wildcard, which {} cannot prove", self.challenge),
+                    "names without a star",
+                    "write challenge = \"dns-01\" there, with dns_command or dns_server; or write each name",
+                ),
+                San::Ip(_) if by_dns => (
+                    "is an IP address, which dns-01 cannot prove".to_owned(),
+                    "DNS names",
+                    "use an issuer with challenge = \"http-01\" or \"tls-alpn-01\" for it",
+                ),
+                San::Dns(_) | San::Ip(_) => continue,
+            };
+            let found = format!(
+                "\"{}\" {found} ({}, {})",
+                name.value, demand.table, demand.table_at
+            );
+            let mismatch = Mismatch::of(ErrorKind::Conflict, found, expected, remedy);
+            name.refuse(report, mismatch);
+        }
+    }
+
+    /// Where its certificates come with the host's own trust.
+    fn needs_no_settling(&self) -> bool {
+        self.trust == Trust::System
+    }
+}
+
+fn read(section: &Section<'_>, report: &mut Report) -> Option<Arc<dyn Configured>> {
     section.need(
         "directory",
         "the address of the CA's ACME directory",
@@ -146,7 +203,7 @@ fn read(section: &Section<'_>, report: &mut Report) -> Option<IssuerKind> {
     let profile = parse(&section.text("profile", report), report, |text| {
         places::word(text, "profile = \"shortlived\"")
     });
-    Some(IssuerKind::Acme(AcmeSettings {
+    Some(Arc::new(AcmeSettings {
         directory: directory?.value,
         ca: ca.map_or(Trust::System, |at| Trust::File(at.value)),
         trust: trust.map_or(Trust::System, |at| at.value),
@@ -235,40 +292,4 @@ fn external_account(section: &Section<'_>, report: &mut Report) -> Option<Extern
         key_id: key_id?.value,
         key: key?.value,
     })
-}
-
-/// What ACME has no proof for, or another one than is configured.
-fn judge(issuer: &IssuerSettings, wanted: &Wanted<'_>, report: &mut Report) {
-    let IssuerKind::Acme(acme) = &issuer.kind else {
-        return;
-    };
-    let by_dns = matches!(acme.challenge, Challenge::Dns01(_));
-    for name in wanted.names {
-        let (found, expected, remedy) = match &name.value {
-            San::Uri(_) => (
-                "is no name that ACME knows".to_owned(),
-                "DNS names and IP addresses",
-                "remove it, or use another issuer",
-            ),
-            San::Dns(text) if text.starts_with('*') && !by_dns => (
-                format!("is a wildcard, which {} cannot prove", acme.challenge),
-                "names without a star",
-                "write challenge = \"dns-01\" there, with dns_command or dns_server; or write each name",
-            ),
-            San::Ip(_) if by_dns => (
-                "is an IP address, which dns-01 cannot prove".to_owned(),
-                "DNS names",
-                "use an issuer with challenge = \"http-01\" or \"tls-alpn-01\" for it",
-            ),
-            San::Dns(_) | San::Ip(_) => continue,
-        };
-        let found = format!(
-            "\"{}\" {found} ({}, {})",
-            name.value,
-            issuer.table(),
-            issuer.location
-        );
-        let mismatch = Mismatch::of(ErrorKind::Conflict, found, expected, remedy);
-        name.refuse(report, mismatch);
-    }
 }

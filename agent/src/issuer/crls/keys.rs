@@ -1,22 +1,18 @@
 //! Where an issuer's revocation lists are had from, as its key `crl` has it.
 
-use crate::issuer::CrlSources;
+use crate::table::{Mismatch, Report, Section, clipped, twice, values};
 
-use super::super::common::twice;
-use super::super::document::clipped;
-use super::super::error::{Mismatch, Report};
 use super::super::places::LONGEST_PATH;
-use super::super::values;
-use super::super::walk::Section;
+use super::CrlSources;
 
 /// The key.
-pub(super) const KEY: &str = "crl";
+pub(in crate::issuer) const KEY: &str = "crl";
 
 /// Reads the path of a CA at its server.
 type OtherCa = fn(&str) -> Result<String, Mismatch>;
 
 /// Reads the key; `other` reads a CA's path at the server, where it has any.
-pub(super) fn read(
+pub(in crate::issuer) fn read(
     section: &Section<'_>,
     report: &mut Report,
     other: Option<OtherCa>,

@@ -1,30 +1,31 @@
 //! `[issuer.NAME]` with `type = "exec"`.
 
 use std::ops::RangeInclusive;
+use std::rc::Rc;
+use std::sync::Arc;
 
-use crate::issuer::exec::ExecSettings;
-use crate::issuer::program::ProgramSettings;
+use renewd_core::pem;
 
-use super::super::common::parse;
-use super::super::error::{Mismatch, Report};
-use super::super::places;
-use super::super::schema::{Schema, key};
-use super::super::settings::IssuerKind;
-use super::super::values::{self, TIMEOUT};
-use super::super::walk::Section;
-use super::{Kind, program};
+use crate::table::values::{self, TIMEOUT, parse};
+use crate::table::{Mismatch, Report, Schema, Section, key};
+
+use super::super::kind::{Configured, Home, Kind};
+use super::super::program::{ProgramSettings, keys as program};
+use super::super::{IssueError, Issuer, places};
+use super::{ExecIssuer, ExecSettings};
 
 /// Of an answer; more would be no answer.
 const OUTPUT: RangeInclusive<i64> = 1024..=16 * 1024 * 1024;
 const DEFAULT_OUTPUT: usize = 1024 * 1024;
 
-pub(super) const KIND: Kind = Kind {
+/// Programs.
+pub const KIND: Kind = Kind {
     name: "exec",
     schema: &SCHEMA,
     told_by: "command",
     for_clients: true,
+    sockets: &[],
     read,
-    judge: |_, _, _| {},
 };
 
 const SCHEMA: Schema = Schema {
@@ -57,7 +58,18 @@ const SCHEMA: Schema = Schema {
     ],
 };
 
-fn read(section: &Section<'_>, report: &mut Report) -> Option<IssuerKind> {
+impl Configured for ExecSettings {
+    fn make(&self, home: Home) -> Rc<dyn Issuer> {
+        Rc::new(ExecIssuer::new(self.clone(), home.surroundings))
+    }
+
+    fn root_pem(&self, home: &Home) -> Result<String, IssueError> {
+        let roots = ExecIssuer::roots(&self.trust, home.surroundings.owner)?;
+        Ok(pem::certificates(&roots))
+    }
+}
+
+fn read(section: &Section<'_>, report: &mut Report) -> Option<Arc<dyn Configured>> {
     section.need(
         "command",
         "a program and its arguments",
@@ -83,7 +95,7 @@ fn read(section: &Section<'_>, report: &mut Report) -> Option<IssuerKind> {
         report,
         output_limit,
     );
-    Some(IssuerKind::Exec(ExecSettings {
+    Some(Arc::new(ExecSettings {
         program: ProgramSettings {
             command: command?,
             credentials,

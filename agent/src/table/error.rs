@@ -155,15 +155,20 @@ impl fmt::Display for ConfigWarning {
 
 /// A value that does not fit, before its place is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Mismatch {
-    pub(super) kind: ErrorKind,
-    pub(super) found: String,
-    pub(super) expected: String,
-    pub(super) remedy: String,
+pub struct Mismatch {
+    /// Its class.
+    pub kind: ErrorKind,
+    /// What was found, as a clause.
+    pub found: String,
+    /// What was expected, as a noun phrase; may be empty.
+    pub expected: String,
+    /// What to do, as a request; may be empty.
+    pub remedy: String,
 }
 
 impl Mismatch {
-    pub(super) fn new(
+    /// A value of the right type that means nothing here.
+    pub fn new(
         found: impl Into<String>,
         expected: impl Into<String>,
         remedy: impl Into<String>,
@@ -171,7 +176,8 @@ impl Mismatch {
         Self::of(ErrorKind::Value, found, expected, remedy)
     }
 
-    pub(super) fn of(
+    /// One of that class.
+    pub fn of(
         kind: ErrorKind,
         found: impl Into<String>,
         expected: impl Into<String>,
@@ -185,7 +191,8 @@ impl Mismatch {
         }
     }
 
-    pub(super) fn at(self, location: Location, field: impl Into<String>) -> ConfigError {
+    /// The error in its place.
+    pub fn at(self, location: Location, field: impl Into<String>) -> ConfigError {
         ConfigError {
             kind: self.kind,
             location,
@@ -199,22 +206,21 @@ impl Mismatch {
 
 /// What reading has found so far. Reading goes on after an error, so that all are told at once.
 #[derive(Debug, Default)]
-pub(super) struct Report {
-    pub(super) errors: Vec<ConfigError>,
-    pub(super) warnings: Vec<ConfigWarning>,
+pub struct Report {
+    /// What is wrong.
+    pub errors: Vec<ConfigError>,
+    /// What is allowed and likely not meant.
+    pub warnings: Vec<ConfigWarning>,
 }
 
 impl Report {
-    pub(super) fn error(
-        &mut self,
-        location: &Location,
-        field: impl Into<String>,
-        mismatch: Mismatch,
-    ) {
+    /// Notes what is wrong at a place; `field` is the dotted path of the key.
+    pub fn error(&mut self, location: &Location, field: impl Into<String>, mismatch: Mismatch) {
         self.errors.push(mismatch.at(location.clone(), field));
     }
 
-    pub(super) fn warning(
+    /// Notes what is likely not meant.
+    pub fn warning(
         &mut self,
         location: &Location,
         field: impl Into<String>,
@@ -229,13 +235,14 @@ impl Report {
         });
     }
 
-    pub(super) fn append(&mut self, mut other: Self) {
+    /// Adds what another one noted.
+    pub fn append(&mut self, mut other: Self) {
         self.errors.append(&mut other.errors);
         self.warnings.append(&mut other.warnings);
     }
 
     /// In the order in which an operator reads: by file, then by line.
-    pub(super) fn sort(&mut self) {
+    pub fn sort(&mut self) {
         self.errors.sort_by(|a, b| a.location.cmp(&b.location));
         self.warnings.sort_by(|a, b| a.location.cmp(&b.location));
     }

@@ -1,33 +1,31 @@
 //! `[issuer.NAME]` with `type = "spiffe"`.
 
 use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
 
 use renewd_core::names::San;
 
-use crate::issuer::spiffe::SpiffeSettings;
+use crate::table::values::{self, parse};
+use crate::table::{At, ErrorKind, Mismatch, Report, Schema, Section, clipped, key, twice};
 
-use super::super::common::{parse, twice};
-use super::super::document::{At, clipped};
-use super::super::error::{ErrorKind, Mismatch, Report};
-use super::super::places;
-use super::super::schema::{Schema, key};
-use super::super::settings::{IssuerKind, IssuerSettings};
-use super::super::values;
-use super::super::walk::Section;
-use super::{Kind, Wanted};
+use super::super::kind::{Configured, Demand, Home, Kind};
+use super::super::{Issuer, places};
+use super::{SpiffeIssuer, SpiffeSettings};
 
 /// Where agents usually listen for the services of a host.
 const DEFAULT_SOCKET: &str = "/run/spire/agent/public/api.sock";
 const SOCKET: &str = "socket = \"unix:/run/spire/agent/public/api.sock\"";
 const DOMAIN: &str = "trust_domain = \"example.internal\"";
 
-pub(super) const KIND: Kind = Kind {
+/// SPIFFE Workload APIs.
+pub const KIND: Kind = Kind {
     name: "spiffe",
     schema: &SCHEMA,
     told_by: "trust_domain",
     for_clients: true,
+    sockets: &[],
     read,
-    judge,
 };
 
 const SCHEMA: Schema = Schema {
@@ -62,7 +60,66 @@ const SCHEMA: Schema = Schema {
     ],
 };
 
-fn read(section: &Section<'_>, report: &mut Report) -> Option<IssuerKind> {
+impl Configured for SpiffeSettings {
+    fn make(&self, _home: Home) -> Rc<dyn Issuer> {
+        Rc::new(SpiffeIssuer::new(self.clone()))
+    }
+
+    /// Agents tell all hosts at once, and their server signs with a new root only after that.
+    fn needs_no_settling(&self) -> bool {
+        true
+    }
+
+    /// An SVID has one SPIFFE ID (X.509-SVID, section 2), and it is of the trust domain whose anchors are taken.
+    fn judge(&self, demand: &Demand<'_>, report: &mut Report) {
+        let place = format!("{}, {}", demand.table, demand.table_at);
+        let example = format!("names = [\"spiffe://{}/web\"]", self.trust_domain);
+        let mut ids = demand
+            .names
+            .iter()
+            .filter(|name| matches!(name.value, San::Uri(_)));
+        let Some(id) = ids.next() else {
+            // Names that are wrong, or not there, are an error already.
+            if let Some(name) = demand.names.first() {
+                let mismatch = Mismatch::of(
+                    ErrorKind::Conflict,
+                    format!("names no SPIFFE ID, by which an SVID is chosen ({place})"),
+                    "the ID of the registration entry, beside its DNS names",
+                    format!("write for example {example}"),
+                );
+                name.refuse(report, mismatch);
+            }
+            return;
+        };
+        if let Some(second) = ids.next() {
+            let mismatch = Mismatch::of(
+                ErrorKind::Conflict,
+                format!(
+                    "\"{}\" is a second SPIFFE ID, and an SVID has one ({place})",
+                    second.value
+                ),
+                "one SPIFFE ID",
+                "write a certificate's file for each",
+            );
+            second.refuse(report, mismatch);
+        }
+        let text = id.value.to_string();
+        let path = text
+            .strip_prefix("spiffe://")
+            .and_then(|rest| rest.strip_prefix(self.trust_domain.as_str()));
+        if !path.is_some_and(|path| path.starts_with('/')) {
+            let mismatch = Mismatch::of(
+                ErrorKind::Conflict,
+                format!("\"{text}\" is no workload of the issuer's trust domain ({place})"),
+                format!("spiffe://{}/ and a path", self.trust_domain),
+                "correct it, or trust_domain",
+            );
+            id.refuse(report, mismatch);
+        }
+    }
+}
+
+fn read(section: &Section<'_>, report: &mut Report) -> Option<Arc<dyn Configured>> {
     section.need(
         "trust_domain",
         "the trust domain of this host",
@@ -74,7 +131,7 @@ fn read(section: &Section<'_>, report: &mut Report) -> Option<IssuerKind> {
     });
     let path = parse(&section.text("socket", report), report, |text| socket(text));
     let federated = federated(section, domain.as_ref(), report);
-    Some(IssuerKind::Spiffe(SpiffeSettings {
+    Some(Arc::new(SpiffeSettings {
         socket: path.map_or(DEFAULT_SOCKET.into(), |at| at.value),
         trust_domain: domain?.value,
         federated,
@@ -136,55 +193,4 @@ fn federated(section: &Section<'_>, own: Option<&At<String>>, report: &mut Repor
         }
     }
     domains
-}
-
-/// An SVID has one SPIFFE ID (X.509-SVID, section 2), and it is of the trust domain whose anchors are taken.
-fn judge(issuer: &IssuerSettings, wanted: &Wanted<'_>, report: &mut Report) {
-    let IssuerKind::Spiffe(spiffe) = &issuer.kind else {
-        return;
-    };
-    let place = format!("{}, {}", issuer.table(), issuer.location);
-    let example = format!("names = [\"spiffe://{}/web\"]", spiffe.trust_domain);
-    let mut ids = wanted
-        .names
-        .iter()
-        .filter(|name| matches!(name.value, San::Uri(_)));
-    let Some(id) = ids.next() else {
-        // Names that are wrong, or not there, are an error already.
-        if let Some(name) = wanted.names.first() {
-            let mismatch = Mismatch::of(
-                ErrorKind::Conflict,
-                format!("names no SPIFFE ID, by which an SVID is chosen ({place})"),
-                "the ID of the registration entry, beside its DNS names",
-                format!("write for example {example}"),
-            );
-            name.refuse(report, mismatch);
-        }
-        return;
-    };
-    if let Some(second) = ids.next() {
-        let mismatch = Mismatch::of(
-            ErrorKind::Conflict,
-            format!(
-                "\"{}\" is a second SPIFFE ID, and an SVID has one ({place})",
-                second.value
-            ),
-            "one SPIFFE ID",
-            "write a certificate's file for each",
-        );
-        second.refuse(report, mismatch);
-    }
-    let text = id.value.to_string();
-    let path = text
-        .strip_prefix("spiffe://")
-        .and_then(|rest| rest.strip_prefix(spiffe.trust_domain.as_str()));
-    if !path.is_some_and(|path| path.starts_with('/')) {
-        let mismatch = Mismatch::of(
-            ErrorKind::Conflict,
-            format!("\"{text}\" is no workload of the issuer's trust domain ({place})"),
-            format!("spiffe://{}/ and a path", spiffe.trust_domain),
-            "correct it, or trust_domain",
-        );
-        id.refuse(report, mismatch);
-    }
 }

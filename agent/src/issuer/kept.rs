@@ -4,6 +4,8 @@
 //! except the log, which only grows. A file of another owner, a link, or one that others could read is
 //! refused and left alone. The store's lock keeps a second daemon out.
 
+mod error;
+
 use std::fs::{DirBuilder, File, OpenOptions, remove_file, rename, symlink_metadata};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -12,7 +14,7 @@ use std::path::{Path, PathBuf};
 use nix::libc::{O_NOFOLLOW, O_NONBLOCK};
 use zeroize::Zeroizing;
 
-use super::error::LocalError;
+pub(super) use error::KeptError;
 
 /// No file that was written here is longer.
 pub(in crate::issuer) const MAX_BYTES: u64 = 64 * 1024;
@@ -25,7 +27,7 @@ pub(in crate::issuer) struct Directory {
 
 impl Directory {
     /// Opens the directory for its owner, making it if it is not there.
-    pub(in crate::issuer) fn open(path: &Path, owner: u32) -> Result<Self, LocalError> {
+    pub(in crate::issuer) fn open(path: &Path, owner: u32) -> Result<Self, KeptError> {
         match DirBuilder::new().mode(0o700).create(path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -43,7 +45,7 @@ impl Directory {
         }
         let metadata = symlink_metadata(path).map_err(|source| failed("reading", path, source))?;
         if !metadata.is_dir() {
-            return Err(LocalError::Damaged {
+            return Err(KeptError::Damaged {
                 path: path.to_owned(),
                 why: "expected a directory".into(),
             });
@@ -60,7 +62,7 @@ impl Directory {
     }
 
     /// Whether anything of this name is there, even a link to nowhere.
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(in crate::issuer) fn has(&self, name: &str) -> bool {
         symlink_metadata(self.file(name)).is_ok()
     }
 
@@ -68,12 +70,12 @@ impl Directory {
     pub(in crate::issuer) fn read(
         &self,
         name: &str,
-    ) -> Result<Option<Zeroizing<String>>, LocalError> {
+    ) -> Result<Option<Zeroizing<String>>, KeptError> {
         read(&self.file(name), Some(self.owner))
     }
 
     /// Makes a file that must not exist yet.
-    pub(super) fn create(&self, name: &str, text: &str) -> Result<(), LocalError> {
+    pub(in crate::issuer) fn create(&self, name: &str, text: &str) -> Result<(), KeptError> {
         let path = self.file(name);
         let aside = self.write_aside(name, text)?;
         // A link, unlike a rename, never replaces what came there meanwhile.
@@ -85,7 +87,7 @@ impl Directory {
     }
 
     /// Makes or replaces a file: readers see the old or the new one, whole.
-    pub(in crate::issuer) fn replace(&self, name: &str, text: &str) -> Result<(), LocalError> {
+    pub(in crate::issuer) fn replace(&self, name: &str, text: &str) -> Result<(), KeptError> {
         let path = self.file(name);
         let aside = self.write_aside(name, text)?;
         rename(&aside, &path).map_err(|source| failed("replacing", &path, source))?;
@@ -93,7 +95,7 @@ impl Directory {
     }
 
     /// Removes a file, if it is there.
-    pub(in crate::issuer) fn remove(&self, name: &str) -> Result<(), LocalError> {
+    pub(in crate::issuer) fn remove(&self, name: &str) -> Result<(), KeptError> {
         let path = self.file(name);
         match remove_file(&path) {
             Ok(()) => sync_directory(&self.path),
@@ -103,7 +105,7 @@ impl Directory {
     }
 
     /// Adds one line to a file, and waits until it is on the disk.
-    pub(super) fn append(&self, name: &str, line: &str) -> Result<(), LocalError> {
+    pub(in crate::issuer) fn append(&self, name: &str, line: &str) -> Result<(), KeptError> {
         let path = self.file(name);
         let io = |source| failed("appending to", &path, source);
         let new = !self.has(name);
@@ -131,7 +133,7 @@ impl Directory {
         Ok(())
     }
 
-    fn write_aside(&self, name: &str, text: &str) -> Result<PathBuf, LocalError> {
+    fn write_aside(&self, name: &str, text: &str) -> Result<PathBuf, KeptError> {
         let aside = self.path.join(format!(".{name}.aside"));
         match remove_file(&aside) {
             // What a crash left: it was never in use.
@@ -158,11 +160,11 @@ impl Directory {
 }
 
 /// Reads a file of limited size, following no link; its owner and mode are checked when `owner` is given.
-pub(super) fn read(
+pub(in crate::issuer) fn read(
     path: &Path,
     owner: Option<u32>,
-) -> Result<Option<Zeroizing<String>>, LocalError> {
-    let damaged = |why: &str| LocalError::Damaged {
+) -> Result<Option<Zeroizing<String>>, KeptError> {
+    let damaged = |why: &str| KeptError::Damaged {
         path: path.to_owned(),
         why: why.to_owned(),
     };
@@ -198,12 +200,12 @@ pub(super) fn read(
     }
 }
 
-fn check_file(path: &Path, file: &File, owner: Option<u32>) -> Result<(), LocalError> {
+fn check_file(path: &Path, file: &File, owner: Option<u32>) -> Result<(), KeptError> {
     let metadata = file
         .metadata()
         .map_err(|source| failed("reading", path, source))?;
     if !metadata.is_file() {
-        return Err(LocalError::Damaged {
+        return Err(KeptError::Damaged {
             path: path.to_owned(),
             why: "expected a file".into(),
         });
@@ -214,17 +216,17 @@ fn check_file(path: &Path, file: &File, owner: Option<u32>) -> Result<(), LocalE
     }
 }
 
-fn check(path: &Path, owner: u32, mode: u32, expected: u32) -> Result<(), LocalError> {
+fn check(path: &Path, owner: u32, mode: u32, expected: u32) -> Result<(), KeptError> {
     let path = || path.to_owned();
     if owner != expected {
-        return Err(LocalError::Owner {
+        return Err(KeptError::Owner {
             path: path(),
             owner,
             expected,
         });
     }
     match mode & 0o7777 {
-        mode if mode & 0o077 != 0 => Err(LocalError::Mode { path: path(), mode }),
+        mode if mode & 0o077 != 0 => Err(KeptError::Mode { path: path(), mode }),
         _ => Ok(()),
     }
 }
@@ -239,14 +241,14 @@ fn ends_within_a_line(file: &mut File) -> io::Result<bool> {
     Ok(last != *b"\n")
 }
 
-fn sync_directory(path: &Path) -> Result<(), LocalError> {
+fn sync_directory(path: &Path) -> Result<(), KeptError> {
     File::open(path)
         .and_then(|directory| directory.sync_all())
         .map_err(|source| failed("syncing", path, source))
 }
 
-fn failed(action: &'static str, path: &Path, source: io::Error) -> LocalError {
-    LocalError::Io {
+fn failed(action: &'static str, path: &Path, source: io::Error) -> KeptError {
+    KeptError::Io {
         action,
         path: path.to_owned(),
         source,

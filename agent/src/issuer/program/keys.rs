@@ -4,18 +4,16 @@ use std::time::Duration;
 
 use renewd_core::names::CredentialName;
 
-use super::super::common::twice;
-use super::super::document::clipped;
-use super::super::error::{Mismatch, Report};
+use crate::table::values;
+use crate::table::{Mismatch, Report, Section, clipped, twice};
+
 use super::super::places::{self, LONGEST_PATH};
-use super::super::values;
-use super::super::walk::Section;
 
 /// How long it may run where nothing else is written.
-pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
+pub(in crate::issuer) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A program and its arguments, below that key.
-pub(super) fn command(
+pub(in crate::issuer) fn command(
     section: &Section<'_>,
     key: &str,
     report: &mut Report,
@@ -58,7 +56,7 @@ fn argument(text: &str) -> Result<(), Mismatch> {
 }
 
 /// The names of the credentials that a program may read, below that key.
-pub(super) fn credentials(
+pub(in crate::issuer) fn credentials(
     section: &Section<'_>,
     key: &str,
     report: &mut Report,

@@ -11,15 +11,18 @@ use super::source::Source;
 
 /// A value with its place.
 #[derive(Debug, Clone)]
-pub(super) struct At<T> {
-    pub(super) value: T,
-    pub(super) location: Location,
+pub struct At<T> {
+    /// The value.
+    pub value: T,
+    /// Its place.
+    pub location: Location,
     /// The dotted path.
-    pub(super) field: String,
+    pub field: String,
 }
 
 impl<T> At<T> {
-    pub(super) fn with<U>(&self, value: U) -> At<U> {
+    /// Another value in the same place.
+    pub fn with<U>(&self, value: U) -> At<U> {
         At {
             value,
             location: self.location.clone(),
@@ -28,17 +31,17 @@ impl<T> At<T> {
     }
 
     /// Notes that the value does not fit.
-    pub(super) fn refuse(&self, report: &mut Report, mismatch: Mismatch) {
+    pub fn refuse(&self, report: &mut Report, mismatch: Mismatch) {
         report.error(&self.location, self.field.clone(), mismatch);
     }
 
     /// Notes that the value is likely not meant.
-    pub(super) fn warn(&self, report: &mut Report, found: &str, remedy: &str) {
+    pub fn warn(&self, report: &mut Report, found: &str, remedy: &str) {
         report.warning(&self.location, self.field.clone(), found, remedy);
     }
 
     /// The value in its proper type, or a note of why there is none.
-    pub(super) fn parse<U>(
+    pub fn parse<U>(
         &self,
         report: &mut Report,
         parse: impl FnOnce(&T) -> Result<U, Mismatch>,
@@ -54,7 +57,7 @@ impl<T> At<T> {
 }
 
 /// Parses a file; `None` where nothing in it can be trusted to stand where it seems to stand.
-pub(super) fn parse<'a>(source: &'a Source, report: &mut Report) -> Option<Spanned<DeTable<'a>>> {
+pub fn document<'a>(source: &'a Source, report: &mut Report) -> Option<Spanned<DeTable<'a>>> {
     let (table, errors) = DeTable::parse_recoverable(source.text());
     let mut trusted = true;
     for error in errors {
@@ -124,7 +127,7 @@ pub(super) fn shown(value: &DeValue<'_>) -> String {
 }
 
 /// A found value must fit on the error's line.
-pub(super) fn clipped(text: &str) -> String {
+pub fn clipped(text: &str) -> String {
     const MOST: usize = 80;
     match text.char_indices().nth(MOST) {
         Some((at, _)) => format!("{}…", &text[..at]),

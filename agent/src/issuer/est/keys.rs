@@ -1,26 +1,26 @@
 //! `[issuer.NAME]` with `type = "est"`.
 
+use std::rc::Rc;
+use std::sync::Arc;
+
 use hyper::Uri;
 
-use crate::issuer::est::{Bootstrap, EstSettings, Login};
-use crate::issuer::https::Trust;
+use crate::table::values::parse;
+use crate::table::{ErrorKind, Mismatch, Report, Schema, Section, clipped, key};
 
-use super::super::common::parse;
-use super::super::document::clipped;
-use super::super::error::{ErrorKind, Mismatch, Report};
-use super::super::places;
-use super::super::schema::{Schema, key};
-use super::super::settings::IssuerKind;
-use super::super::walk::Section;
-use super::Kind;
+use super::super::https::Trust;
+use super::super::kind::{Configured, Home, Kind};
+use super::super::{Issuer, places};
+use super::{Bootstrap, EstIssuer, EstSettings, Login};
 
-pub(super) const KIND: Kind = Kind {
+/// CAs that speak EST.
+pub const KIND: Kind = Kind {
     name: "est",
     schema: &SCHEMA,
     told_by: "server",
     for_clients: true,
+    sockets: &[],
     read,
-    judge: |_, _, _| {},
 };
 
 const SCHEMA: Schema = Schema {
@@ -75,7 +75,17 @@ const SCHEMA: Schema = Schema {
     ],
 };
 
-fn read(section: &Section<'_>, report: &mut Report) -> Option<IssuerKind> {
+impl Configured for EstSettings {
+    fn make(&self, home: Home) -> Rc<dyn Issuer> {
+        Rc::new(EstIssuer::new(home.directory, self.clone(), home.secrets))
+    }
+
+    fn address(&self) -> Option<&str> {
+        Some(&self.base)
+    }
+}
+
+fn read(section: &Section<'_>, report: &mut Report) -> Option<Arc<dyn Configured>> {
     const SERVER: &str = "server = \"https://est.example.internal\"";
     section.need("server", "the EST server's address", SERVER, report);
     let server = parse(&section.text("server", report), report, |text| {
@@ -117,7 +127,7 @@ fn read(section: &Section<'_>, report: &mut Report) -> Option<IssuerKind> {
         );
     }
     let base = format!("{}/.well-known/est", server?.value.trim_end_matches('/'));
-    Some(IssuerKind::Est(EstSettings {
+    Some(Arc::new(EstSettings {
         base: match label {
             Some(label) => format!("{base}/{}", label.value),
             None => base,

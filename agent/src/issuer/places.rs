@@ -3,20 +3,19 @@
 use std::path::PathBuf;
 
 use hyper::Uri;
+use renewd_core::names::San;
 
-use crate::issuer::https::Trust;
+use super::https::Trust;
 use crate::secret::Secret;
-
-use super::document::clipped;
-use super::error::Mismatch;
+use crate::table::{Mismatch, clipped};
 
 /// Longer than any address or name that somebody wrote down.
-pub(super) const LONGEST: usize = 500;
+pub(in crate::issuer) const LONGEST: usize = 500;
 /// Longer than any path or argument that somebody wrote down.
-pub(super) const LONGEST_PATH: usize = 4096;
+pub(in crate::issuer) const LONGEST_PATH: usize = 4096;
 
 /// The place of a secret, for the key of that name.
-pub(super) fn secret(text: &str, key: &str, example: &str) -> Result<Secret, Mismatch> {
+pub(in crate::issuer) fn secret(text: &str, key: &str, example: &str) -> Result<Secret, Mismatch> {
     text.parse::<Secret>().map_err(|error| {
         Mismatch::new(
             format!("{:?} is no place of a secret", clipped(text)),
@@ -35,7 +34,7 @@ fn address(text: &str, schemes: &[&str]) -> Option<Uri> {
 }
 
 /// The address of a proxy.
-pub(super) fn proxy(text: &str) -> Result<String, Mismatch> {
+pub(in crate::issuer) fn proxy(text: &str) -> Result<String, Mismatch> {
     let uri = address(text, &["http", "https"]);
     let plain = uri.filter(|uri| uri.path() == "/" && uri.query().is_none());
     plain.map(|_| text.to_owned()).ok_or_else(|| {
@@ -48,7 +47,7 @@ pub(super) fn proxy(text: &str) -> Result<String, Mismatch> {
 }
 
 /// The same, for issuers whose anchors are a CA's own: a proxy behind TLS would be verified against those, too.
-pub(super) fn plain_proxy(text: &str) -> Result<String, Mismatch> {
+pub(in crate::issuer) fn plain_proxy(text: &str) -> Result<String, Mismatch> {
     let proxy = proxy(text)?;
     match proxy
         .get(..6)
@@ -64,7 +63,7 @@ pub(super) fn plain_proxy(text: &str) -> Result<String, Mismatch> {
 }
 
 /// An absolute path; `example` is a line that works.
-pub(super) fn path(text: &str, example: &str) -> Result<PathBuf, Mismatch> {
+pub(in crate::issuer) fn path(text: &str, example: &str) -> Result<PathBuf, Mismatch> {
     if text.starts_with('/') && text.len() <= LONGEST_PATH && !text.contains('\0') {
         return Ok(text.into());
     }
@@ -76,7 +75,7 @@ pub(super) fn path(text: &str, example: &str) -> Result<PathBuf, Mismatch> {
 }
 
 /// Whose roots are believed.
-pub(super) fn trust(text: &str) -> Result<Trust, Mismatch> {
+pub(in crate::issuer) fn trust(text: &str) -> Result<Trust, Mismatch> {
     if text == "system" {
         return Ok(Trust::System);
     }
@@ -90,7 +89,7 @@ pub(super) fn trust(text: &str) -> Result<Trust, Mismatch> {
 }
 
 /// A word that the CA gave, such as an identifier; `example` is a line that works.
-pub(super) fn word(text: &str, example: &str) -> Result<String, Mismatch> {
+pub(in crate::issuer) fn word(text: &str, example: &str) -> Result<String, Mismatch> {
     let visible = text.bytes().all(|byte| byte.is_ascii_graphic());
     if !text.is_empty() && text.len() <= LONGEST && visible {
         return Ok(text.to_owned());
@@ -103,7 +102,7 @@ pub(super) fn word(text: &str, example: &str) -> Result<String, Mismatch> {
 }
 
 /// An address of HTTPS of what `of` is, without a user; `example` is a line that works.
-pub(super) fn https(text: &str, of: &str, example: &str) -> Result<String, Mismatch> {
+pub(in crate::issuer) fn https(text: &str, of: &str, example: &str) -> Result<String, Mismatch> {
     let uri = address(text, &["https"]);
     uri.map(|_| text.to_owned()).ok_or_else(|| {
         Mismatch::new(
@@ -112,4 +111,16 @@ pub(super) fn https(text: &str, of: &str, example: &str) -> Result<String, Misma
             format!("write for example {example}"),
         )
     })
+}
+
+/// A domain, which stands for all names below it, too.
+pub(in crate::issuer) fn domain(text: &str) -> Result<String, Mismatch> {
+    match text.parse() {
+        Ok(San::Dns(domain)) if !domain.starts_with('*') => Ok(domain),
+        _ => Err(Mismatch::new(
+            format!("{:?} is no domain", clipped(text)),
+            "a domain such as \"example.internal\", which stands for itself and all below it",
+            "write it without a leading dot or star",
+        )),
+    }
 }

@@ -1,12 +1,10 @@
 //! How we are known to a Vault: the keys of four ways, of which one is given.
 
-use crate::issuer::vault::{Auth, Method};
+use crate::table::values::parse;
+use crate::table::{At, ErrorKind, Mismatch, Report, Section};
 
-use super::super::super::common::parse;
-use super::super::super::document::At;
-use super::super::super::error::{ErrorKind, Mismatch, Report};
 use super::super::super::places;
-use super::super::super::walk::Section;
+use super::super::{Auth, Method};
 use super::{name, path};
 
 /// As an error names them.

@@ -2,29 +2,30 @@
 
 mod auth;
 
+use std::rc::Rc;
+use std::sync::Arc;
+
 use hyper::Uri;
 
-use crate::issuer::https::Trust;
-use crate::issuer::vault::VaultSettings;
+use crate::table::values::parse;
+use crate::table::{Mismatch, Report, Schema, Section, clipped, key};
 
-use super::super::common::parse;
-use super::super::document::clipped;
-use super::super::error::{Mismatch, Report};
-use super::super::places;
-use super::super::schema::{Schema, key};
-use super::super::settings::IssuerKind;
-use super::super::walk::Section;
-use super::{Kind, crls};
+use super::super::crls::keys as crls;
+use super::super::https::Trust;
+use super::super::kind::{Configured, Home, Kind};
+use super::super::{Issuer, places};
+use super::{VaultIssuer, VaultSettings};
 
 const DEFAULT_MOUNT: &str = "pki";
 
-pub(super) const KIND: Kind = Kind {
+/// The PKI secrets engines of Vault and OpenBao.
+pub const KIND: Kind = Kind {
     name: "vault",
     schema: &SCHEMA,
     told_by: "role",
     for_clients: true,
+    sockets: &[],
     read,
-    judge: |_, _, _| {},
 };
 
 const SCHEMA: Schema = Schema {
@@ -112,7 +113,13 @@ const SCHEMA: Schema = Schema {
     ],
 };
 
-fn read(section: &Section<'_>, report: &mut Report) -> Option<IssuerKind> {
+impl Configured for VaultSettings {
+    fn make(&self, home: Home) -> Rc<dyn Issuer> {
+        Rc::new(VaultIssuer::new(self.clone(), home.secrets))
+    }
+}
+
+fn read(section: &Section<'_>, report: &mut Report) -> Option<Arc<dyn Configured>> {
     section.need(
         "address",
         "the server's address",
@@ -146,7 +153,7 @@ fn read(section: &Section<'_>, report: &mut Report) -> Option<IssuerKind> {
     });
     let crl = crls::read(section, report, Some(other_ca));
     let auth = auth::read(section, report);
-    Some(IssuerKind::Vault(VaultSettings {
+    Some(Arc::new(VaultSettings {
         address: address?.value,
         ca: ca.map_or(Trust::System, |at| Trust::File(at.value)),
         trust: trust.map(|at| at.value),
