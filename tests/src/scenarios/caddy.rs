@@ -4,7 +4,8 @@ use crate::agent::{PROOF, RENEWD, published};
 use crate::failure::{Result, expect, expect_equal};
 use crate::scenario::{Disk, Scenario, Trial};
 
-use super::plain::unit;
+use super::acme::account_key;
+use super::plain::{TALKATIVE, expect_untold, key_lines, unit};
 
 /// All of this file.
 pub(super) const ALL: &[Scenario] = &[SECOND];
@@ -15,7 +16,7 @@ const CADDY: &str = "caddy.service";
 const CADDYFILE: &str = r#"{
     skip_install_trust
     auto_https disable_redirects
-    http_port 9080
+    http_port 9081
     https_port 9444
     storage file_system /srv/caddy/storage
     pki {
@@ -37,7 +38,7 @@ https://localhost:9444 {
 }
 "#;
 
-const ISSUER: &str = r#"[issuer.caddy]
+pub(super) const ISSUER: &str = r#"[issuer.caddy]
 type = "acme"
 directory = "https://localhost:9444/acme/agent/directory"
 ca = "/etc/renewd/root.pem"
@@ -52,23 +53,34 @@ const SECOND: Scenario = Scenario {
     run: second,
 };
 
-fn second(trial: &mut Trial) -> Result<()> {
-    let address = trial.choose("127.0.0.1", "192.0.2.1");
+/// Starts the server; it finds this name at this address.
+pub(super) fn start(trial: &Trial, name: &str, address: &str) -> Result<()> {
     trial.shell(&format!(
-        "mkdir -p /srv/caddy && echo '{address} api.test' >> /etc/hosts"
+        "mkdir -p /srv/caddy && echo '{address} {name}' >> /etc/hosts"
     ))?;
     trial.write("/srv/caddy/Caddyfile", CADDYFILE)?;
     let caddy = "[Service]\nEnvironment=HOME=/srv/caddy\n\
         ExecStart=/packages/authorities/caddy run --config /srv/caddy/Caddyfile --adapter caddyfile\n";
     unit(trial, CADDY, caddy)?;
+    serve(trial)
+}
+
+fn serve(trial: &Trial) -> Result<()> {
     trial.systemctl(&["start", CADDY])?;
     let root = "/srv/caddy/storage/pki/authorities/agent/root.crt";
     let ready = format!(
         "install -m 0644 {root} /etc/renewd/root.pem && curl -sSf --cacert {root} https://localhost:9444/acme/agent/directory"
     );
-    trial.wait_until("Caddy is ready", PROOF, || trial.shell(&ready))?;
+    trial
+        .wait_until("Caddy is ready", PROOF, || trial.shell(&ready))
+        .map(drop)
+}
+
+fn second(trial: &mut Trial) -> Result<()> {
+    start(trial, "api.test", trial.choose("127.0.0.1", "192.0.2.1"))?;
     trial.write("/etc/renewd/renewd.toml", ISSUER)?;
     trial.configure("api", "names = [\"api.test\"]\nlifetime = \"5m\"\n")?;
+    trial.drop_in(RENEWD, TALKATIVE)?;
     trial.systemctl(&["stop", RENEWD])?;
     trial.systemctl(&["start", "renewd-http01.socket", RENEWD])?;
     let first = trial.wait_until("a certificate of Caddy for api", PROOF, || {
@@ -84,13 +96,15 @@ fn second(trial: &mut Trial) -> Result<()> {
         away.output(),
     )?;
     expect_equal("the serial", &first, &trial.published_serial("api")?)?;
-    trial.systemctl(&["start", CADDY])?;
-    trial.wait_until("Caddy is ready again", PROOF, || trial.shell(&ready))?;
+    serve(trial)?;
     let back = trial.renew(&["api"])?;
     expect(back.succeeded(), "a renewal", back.output())?;
     trial.await_published_after("api", &first)?;
     expect_sound(trial)?;
-    trial.run(&["renewctl", "revoke", "api"]).map(drop)
+    trial.run(&["renewctl", "revoke", "api"])?;
+    let account = account_key(trial, "caddy")?;
+    let keys = [key_lines(trial, "api")?, vec![account]].concat();
+    expect_untold(trial, &keys)
 }
 
 fn expect_sound(trial: &Trial) -> Result<()> {

@@ -4,7 +4,7 @@ use crate::agent::{PROOF, RENEWD, published};
 use crate::failure::{Result, expect, expect_equal};
 use crate::scenario::{Disk, Scenario, Trial};
 
-use super::plain::unit;
+use super::plain::{TALKATIVE, expect_untold, key_lines, unit};
 
 pub(super) const ALL: &[Scenario] = &[CFSSL];
 
@@ -67,6 +67,7 @@ fn cfssl(trial: &mut Trial) -> Result<()> {
         "corp",
         "names = [\"corp.example.internal\"]\nlifetime = \"1h\"\n",
     )?;
+    trial.drop_in(RENEWD, TALKATIVE)?;
     trial.systemctl(&["restart", RENEWD])?;
     let first = trial.wait_until("corp is published", PROOF, || {
         trial.published_serial("corp")
@@ -101,5 +102,6 @@ fn cfssl(trial: &mut Trial) -> Result<()> {
     trial.renew(&["corp"])?.success()?;
     let second = trial.published_serial("corp")?;
     expect(second != first, "a new serial", &second)?;
-    trial.run(&verify).map(drop)
+    trial.run(&verify)?;
+    expect_untold(trial, &key_lines(trial, "corp")?)
 }

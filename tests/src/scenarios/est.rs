@@ -51,7 +51,7 @@ echo estpwd > /etc/renewd/est-password
 chgrp renewd /etc/renewd/est-password
 "#;
 
-const ISSUER: &str = r#"[issuer.est]
+pub(super) const ISSUER: &str = r#"[issuer.est]
 type = "est"
 server = "https://localhost:8085"
 ca = "/etc/renewd/servers.pem"
@@ -60,8 +60,8 @@ password = "file:/etc/renewd/est-password"
 "#;
 
 /// Starts the server (not with `-v`, for it would end when it is to tell of a certificate without a subject) with
-/// further options, and the daemon; nothing is issued before that.
-fn set_up(trial: &Trial, options: &str) -> Result<()> {
+/// further options.
+pub(super) fn start(trial: &Trial, options: &str) -> Result<()> {
     trial.write("/srv/est.sh", CA)?;
     trial.run(&["bash", "-eu", "/srv/est.sh"])?;
     let server = format!(
@@ -70,11 +70,31 @@ fn set_up(trial: &Trial, options: &str) -> Result<()> {
          ExecStart=/packages/authorities/estserver -c server.pem -k server.key -p 8085 -r estrealm {options}\n"
     );
     unit(trial, SERVER, &server)?;
-    serve(trial)?;
+    serve(trial)
+}
+
+/// Starts the server and the daemon; nothing is issued before that.
+fn set_up(trial: &Trial, options: &str) -> Result<()> {
+    start(trial, options)?;
     trial.write("/etc/renewd/renewd.toml", ISSUER)?;
     trial.configure("api", "names = [\"api.test\"]\n")?;
     trial.drop_in(RENEWD, "[Service]\nEnvironment=RENEWD_LOG=trace\n")?;
     trial.systemctl(&["restart", RENEWD]).map(drop)
+}
+
+/// Has the server issue for a minute: it knows days, or an instant, and reads which at each enrolment.
+pub(super) fn shorten(trial: &Trial) -> Result<()> {
+    let shorten = "[Service]\nWorkingDirectory=/srv/est\nExecStart=/bin/sh -c 'while sleep 1; do \
+        sed \"s/^default_days.*/default_enddate = $$(date -u -d \"60 seconds\" +%%Y%%m%%d%%H%%M%%SZ)/\" days.cnf > new.cnf && \
+        mv new.cnf ca.cnf; done'\n";
+    trial.run(&["cp", "/srv/est/ca.cnf", "/srv/est/days.cnf"])?;
+    unit(trial, "minutes.service", shorten)?;
+    trial.systemctl(&["start", "minutes.service"])?;
+    trial
+        .wait_until("estserver issues for a minute", PROOF, || {
+            trial.run(&["grep", "default_enddate", "/srv/est/ca.cnf"])
+        })
+        .map(drop)
 }
 
 fn serve(machine: &Machine) -> Result<()> {

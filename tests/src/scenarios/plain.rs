@@ -1,6 +1,6 @@
 //! What the scenarios of bad input and of manners have in common: plain units, and what the daemon says.
 
-use crate::agent::{PROOF, RENEWD};
+use crate::agent::{PROOF, RENEWD, published};
 use crate::failure::{Failure, Result, expect};
 use crate::machine::Machine;
 use crate::scenario::Trial;
@@ -84,6 +84,39 @@ pub(super) fn bare_certificates(machine: &Machine, names: &[&str]) -> Result<()>
 /// What the daemon and its helpers wrote into the journal since the boot.
 pub(super) fn said(machine: &Machine) -> Result<String> {
     machine.run(&["journalctl", "--boot", "--output=cat", "--unit", RENEWD])
+}
+
+/// A drop-in by which the daemon tells all that it can.
+pub(super) const TALKATIVE: &str = "[Service]\nEnvironment=RENEWD_LOG=trace\n";
+
+/// That the daemon and its helpers told none of these, with [`TALKATIVE`].
+pub(super) fn expect_untold(machine: &Machine, secrets: &[String]) -> Result<()> {
+    let told = machine.run(&["journalctl", "--boot", "--output=export", "--unit", RENEWD])?;
+    // The journal has no priority below that of debugging; what is told there by others than us, is.
+    expect(
+        told.contains("\nPRIORITY=7\n"),
+        "a journal at trace level",
+        "less",
+    )?;
+    let long = secrets.iter().all(|secret| secret.len() > 20);
+    expect(long && !secrets.is_empty(), "secrets", secrets.len())?;
+    let told = secrets.iter().any(|secret| told.contains(secret.as_str()));
+    expect(!told, "no secret in the journal", "one")
+}
+
+/// The lines that are secret in the keys of a certificate, of each generation that is published.
+pub(super) fn key_lines(machine: &Machine, certificate: &str) -> Result<Vec<String>> {
+    let keys = machine.shell(&format!(
+        "cat {}",
+        published(certificate, ".[0-9]*/key.pem")
+    ))?;
+    let lines: Vec<String> = keys
+        .lines()
+        .filter(|line| line.len() > 20 && !line.starts_with('-'))
+        .map(str::to_owned)
+        .collect();
+    expect(lines.len() >= 2, "the lines of some keys", &keys)?;
+    Ok(lines)
 }
 
 /// Waits until the daemon has said something.

@@ -12,6 +12,7 @@ use super::plain::unit;
 pub(super) const ALL: &[Scenario] = &[TOKEN, ENDED];
 
 const CA: &str = "step-ca.service";
+const NAMES: &str = "api.test 127.0.0.1";
 
 /// Root, intermediate and a provisioner's key; and a program that does what `step ca token NAME…` does.
 const SET_UP: &str = r#"
@@ -45,16 +46,21 @@ else:
 END
 "#;
 
-/// Starts the CA, and writes what is to be asked of it. `pinned` is the file of the root whose digest is configured.
-fn set_up(trial: &Trial, lifetime: &str, pinned: &str) -> Result<()> {
+/// Sets the CA up, and starts it.
+pub(super) fn start(trial: &Trial) -> Result<()> {
     trial.write("/srv/setup.sh", SET_UP)?;
     trial.run(&["bash", "-eu", "/srv/setup.sh"])?;
     configure_ca(trial, "not-after-expiry")?;
     let service = "[Service]\nExecStart=/packages/authorities/step-ca /srv/step/ca.json\n";
     unit(trial, CA, service)?;
-    start_ca(trial)?;
+    start_ca(trial)
+}
+
+/// Starts the CA, and writes what is to be asked of it. `pinned` is the file of the root whose digest is configured.
+fn set_up(trial: &Trial, lifetime: &str, pinned: &str) -> Result<()> {
+    start(trial)?;
     configure(trial, pinned, "token = \"file:/etc/renewd/token\"")?;
-    provide_token(trial)?;
+    provide_token(trial, NAMES)?;
     trial.configure(
         "api",
         &format!("names = [\"api.test\", \"127.0.0.1\"]\nlifetime = \"{lifetime}\"\n"),
@@ -74,20 +80,28 @@ fn start_ca(machine: &Machine) -> Result<()> {
 }
 
 fn configure(machine: &Machine, pinned: &str, admission: &str) -> Result<()> {
-    let digest = format!("openssl x509 -in {pinned} -outform DER | sha256sum | cut -c 1-64");
-    let digest = machine.shell(&digest)?;
-    let text = format!(
-        "[issuer.step]\ntype = \"step\"\nurl = \"https://localhost:9000\"\nfingerprint = \"{}\"\n{admission}\n",
-        digest.trim()
-    );
-    machine.write("/etc/renewd/renewd.toml", &text)
+    machine.write(
+        "/etc/renewd/renewd.toml",
+        &issuer(machine, pinned, admission)?,
+    )
 }
 
-fn provide_token(machine: &Machine) -> Result<()> {
-    machine.shell(
-        "python3 /srv/step/step.py token api.test 127.0.0.1 > /etc/renewd/token
-chgrp renewd /etc/renewd/token && chmod 0640 /etc/renewd/token",
-    )?;
+/// What is configured of it.
+pub(super) fn issuer(machine: &Machine, pinned: &str, admission: &str) -> Result<String> {
+    let digest = format!("openssl x509 -in {pinned} -outform DER | sha256sum | cut -c 1-64");
+    let digest = machine.shell(&digest)?;
+    Ok(format!(
+        "[issuer.step]\ntype = \"step\"\nurl = \"https://localhost:9000\"\nfingerprint = \"{}\"\n{admission}\n",
+        digest.trim()
+    ))
+}
+
+/// A token for these names, where the daemon reads it.
+pub(super) fn provide_token(machine: &Machine, names: &str) -> Result<()> {
+    machine.shell(&format!(
+        "python3 /srv/step/step.py token {names} > /etc/renewd/token
+chgrp renewd /etc/renewd/token && chmod 0640 /etc/renewd/token"
+    ))?;
     Ok(())
 }
 
@@ -215,7 +229,7 @@ fn ended(trial: &mut Trial) -> Result<()> {
     start_ca(trial)?;
     expect_refused(trial, "a token works once")?;
     let before = trial.published_serial("api")?;
-    provide_token(trial)?;
+    provide_token(trial, NAMES)?;
     let anew = renewed(trial)?;
     expect(anew != before, "a new serial", &anew)?;
     let key = expect_sound(trial)?;
