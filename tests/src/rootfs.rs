@@ -26,6 +26,10 @@ const CONTENT: &[&str] = &[
     "iproute2",
     "procps",
     "nginx-light",
+    // Servers of names that take updates, and what asks them.
+    "bind9",
+    "bind9-dnsutils",
+    "knot",
     // The pages that the units name, and the shells that complete.
     "man-db",
     "bash-completion",
@@ -58,7 +62,7 @@ echo renewd-test > "$1/etc/hostname"
 printf '127.0.0.1 localhost\n127.0.1.1 renewd-test\n::1 localhost\n' > "$1/etc/hosts"
 mkdir -p "$1/var/log/journal"
 rm -f "$1/etc/nginx/sites-enabled/default"
-systemctl --quiet --root="$1" disable nginx.service prometheus-blackbox-exporter.service
+systemctl --quiet --root="$1" disable nginx.service prometheus-blackbox-exporter.service named.service knot.service
 systemctl --quiet --root="$1" mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer \
     console-getty.service apparmor.service selinux-autorelabel-mark.service
 "#;

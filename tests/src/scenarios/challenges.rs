@@ -4,7 +4,8 @@ use crate::agent::{PROOF, RENEWD, published};
 use crate::failure::{Result, expect, expect_equal};
 use crate::scenario::{Disk, Scenario, Trial};
 
-use super::acme::{PINNED, configure, set_up, start};
+use super::acme::{PINNED, account_key, configure, set_up, start};
+use super::plain::{TALKATIVE, expect_untold, key_lines};
 
 /// All of this file.
 pub(super) const ALL: &[Scenario] = &[SHOWN];
@@ -51,6 +52,7 @@ fn shown(trial: &mut Trial) -> Result<()> {
         "wild",
         "names = [\"wild.test\", \"*.wild.test\"]\nissuer = \"records\"\n",
     )?;
+    trial.drop_in(RENEWD, TALKATIVE)?;
     start(trial, &[SOCKET, RENEWD])?;
     for (certificate, name) in [("api", "www.test"), ("wild", "any.wild.test")] {
         let what = format!("a certificate of pebble for {certificate}");
@@ -82,7 +84,10 @@ fn shown(trial: &mut Trial) -> Result<()> {
         expect_equal(action, &2, &count)?;
     }
     // By the account that had it issued.
-    trial
-        .run(&["renewctl", "revoke", "api", "--reason", "superseded"])
-        .map(drop)
+    trial.run(&["renewctl", "revoke", "api", "--reason", "superseded"])?;
+    let accounts = [
+        account_key(trial, "pebble")?,
+        account_key(trial, "records")?,
+    ];
+    expect_untold(trial, &[&accounts[..], &key_lines(trial, "api")?].concat())
 }

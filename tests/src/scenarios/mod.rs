@@ -30,6 +30,7 @@ mod pace;
 mod packages;
 mod peers;
 mod plain;
+mod records;
 mod refusals;
 mod revert;
 mod roots;
@@ -59,6 +60,7 @@ const NEEDS: &[(&str, &[Scenario])] = &[
     ("openbao", crls::ALL),
     ("estserver", est::ALL),
     ("pebble", challenges::ALL),
+    ("pebble", records::ALL),
     ("caddy", caddy::ALL),
     ("spiffe", spiffe::ALL),
 ];
@@ -80,6 +82,7 @@ pub fn all() -> Vec<Scenario> {
         credentials::ALL,
         acme::ALL,
         challenges::ALL,
+        records::ALL,
         caddy::ALL,
         est::ALL,
         spiffe::ALL,
