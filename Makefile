@@ -84,7 +84,7 @@ test-step: packages
 	cargo build --quiet --locked --package renewd-tests --bin scenarios
 	$(TARGET)/debug/scenarios a_step_
 
-# Five minutes with real CAs, and five for the twin.
+# Five minutes with real CAs, and five for the twin; with step-ca where it was built.
 test-pace: packages
 	tests/servers.sh $(TARGET)/authorities
 	cp -R $(TARGET)/authorities $(TARGET)/packages/
