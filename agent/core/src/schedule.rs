@@ -92,12 +92,12 @@ fn jittered(longest: Duration, chance: f64) -> Duration {
 }
 
 /// Bounds what an issuer asks for ("come back after"): it may put a try off only to the last instant
-/// at which [`TRIES_THAT_FIT`] tries, a hundredth of the life each, still fit.
+/// at which [`TRIES_THAT_FIT`] tries, a hundredth of the life each, still fit; beyond that as many into what remains.
 pub fn bounded_after(asked: Duration, life: Duration, remaining: Option<Duration>) -> Duration {
     let reserve = (life / 100) * TRIES_THAT_FIT;
     match remaining {
         Some(remaining) if remaining > reserve => asked.min(remaining - reserve),
-        Some(_) => asked.min(life / 100),
+        Some(remaining) => asked.min(remaining / TRIES_THAT_FIT),
         // An outage: as many tries in a life, and one in an hour.
         None => asked.min((life / TRIES_THAT_FIT).min(LONGEST_BACK_OFF)),
     }
@@ -195,7 +195,7 @@ mod tests {
             let life = Duration::from_secs(life);
             let remaining = life.mul_f64(share);
             prop_assume!(remaining > Duration::from_secs(1));
-            prop_assert!(bounded_after(Duration::from_secs(asked), life, Some(remaining)) < remaining.max(life / 99));
+            prop_assert!(bounded_after(Duration::from_secs(asked), life, Some(remaining)) < remaining);
         }
     }
 }

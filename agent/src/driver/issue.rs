@@ -2,7 +2,9 @@
 //! it must pass. Where the issuer makes the keys, key and answer come together, and pass the same gate.
 //! Touches no record and no disk; what it returns is kept by the lane.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use renewd_core::accept::{Accepted, Answer, Warning, accept};
@@ -32,6 +34,13 @@ pub(crate) struct Issued {
     pub(crate) bundle_pem: String,
 }
 
+/// Why none was.
+pub(crate) struct Unissued {
+    pub(crate) failure: Failure,
+    /// The stand-ins that want to be left alone for so long.
+    pub(crate) put_off: Vec<(IssuerName, Duration)>,
+}
+
 /// What is wanted of issuers, and what is known before they are asked.
 pub(crate) struct Quest {
     pub(crate) world: Rc<World>,
@@ -46,17 +55,20 @@ pub(crate) struct Quest {
     pub(crate) known: Vec<Fingerprint>,
     /// From when on another issuer may be asked where the first one fails.
     pub(crate) fall_back_from: Option<Timestamp>,
+    /// Until when which of the others are left alone.
+    pub(crate) put_off: BTreeMap<IssuerName, Timestamp>,
     /// When what is published ends.
     pub(crate) end: Option<Timestamp>,
 }
 
 impl Quest {
     /// Asks the issuers in their order; `heard` is what the first one stands for, where it was asked for this order.
-    pub(crate) async fn go(self, heard: Option<Answered>) -> Result<Issued, Failure> {
+    pub(crate) async fn go(self, heard: Option<Answered>) -> Result<Issued, Unissued> {
         let mut failure = match self.ask_first(heard).await {
             Ok(issued) => return Ok(issued),
             Err(failure) => failure,
         };
+        let mut put_off = Vec::new();
         for issuer in &self.settings.fallbacks {
             // While it is the operator's, it may be a stand-in's in time.
             if failure.again == Again::Operator {
@@ -69,6 +81,14 @@ impl Quest {
             {
                 break;
             }
+            let until = self.put_off.get(issuer);
+            if let Some(until) = until.filter(|until| **until > self.world.now()) {
+                failure.text = format!(
+                    "{}; {issuer} wants to be left alone until {until:.0}",
+                    failure.text
+                );
+                continue;
+            }
             journal::emit(&journal::Event::FallenBack {
                 certificate: self.settings.name.clone(),
                 issuer: issuer.clone(),
@@ -79,10 +99,13 @@ impl Quest {
                 Err(more) => {
                     failure.text = format!("{}; then {issuer}: {}", failure.text, more.text);
                     failure.answered |= more.answered;
+                    if let Again::After(asked) = more.again {
+                        put_off.push((issuer.clone(), asked));
+                    }
                 }
             }
         }
-        Err(failure)
+        Err(Unissued { failure, put_off })
     }
 
     /// Asks the first issuer, and where another one stands in for it, leaves that half of the time that is left.

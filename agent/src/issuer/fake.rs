@@ -136,7 +136,7 @@ impl FakeIssuer {
         self.lock().requests.clone()
     }
 
-    /// How many orders it will never answer.
+    /// For how many orders it is waited in vain.
     pub(crate) fn silenced(&self) -> usize {
         self.lock().silenced
     }
@@ -276,6 +276,22 @@ impl FakeIssuer {
     }
 }
 
+/// An order that is not answered, for as long as somebody waits.
+struct Silenced<'a>(&'a FakeIssuer);
+
+impl<'a> Silenced<'a> {
+    fn of(issuer: &'a FakeIssuer) -> Self {
+        issuer.lock().silenced += 1;
+        Self(issuer)
+    }
+}
+
+impl Drop for Silenced<'_> {
+    fn drop(&mut self) {
+        self.0.lock().silenced -= 1;
+    }
+}
+
 fn seconds(at: Timestamp) -> Duration {
     Duration::from_secs(at.as_second().unsigned_abs())
 }
@@ -329,7 +345,7 @@ impl Issuer for FakeIssuer {
                     Err(error.with_the_request(sent))
                 }
                 Some(Deed::Silence) => {
-                    self.lock().silenced += 1;
+                    let _silenced = Silenced::of(self);
                     std::future::pending().await
                 }
                 Some(Deed::Panic) => panic!("planted: the issuer panics"),

@@ -69,6 +69,13 @@ pub enum Event {
     ClockDoubted,
     /// The issuer is being asked.
     IssueStarted,
+    /// An issuer that stands in for the first one failed, and wants to be left alone for so long.
+    PutOff {
+        /// Which.
+        issuer: IssuerName,
+        /// What it named.
+        asked: Duration,
+    },
     /// No certificate came of it.
     IssueFailed(supply::Failure),
     /// A certificate was accepted; it is kept under the record's next number.

@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 use crate::activation::{Rollout, Stage};
 use crate::activation::{fold as activation, units};
 use crate::leaf::{Fingerprint, Serial};
-use crate::names::{CertificateName, UnitName};
+use crate::names::{CertificateName, IssuerName, UnitName};
 use crate::proof::Standing;
 use crate::schedule;
-use crate::supply::{Advised, NewRoots, Supply, advice, fold as supply, roots};
+use crate::supply::{Advised, NewRoots, Supply, advice, fold as supply, put_off, roots};
 
 mod event;
 mod generation;
@@ -122,6 +122,9 @@ pub struct Record {
     /// none reads the others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renewal: Option<Advised>,
+    /// Until when which stand-ins want to be left alone, and asked for it; see [`crate::supply::put_off()`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub put_off: BTreeMap<IssuerName, Timestamp>,
     /// What went wrong last; cleared when all is well again.
     pub last_error: Option<ErrorNote>,
 }
@@ -148,6 +151,7 @@ impl Record {
             last_issuance: None,
             renew_requested: false,
             renewal: None,
+            put_off: BTreeMap::new(),
             last_error: None,
         }
     }
@@ -166,14 +170,19 @@ impl Record {
                 supply::resumed(&mut self);
                 activation::configured(&mut self, &dependents, context);
             }
-            Event::RenewRequested => self.renew_requested = true,
+            Event::RenewRequested => {
+                self.renew_requested = true;
+                put_off::over(&mut self);
+            }
             Event::ClockStepped => {
+                put_off::over(&mut self);
                 roots::clock_stepped(&mut self, context.now);
                 supply::clock_stepped(&mut self, context);
                 activation::hurry(&mut self, context);
             }
             Event::ClockDoubted => supply::clock_doubted(&mut self, context),
             Event::IssueStarted => supply::started(&mut self, context),
+            Event::PutOff { issuer, asked } => put_off::take_in(&mut self, issuer, asked, context),
             Event::IssueFailed(failure) => supply::failed(&mut self, failure, context),
             Event::Accepted(identity) => supply::accepted(&mut self, *identity, context),
             Event::RenewalAdvised { leaf, advice } => {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::record::{Context, Generation, GenerationNumber, NewIdentity, Record};
 use crate::schedule::{self, LONGEST_DOUBT};
-use crate::supply::{Again, Failure, Supply, gap, is_early, remaining, roots};
+use crate::supply::{Again, Failure, Supply, gap, is_early, put_off, remaining, roots};
 
 pub(crate) fn started(record: &mut Record, context: Context<'_>) {
     let failures = match record.supply {
@@ -82,13 +82,10 @@ pub(crate) fn failed(record: &mut Record, failure: Failure, context: Context<'_>
         Again::Now | Again::BackOff => wait(record, tries, context),
         Again::After(asked) => {
             let left = remaining(record, context.now);
-            // A CA that names the same short time again and again is not asked for ever at that pace, and one that names
-            // it to a whole fleet does not see all of it in the same second.
+            // A CA that names the same short time again and again is not asked for ever at that pace.
             let least = schedule::back_off(tries, context.life, left, context.chance);
-            let bounded = |asked| schedule::bounded_after(asked, context.life, left);
-            let delay = bounded(asked.max(least)).mul_f64(1.0 + context.chance / 4.0);
-            let delay = bounded(delay);
-            let until = not_too_soon(record, schedule::after(context.now, delay), context);
+            let until = put_off::heeded(record, asked.max(least), context);
+            let until = not_too_soon(record, until, context);
             record.supply = Supply::BackOff {
                 failures: tries,
                 until,
@@ -117,13 +114,14 @@ pub(crate) fn revoked(record: &mut Record, identity: GenerationNumber) {
     let in_use = record
         .target_generation()
         .is_some_and(|target| target.revoked);
-    if in_use
-        && matches!(
+    if in_use {
+        put_off::over(record);
+        if matches!(
             record.supply,
             Supply::BackOff { .. } | Supply::Stopped { .. }
-        )
-    {
-        record.supply = Supply::Fresh;
+        ) {
+            record.supply = Supply::Fresh;
+        }
     }
 }
 
@@ -144,6 +142,7 @@ pub(crate) fn accepted(record: &mut Record, identity: NewIdentity, context: Cont
     record.supply = Supply::Fresh;
     // It was about the leaf before, and this one's issuer may have none.
     record.renewal = None;
+    put_off::over(record);
     if record.units.values().all(|unit| unit.debt.is_none()) {
         record.last_error = None;
     }

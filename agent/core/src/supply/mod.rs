@@ -11,11 +11,13 @@ use crate::schedule::{self, LONGEST_BACK_OFF, LONGEST_DOUBT};
 
 pub(crate) mod advice;
 pub(crate) mod fold;
+pub(crate) mod put_off;
 pub(crate) mod roots;
 #[cfg(test)]
 mod tests;
 
 pub use advice::{Advice, Advised, ask_for_advice, is_advised};
+pub use put_off::put_off;
 pub use roots::NewRoots;
 
 /// Where the supply of a certificate stands.
@@ -265,15 +267,19 @@ fn usable_life(generation: &Generation) -> Duration {
     schedule::between(generation.accepted_at, generation.end())
 }
 
-/// The shortest time from one automatic issuance to the next. An issuer may give a shorter life than
-/// was asked for; and without any valid certificate an outage weighs more than the issuer's burden.
-fn gap(record: &Record, life: Duration, now: Timestamp) -> Duration {
-    let life = record
+/// An issuer may give a shorter life than was asked for.
+fn granted(record: &Record, life: Duration) -> Duration {
+    record
         .target_generation()
         .map(usable_life)
         .filter(|granted| !granted.is_zero())
-        .map_or(life, |granted| granted.min(life));
-    let gap = schedule::shortest_gap(life);
+        .map_or(life, |granted| granted.min(life))
+}
+
+/// The shortest time from one automatic issuance to the next. Without any valid certificate an outage weighs more than
+/// the issuer's burden.
+fn gap(record: &Record, life: Duration, now: Timestamp) -> Duration {
+    let gap = schedule::shortest_gap(granted(record, life));
     match remaining(record, now) {
         Some(_) => gap,
         None => gap.min(LONGEST_BACK_OFF),

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::{Action, Advice, Again, Cause, Failure, Supply, ask_for_advice, next};
 use crate::leaf::{Fingerprint, LeafFacts, Serial};
+use crate::names::IssuerName;
 use crate::record::{Context, Event, NewIdentity, Record, TrustPart};
 use crate::request::Usages;
 use crate::schedule;
@@ -229,6 +230,61 @@ fn an_issuer_can_put_a_try_off_only_while_eight_more_fit() {
     let record = fold(fresh(DAY), Event::IssueStarted, now);
     let record = fold(record, failure(Again::After(30 * DAY), false), now);
     assert!(waits(&record, now) < DAY / 3 - DAY * 7 / 100);
+}
+
+#[test]
+fn it_is_the_life_that_was_granted_that_the_tries_must_fit_into() {
+    let now = schedule::after(start(), HOUR * 2 / 3);
+    let record = fold(fresh(HOUR), Event::IssueStarted, now);
+    let record = fold(record, failure(Again::After(30 * DAY), false), now);
+    assert!(waits(&record, now) < HOUR / 3 - HOUR * 7 / 100);
+    let record = fold(record, Event::IssueStarted, now);
+    let record = fold(record, failure(Again::After(HOUR / 6), false), now);
+    assert!(waits(&record, now) >= HOUR / 6);
+    let late = schedule::after(start(), HOUR - 8 * SECOND);
+    let record = fold(record, Event::IssueStarted, late);
+    let record = fold(record, failure(Again::After(30 * DAY), false), late);
+    assert!(waits(&record, late) <= SECOND);
+}
+
+#[test]
+fn a_stand_in_is_put_off_by_itself_within_the_same_bounds_until_something_else_comes() {
+    let put_off = |record: &Record, at| super::put_off(record, DAY, at);
+    let name = || "backup".parse::<IssuerName>().unwrap();
+    let now = schedule::after(start(), DAY * 5 / 6);
+    let asked = fold(fresh(DAY), Event::IssueStarted, now);
+    let told = |asked| Event::PutOff {
+        issuer: name(),
+        asked,
+    };
+    let record = fold(asked.clone(), told(HOUR), now);
+    let record = fold(record, failure(Again::BackOff, false), now);
+    let without = fold(asked.clone(), failure(Again::BackOff, false), now);
+    assert_eq!(
+        record.supply, without.supply,
+        "the first one is not put off"
+    );
+    let until = put_off(&record, now)[&name()];
+    assert_eq!(schedule::between(now, until), HOUR * 9 / 8);
+    assert_eq!(put_off(&record, until), BTreeMap::new());
+
+    let for_ever = fold(asked, told(Duration::MAX), now);
+    let waits = schedule::between(now, put_off(&for_ever, now)[&name()]);
+    assert!(waits <= DAY / 6 - DAY * 8 / 100, "{waits:?}");
+
+    let year = jiff::SignedDuration::from_hours(24 * 365);
+    let early = now.checked_sub(year).unwrap();
+    assert_eq!(put_off(&record, early), BTreeMap::new(), "another clock's");
+    for over in [
+        Event::RenewRequested,
+        Event::ClockStepped,
+        Event::Revoked(1),
+        Event::Accepted(identity(2, now, DAY)),
+    ] {
+        let record = fold(record.clone(), Event::IssueStarted, now);
+        let record = fold(record, over, now);
+        assert_eq!(put_off(&record, now), BTreeMap::new());
+    }
 }
 
 #[test]

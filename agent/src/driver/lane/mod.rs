@@ -274,7 +274,12 @@ impl Lane {
                 self.asking = false;
                 match *answer {
                     Ok(issued) => self.keep(issued, done.took),
-                    Err(failure) => self.fold_after(Event::IssueFailed(failure), done.took),
+                    Err(unissued) => {
+                        for (issuer, asked) in unissued.put_off {
+                            self.fold(Event::PutOff { issuer, asked });
+                        }
+                        self.fold_after(Event::IssueFailed(unissued.failure), done.took);
+                    }
                 }
             }
             Outcome::Trust(issuer, offered) => self.trust_offered(&issuer, offered),

@@ -9,13 +9,13 @@ use renewd_core::leaf::Fingerprint;
 use renewd_core::names::{IssuerName, UnitName};
 use renewd_core::pem;
 use renewd_core::record::{BaselineFinding, Event, Generation, GenerationNumber};
-use renewd_core::supply::{self, Advice, Failure};
+use renewd_core::supply::{self, Advice};
 use renewd_core::trust::PublishedTrust;
 use renewd_core::unit::ActOutcome;
 use renewd_store::Identity;
 
 use crate::config::{CertificateSettings, DependentSettings};
-use crate::driver::issue::{Issued, Quest};
+use crate::driver::issue::{Issued, Quest, Unissued};
 use crate::driver::lane::revoke::Revoked;
 use crate::driver::lane::{Lane, Next};
 use crate::driver::sound::{self, Unsound};
@@ -27,7 +27,7 @@ use crate::journal;
 /// What a step brought.
 pub(super) enum Outcome {
     /// The issuer's answer, accepted or not.
-    Issued(Box<Result<Issued, Failure>>),
+    Issued(Box<Result<Issued, Unissued>>),
     /// What this issuer stands for, where it could say.
     Trust(IssuerName, Answered),
     /// What the issuer advises about a leaf; where it could not be asked, how long it wants to be left alone.
@@ -59,6 +59,11 @@ impl Lane {
             trust: self.held_trust(),
             known: self.published_anchors(),
             fall_back_from: supply::fall_back_from(&self.record),
+            put_off: supply::put_off(
+                &self.record,
+                self.settings.request.lifetime,
+                self.world.now(),
+            ),
             end: self.record.published_generation().map(Generation::end),
         };
         let answer = quest.go(heard);

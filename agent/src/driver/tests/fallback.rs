@@ -179,3 +179,76 @@ fn a_first_issuer_that_never_answers_leaves_its_stand_in_half_of_the_time() {
         .await;
     });
 }
+
+#[test]
+fn a_stand_in_that_names_a_time_is_left_alone_until_then_through_a_restart_and_the_first_one_is_not()
+ {
+    let site = site();
+    let begun = site.live(Disk::default(), async |life: &Life<'_>| {
+        life.settle().await;
+        life.until_within(2 * HOUR, "both are trusted", |_| {
+            site.bundle("c0").len() == 2
+        })
+        .await;
+        site.issuer.is_away(true);
+        for _ in 0..20 {
+            site.backup.next_deed(Deed::Fail(Retry::After(HOUR)));
+        }
+        life.until_within(22 * HOUR, "the stand-in is asked", |_| {
+            site.backup.asked() == 1
+        })
+        .await;
+        life.work().await;
+        life.now()
+    });
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        let first = site.issuer.asked_for_anchors();
+        life.until_within(HOUR, "it is told why it is not asked", |life| {
+            let error = life.status("c0").last_error.unwrap_or_default();
+            error.contains("backup wants to be left alone until")
+        })
+        .await;
+        assert_eq!(site.backup.asked(), 1);
+        life.until_within(2 * HOUR, "the stand-in is asked again", |_| {
+            site.backup.asked() == 2
+        })
+        .await;
+        let waited = Duration::try_from(life.now().duration_since(begun)).unwrap();
+        // An eighth for not all of a fleet at once, and at most a try of the first one's later.
+        assert!((HOUR..HOUR * 3 / 2).contains(&waited), "{waited:?}");
+        assert!(site.issuer.asked_for_anchors() - first > 4);
+        // It holds back nothing that the operator orders.
+        let watcher = life.driver.renew(vec!["c0".parse().unwrap()]);
+        life.work().await;
+        assert_eq!(site.backup.asked(), 3);
+        drop(watcher);
+    });
+}
+
+#[test]
+fn however_long_a_stand_in_wants_to_be_left_alone_it_is_asked_before_the_end() {
+    let site = site();
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        life.settle().await;
+        life.until_within(2 * HOUR, "both are trusted", |_| {
+            site.bundle("c0").len() == 2
+        })
+        .await;
+        site.issuer.is_away(true);
+        let for_ever = Duration::from_secs(1_000_000_000);
+        for _ in 0..4 {
+            site.backup.next_deed(Deed::Fail(Retry::After(for_ever)));
+        }
+        life.until_within(23 * HOUR, "issued by the stand-in", |life| {
+            issued_by(life) == "backup"
+        })
+        .await;
+        let end = life
+            .record("c0")
+            .generations
+            .values()
+            .map(|of| of.end())
+            .min();
+        assert!(end > Some(life.now()), "before what was in use had ended");
+    });
+}

@@ -304,6 +304,10 @@ pub(super) fn anything() -> impl Strategy<Value = (Event, i64, f64)> {
                 Event::Accepted(new_identity(start, life, trust(version)))
             }
         ),
+        any::<u64>().prop_map(|seconds| Event::PutOff {
+            issuer: "backup".parse().unwrap(),
+            asked: Duration::from_secs(seconds),
+        }),
         (0..4_u64).prop_map(move |version| Event::TrustChanged(trust(version))),
         prop::collection::btree_map(
             name.clone(),
