@@ -52,6 +52,8 @@ struct State {
     root: Arc<CertifiedIssuer<'static, KeyPair>>,
     /// What signs, where it is not the root itself.
     issuing: Option<Arc<CertifiedIssuer<'static, KeyPair>>>,
+    /// A root that it stands for, and does not sign with.
+    announced: Option<CertificateDer<'static>>,
     deeds: VecDeque<Deed>,
     asked: usize,
     requests: Vec<Vec<u8>>,
@@ -93,6 +95,7 @@ impl FakeIssuer {
         let state = State {
             root: Arc::new(root(None)),
             issuing: None,
+            announced: None,
             deeds: VecDeque::new(),
             asked: 0,
             requests: Vec::new(),
@@ -241,6 +244,11 @@ impl FakeIssuer {
         self.lock().root = Arc::new(root(None));
     }
 
+    /// From now on it stands for another root, too, and goes on signing with the one that it has.
+    pub(crate) fn announce_a_root(&self) {
+        self.lock().announced = Some(root(None).der().clone());
+    }
+
     /// From now on it stands for another root, which ends then.
     pub(crate) fn change_root_for_one_that_ends(&self, end: Timestamp) {
         self.lock().root = Arc::new(root(Some(end)));
@@ -367,7 +375,9 @@ impl Issuer for FakeIssuer {
     fn anchors<'a>(&'a self) -> BoxFuture<'a, Result<Vec<CertificateDer<'static>>, IssueError>> {
         let mut state = self.lock();
         state.asked_for_anchors += 1;
-        let (root, away) = (state.root.der().clone(), state.away);
+        let mut roots = vec![state.root.der().clone()];
+        roots.extend(state.announced.clone());
+        let away = state.away;
         let nothing = state.stands_for_nothing;
         let mut silent = state.silent.subscribe();
         Box::pin(async move {
@@ -379,7 +389,7 @@ impl Issuer for FakeIssuer {
             }
             Ok(match nothing {
                 true => Vec::new(),
-                false => vec![root],
+                false => roots,
             })
         })
     }

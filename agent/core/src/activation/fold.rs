@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use crate::activation::debts::{expect_felled, owe, owe_as_configured};
 use crate::activation::verdict::{again, conclude, hold_forward_if_there_is_no_way_back, identity};
 use crate::activation::{Course, Rollout, Stage};
@@ -93,12 +95,12 @@ pub(crate) fn configured(record: &mut Record, dependents: &[Dependent], context:
     conclude(record, context);
 }
 
-pub(crate) fn trust_changed(record: &mut Record, trust: TrustPart) {
+pub(crate) fn trust_changed(record: &mut Record, trust: TrustPart, now: Timestamp) {
     record.dropped = trust.dropped;
     if record.trust == Some(trust.digest) {
         return;
     }
-    roots::offered(record, &trust.anchors);
+    roots::offered(record, &trust.anchors, now);
     record.trust = Some(trust.digest);
     record.anchors = trust.anchors;
     if let Some(number) = record.target.and_then(|target| again(record, target)) {

@@ -189,7 +189,7 @@ impl Record {
                 advice::take_in(&mut self, &leaf, &advice, context);
             }
             Event::Offered => supply::offered(&mut self, context),
-            Event::TrustChanged(trust) => activation::trust_changed(&mut self, trust),
+            Event::TrustChanged(trust) => activation::trust_changed(&mut self, trust, context.now),
             Event::RootsKnown => roots::known(&mut self, context.now),
             Event::BaselineTaken(findings) => {
                 activation::baseline_taken(&mut self, findings, context)

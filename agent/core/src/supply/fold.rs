@@ -149,12 +149,12 @@ pub(crate) fn accepted(record: &mut Record, identity: NewIdentity, context: Cont
     // A bundle that came while the issuer was asked is newer than the one that came with the answer.
     let overtaken = record.trust != asked && record.anchors.contains(&identity.anchor);
     if !overtaken {
-        roots::offered(record, &identity.trust.anchors);
+        roots::offered(record, &identity.trust.anchors, context.now);
         record.trust = Some(identity.trust.digest);
         record.anchors = identity.trust.anchors;
         record.dropped = identity.trust.dropped;
     }
-    roots::used(record, &identity.anchor);
+    roots::used(record, &identity.anchor, context.now);
     let number = record.next_number();
     let number = record.add_generation(Generation {
         identity: number,

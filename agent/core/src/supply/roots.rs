@@ -3,7 +3,8 @@
 //! A root that comes into the bundle is published at once, with the identity as it was. The issuer is not asked before
 //! every dependent of every certificate of this issuer has that bundle, and `settle` has passed since, which is left
 //! to other hosts. Which root the CA signs with is its own affair, so every certificate waits. Nothing waits for
-//! longer than the certificate in use is well: when it is overdue, the wait is over.
+//! longer than the certificate in use is well: when it is overdue, the wait is over. And it is over for good: who has not
+//! taken the root by then may never do so, and is not to put off one renewal after the other.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::usable_life;
 use crate::leaf::Fingerprint;
-use crate::record::Record;
+use crate::record::{Generation, Record};
 use crate::schedule;
 
 /// Roots in the newest bundle that came after what is published, and that no certificate was accepted under since.
@@ -21,6 +22,9 @@ use crate::schedule;
 pub struct NewRoots {
     /// Which.
     pub roots: BTreeSet<Fingerprint>,
+    /// When the newest of them came; `None` in records of versions that did not keep it.
+    #[serde(default)]
+    pub since: Option<Timestamp>,
     /// Since when they are known on this host: published, and every dependent reloaded and proven.
     pub known_since: Option<Timestamp>,
 }
@@ -28,10 +32,7 @@ pub struct NewRoots {
 /// Until when the issuer is not asked; `None`: nothing stands against it.
 pub(super) fn wait(record: &Record, settle: Duration, now: Timestamp) -> Option<Timestamp> {
     let new = record.new_roots.as_ref()?;
-    // Where nothing is in use, or what is used was revoked, there is nothing to keep working.
-    let current = record
-        .published_generation()
-        .filter(|current| !current.revoked)?;
+    let current = worth_keeping(record)?;
     let last = schedule::overdue(current.accepted_at, current.end());
     // What lies further ahead than a wait can be was written under another clock.
     if schedule::reached(last, usable_life(current), now) {
@@ -44,11 +45,17 @@ pub(super) fn wait(record: &Record, settle: Duration, now: Timestamp) -> Option<
     (!schedule::reached(settled, settle, now)).then(|| settled.min(last))
 }
 
+/// What is in use, if it is any good. Otherwise there is nothing to keep working.
+fn worth_keeping(record: &Record) -> Option<&Generation> {
+    let current = record.published_generation();
+    current.filter(|current| !current.revoked)
+}
+
 /// The bundle is about to be one with these anchors.
-pub(crate) fn offered(record: &mut Record, anchors: &[Fingerprint]) {
-    let (roots, known_since) = match record.new_roots.take() {
-        Some(new) => (new.roots, new.known_since),
-        None => (BTreeSet::new(), None),
+pub(crate) fn offered(record: &mut Record, anchors: &[Fingerprint], now: Timestamp) {
+    let (roots, since, known_since) = match record.new_roots.take() {
+        Some(new) => (new.roots, new.since, new.known_since),
+        None => (BTreeSet::new(), None, None),
     };
     let mut roots: BTreeSet<_> = roots
         .into_iter()
@@ -63,6 +70,7 @@ pub(crate) fn offered(record: &mut Record, anchors: &[Fingerprint]) {
     if !roots.is_empty() {
         record.new_roots = Some(NewRoots {
             roots,
+            since: if grows { Some(now) } else { since },
             known_since: known_since.filter(|_| !grows),
         });
     }
@@ -75,23 +83,25 @@ pub(crate) fn known(record: &mut Record, now: Timestamp) {
     }
 }
 
-/// The clock was set: what is known is not known from some later time on.
+/// The clock was set: what came, or is known, is not so from some later time on.
 pub(crate) fn clock_stepped(record: &mut Record, now: Timestamp) {
-    if let Some(since) = record
-        .new_roots
-        .as_mut()
-        .and_then(|new| new.known_since.as_mut())
-    {
-        *since = (*since).min(now);
+    if let Some(new) = &mut record.new_roots {
+        for since in [&mut new.since, &mut new.known_since].into_iter().flatten() {
+            *since = (*since).min(now);
+        }
     }
 }
 
 /// A certificate was accepted, under this root: nobody need wait for it any more. Those that are known by then were
-/// waited for.
-pub(crate) fn used(record: &mut Record, root: &Fingerprint) {
+/// waited for, and so were those that came while it could still be waited, if it was until the end.
+pub(crate) fn used(record: &mut Record, root: &Fingerprint, now: Timestamp) {
+    let last = worth_keeping(record)
+        .map(|current| schedule::overdue(current.accepted_at, current.end()))
+        .filter(|last| *last <= now);
     if let Some(new) = &mut record.new_roots {
         new.roots.remove(root);
-        if new.roots.is_empty() || new.known_since.is_some() {
+        let waited = last.is_some_and(|last| new.since.is_none_or(|since| since < last));
+        if new.roots.is_empty() || new.known_since.is_some() || waited {
             record.new_roots = None;
         }
     }

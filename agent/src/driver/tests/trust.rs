@@ -249,3 +249,33 @@ fn an_issuer_that_stands_for_nothing_is_not_believed_and_takes_nothing_away() {
         assert_eq!(life.record("c0").dropped.len(), 0);
     });
 }
+
+#[test]
+fn a_dependent_that_is_never_proven_puts_off_one_renewal_for_a_new_root_and_no_further_one() {
+    let site = Site::new(two);
+    site.certificate("c0", NGINX);
+    site.certificate("c1", OTHER);
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        life.settle().await;
+        let old = root_in_use(life, "c0");
+        site.host.temper("other.service", Temper::Broken);
+        site.issuer.announce_a_root();
+        life.until_within(2 * HOUR, "both are trusted", |_| {
+            site.bundle("c0").len() == 2
+        })
+        .await;
+        let mut ages = Vec::new();
+        for _ in 0..3 {
+            let (before, serial) = (life.record("c0"), site.read("c0").1);
+            life.until_within(DAY, "renewed", |_| site.read("c0").1 != serial)
+                .await;
+            let begun = before.published_generation().unwrap().accepted_at;
+            ages.push(Duration::try_from(life.now().duration_since(begun)).unwrap());
+            assert_eq!(root_in_use(life, "c0"), old);
+        }
+        // Ends are whole seconds.
+        assert!(ages[0] > DAY * 5 / 6 - HOUR / 60, "{ages:?}");
+        assert!(ages[1..].iter().all(|age| *age < DAY * 3 / 4), "{ages:?}");
+        assert!(!life.record("c1").trust_is_known());
+    });
+}
