@@ -6,6 +6,7 @@
 //! [`Accepted`] its next target.
 
 mod chain;
+mod end;
 mod refusal;
 
 use std::collections::BTreeSet;
@@ -22,6 +23,7 @@ use crate::leaf::{Fingerprint, LeafFacts};
 use crate::names::San;
 use crate::request::{Request, Usages};
 
+pub use end::{End, first_end};
 pub use refusal::Refusal;
 
 /// How far ahead of our clock a certificate's validity may begin; it is waited for.

@@ -11,14 +11,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use renewd_core::leaf::LeafFacts;
 use renewd_core::names::CertificateName;
 use renewd_core::schedule;
 
 use super::Places;
 use super::failure::{Code, Failure};
 use super::output::{Output, Tone, relative};
-use super::published::{self, Unreadable};
+use super::published::{Published, Unreadable, published};
 use crate::journal::{self, Event};
 
 /// So long a configured certificate may be without its first generation.
@@ -29,7 +28,7 @@ enum Verdict {
     /// It lives long enough.
     Well,
     /// It ends, or has ended, and no renewal came.
-    Ends(LeafFacts),
+    Ends(Published),
     /// It was configured a while ago, and there is none.
     Missing,
     /// It cannot be read.
@@ -41,8 +40,8 @@ pub(super) fn expiry(places: &Places, now: Timestamp, out: &mut Output<'_>) -> R
     let names = configured(&places.config.join("certs.d"))?;
     let mut troubled = 0;
     for (name, since) in &names {
-        let leaf = published::leaf(&places.state, name);
-        let verdict = judge(leaf, *since, now);
+        let published = published(&places.state, name);
+        let verdict = judge(published, *since, now);
         troubled += usize::from(!matches!(verdict, Verdict::Well));
         tell(name, &verdict, now, out)?;
     }
@@ -57,10 +56,12 @@ pub(super) fn expiry(places: &Places, now: Timestamp, out: &mut Output<'_>) -> R
     Ok(())
 }
 
-fn judge(leaf: Result<LeafFacts, Unreadable>, since: Timestamp, now: Timestamp) -> Verdict {
-    match leaf {
-        Ok(leaf) if schedule::overdue(leaf.not_before, leaf.not_after) > now => Verdict::Well,
-        Ok(leaf) => Verdict::Ends(leaf),
+fn judge(published: Result<Published, Unreadable>, since: Timestamp, now: Timestamp) -> Verdict {
+    match published {
+        Ok(Published { leaf, end }) if schedule::overdue(leaf.not_before, end.at) > now => {
+            Verdict::Well
+        }
+        Ok(published) => Verdict::Ends(published),
         Err(Unreadable::Nothing) if schedule::after(since, FIRST) > now => Verdict::Well,
         Err(Unreadable::Nothing) => Verdict::Missing,
         Err(error) => Verdict::Unreadable(error.to_string()),
@@ -113,14 +114,15 @@ fn tell(
     }
     let what = match verdict {
         Verdict::Well => return Ok(()),
-        Verdict::Ends(leaf) => {
-            let word = if leaf.not_after <= now {
-                "expired"
-            } else {
-                "expires"
-            };
-            let when = relative(leaf.not_after, now);
-            format!("{word} {when} and was not renewed")
+        Verdict::Ends(Published { end, .. }) => {
+            let word = if end.at <= now { "expired" } else { "expires" };
+            let when = relative(end.at, now);
+            match &end.of {
+                None => format!("{word} {when} and was not renewed"),
+                Some(above) => format!(
+                    "{word} {when} with the CA certificate \"{above}\" above it, and no chain with another one came"
+                ),
+            }
         }
         Verdict::Missing => "is configured, and nothing is published".to_owned(),
         Verdict::Unreadable(why) => format!("cannot be judged: {why}"),
@@ -138,9 +140,10 @@ fn event(name: &CertificateName, verdict: &Verdict, now: Timestamp) -> Option<Ev
     let certificate = name.clone();
     Some(match verdict {
         Verdict::Well => return None,
-        Verdict::Ends(leaf) => {
-            let end = leaf.not_after;
-            Event::ending(name, &leaf.serial, end, end <= now)
+        Verdict::Ends(Published { leaf, end }) => {
+            let above = end.of.as_ref();
+            let above = above.map(|subject| format!("the CA certificate {subject:?}"));
+            Event::ending(name, &leaf.serial, end.at, above, end.at <= now)
         }
         Verdict::Missing => Event::NothingPublished { certificate },
         Verdict::Unreadable(why) => Event::PublishedUnreadable {

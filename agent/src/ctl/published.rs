@@ -4,12 +4,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use renewd_core::accept::{End, first_end};
 use renewd_core::leaf::LeafFacts;
 use renewd_core::names::CertificateName;
+use renewd_core::pem;
 use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
 
-/// Why a published leaf cannot be read.
+/// Why what is published cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unreadable {
     /// Nothing is published yet.
@@ -23,21 +24,51 @@ pub(super) enum Unreadable {
         /// Why.
         source: io::Error,
     },
-    /// It is no certificate.
+    /// It is no certificate, or one of several is none.
     #[error("{} is no certificate", .0.display())]
     Garbage(PathBuf),
 }
 
-/// The leaf that is published under this name.
-pub(super) fn leaf(state: &Path, name: &CertificateName) -> Result<LeafFacts, Unreadable> {
-    let directory = state.join("certs").join(name.as_str());
-    let path = directory.join("current").join("cert.pem");
-    let pem = match fs::read(&path) {
-        Ok(pem) => pem,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Unreadable::Nothing),
-        Err(source) => return Err(Unreadable::File { path, source }),
+/// What is published under a name.
+pub(super) struct Published {
+    pub(super) leaf: LeafFacts,
+    /// When it can be used no longer, and by whose end.
+    pub(super) end: End,
+}
+
+/// The leaf that is published under this name, with what is above it. All of one generation; keys are not read.
+pub(super) fn published(state: &Path, name: &CertificateName) -> Result<Published, Unreadable> {
+    let current = state.join("certs").join(name.as_str()).join("current");
+    let current = fs::canonicalize(&current).map_err(|source| unreadable(current, source))?;
+    let (path, chain) = certificates(&current, "fullchain.pem")?;
+    let (_, anchors) = match certificates(&current, "ca.pem") {
+        Err(Unreadable::Nothing) => (PathBuf::new(), Vec::new()),
+        anchors => anchors?,
     };
-    let leaf = CertificateDer::from_pem_slice(&pem).ok();
-    leaf.and_then(|leaf| LeafFacts::from_der(&leaf).ok())
-        .ok_or(Unreadable::Garbage(path))
+    let facts = chain
+        .first()
+        .and_then(|leaf| LeafFacts::from_der(leaf).ok());
+    match (facts, first_end(&chain, &anchors)) {
+        (Some(leaf), Some(end)) => Ok(Published { leaf, end }),
+        _ => Err(Unreadable::Garbage(path)),
+    }
+}
+
+fn certificates(
+    directory: &Path,
+    file: &str,
+) -> Result<(PathBuf, Vec<CertificateDer<'static>>), Unreadable> {
+    let path = directory.join(file);
+    let text = fs::read_to_string(&path).map_err(|source| unreadable(path.clone(), source))?;
+    match pem::parse_certificates(&text) {
+        Ok(certificates) => Ok((path, certificates)),
+        Err(_) => Err(Unreadable::Garbage(path)),
+    }
+}
+
+fn unreadable(path: PathBuf, source: io::Error) -> Unreadable {
+    match source.kind() {
+        io::ErrorKind::NotFound => Unreadable::Nothing,
+        _ => Unreadable::File { path, source },
+    }
 }

@@ -120,9 +120,9 @@ impl Waiting<'_, '_> {
     fn on_disk(&mut self) -> Result<bool, Failure> {
         // If this user may not read it, the daemon is asked.
         Ok(
-            published::leaf(&self.places.state, self.name).is_ok_and(|leaf| {
+            published::published(&self.places.state, self.name).is_ok_and(|published| {
                 let now = Timestamp::now();
-                leaf.not_before <= now && now < leaf.not_after
+                published.leaf.not_before <= now && now < published.end.at
             }),
         )
     }

@@ -394,8 +394,10 @@ pub enum Event {
         certificate: CertificateName,
         /// Its serial number.
         serial: Serial,
-        /// The end of its life.
+        /// When it can be used no longer.
         not_after: Timestamp,
+        /// The certificate above it by whose end that is; `None`: its own.
+        above: Option<String>,
     },
     /// The published certificate is past its end.
     Expired {
@@ -403,8 +405,10 @@ pub enum Event {
         certificate: CertificateName,
         /// Its serial number.
         serial: Serial,
-        /// The end of its life.
+        /// When it can be used no longer.
         not_after: Timestamp,
+        /// The certificate above it by whose end that is; `None`: its own.
+        above: Option<String>,
     },
     /// A certificate was configured a while ago, and nothing is published.
     NothingPublished {
@@ -474,6 +478,7 @@ impl Event {
         certificate: &CertificateName,
         serial: &Serial,
         not_after: Timestamp,
+        above: Option<String>,
         over: bool,
     ) -> Self {
         let (certificate, serial) = (certificate.clone(), serial.clone());
@@ -482,11 +487,13 @@ impl Event {
                 certificate,
                 serial,
                 not_after,
+                above,
             },
             true => Self::Expired {
                 certificate,
                 serial,
                 not_after,
+                above,
             },
         }
     }

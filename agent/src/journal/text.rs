@@ -149,20 +149,24 @@ impl Event {
             Self::Expiring {
                 certificate,
                 not_after,
+                above,
                 ..
             } => format!(
-                "the published certificate ends at {}; `renewctl show {certificate}` tells why it \
-                 was not renewed",
-                instant(*not_after)
+                "the published certificate ends at {}{}; `renewctl show {certificate}` tells why \
+                 it was not renewed",
+                instant(*not_after),
+                with(above.as_deref())
             ),
             Self::Expired {
                 certificate,
                 not_after,
+                above,
                 ..
             } => format!(
-                "the published certificate has expired, at {}; `renewctl show {certificate}` tells \
-                 why it was not renewed",
-                instant(*not_after)
+                "the published certificate has expired, at {}{}; `renewctl show {certificate}` \
+                 tells why it was not renewed",
+                instant(*not_after),
+                with(above.as_deref())
             ),
             Self::NothingPublished { .. } => "is configured, and nothing is published".to_owned(),
             Self::PublishedUnreadable { error, .. } => {
@@ -302,4 +306,9 @@ fn first_ends(until: Option<Timestamp>) -> String {
 
 fn instant(at: Timestamp) -> String {
     at.round(Unit::Second).unwrap_or(at).to_string()
+}
+
+/// By whose end, where it is not the certificate's own.
+fn with(above: Option<&str>) -> String {
+    above.map_or_else(String::new, |above| format!(" with {above} above it"))
 }

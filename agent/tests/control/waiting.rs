@@ -62,11 +62,11 @@ fn wait_needs_no_daemon_for_what_is_published() {
     fs::create_dir_all(published.join(".7")).unwrap();
     symlink(".7", published.join("current")).unwrap();
     let leaf = rcgen::generate_simple_self_signed(["api.example.org".to_owned()]).unwrap();
-    fs::write(published.join(".7/cert.pem"), leaf.cert.pem()).unwrap();
+    fs::write(published.join(".7/fullchain.pem"), leaf.cert.pem()).unwrap();
     let (code, _, error) = run(renewctl(dir.path(), &["wait", "api"]));
     assert_eq!(code, 0, "{error}");
 
-    fs::write(published.join(".7/cert.pem"), "no certificate").unwrap();
+    fs::write(published.join(".7/fullchain.pem"), "no certificate").unwrap();
     let (code, _, error) = run(renewctl(dir.path(), &["wait", "api", "--timeout", "600ms"]));
     assert_eq!(code, 75, "{error}");
 }

@@ -3,11 +3,34 @@
 use std::fs;
 
 use jiff::{SignedDuration, Timestamp};
-use rcgen::{CertificateParams, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, Issuer, KeyPair};
 
 use super::Host;
 use crate::ctl::expiry::expiry;
 use crate::ctl::{Code, Output};
+
+fn between(
+    mut parameters: CertificateParams,
+    begin: Timestamp,
+    end: Timestamp,
+) -> CertificateParams {
+    let at = |instant| std::time::SystemTime::from(instant).into();
+    parameters.not_before = at(begin);
+    parameters.not_after = at(end);
+    parameters
+}
+
+fn leaf(name: &str, begin: Timestamp, end: Timestamp) -> CertificateParams {
+    let parameters = CertificateParams::new(vec![format!("{name}.example.org")]).unwrap();
+    between(parameters, begin, end)
+}
+
+fn ca(name: &str, begin: Timestamp, end: Timestamp) -> CertificateParams {
+    let mut parameters = CertificateParams::default();
+    parameters.distinguished_name.push(DnType::CommonName, name);
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    between(parameters, begin, end)
+}
 
 fn hours(count: i64) -> SignedDuration {
     SignedDuration::from_hours(count)
@@ -16,19 +39,18 @@ fn hours(count: i64) -> SignedDuration {
 impl Host {
     /// Publishes a certificate that began and ends so far from `now`.
     fn published(&self, name: &str, now: Timestamp, begin: SignedDuration, end: SignedDuration) {
-        let mut parameters = CertificateParams::new(vec![format!("{name}.example.org")]).unwrap();
-        let at = |distance| std::time::SystemTime::from(now + distance).into();
-        parameters.not_before = at(begin);
-        parameters.not_after = at(end);
         let key = KeyPair::generate().unwrap();
-        let leaf = parameters.self_signed(&key).unwrap();
-        self.current(name, &leaf.pem());
+        let leaf = leaf(name, now + begin, now + end)
+            .self_signed(&key)
+            .unwrap();
+        self.current(name, &leaf.pem(), "");
     }
 
-    fn current(&self, name: &str, pem: &str) {
+    fn current(&self, name: &str, full_chain: &str, anchors: &str) {
         let current = self.path(&format!("state/certs/{name}/current"));
         fs::create_dir_all(&current).unwrap();
-        fs::write(current.join("cert.pem"), pem).unwrap();
+        fs::write(current.join("fullchain.pem"), full_chain).unwrap();
+        fs::write(current.join("ca.pem"), anchors).unwrap();
     }
 
     /// Whether all is well, and what was said.
@@ -73,7 +95,7 @@ fn what_never_came_or_cannot_be_read_is_told_and_what_is_not_configured_is_nobod
     let (well, text) = host.expiry(now);
     assert!(well && text.starts_with("2 certificates:"), "{text}");
     host.certificate("torn", "nginx.service", "");
-    host.current("torn", "-----BEGIN CERTIFICATE-----\n");
+    host.current("torn", "-----BEGIN CERTIFICATE-----\n", "");
     // A file that cannot be understood still has a certificate.
     host.write("etc/certs.d/broken.toml", "names = [");
     let (well, text) = host.expiry(now + hours(2));
@@ -82,7 +104,7 @@ fn what_never_came_or_cannot_be_read_is_told_and_what_is_not_configured_is_nobod
         "first is configured, and nothing is published",
         "broken is configured, and nothing is published",
         "torn cannot be judged",
-        "cert.pem is no certificate",
+        "fullchain.pem is no certificate",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
@@ -90,4 +112,47 @@ fn what_never_came_or_cannot_be_read_is_told_and_what_is_not_configured_is_nobod
         !text.contains("forgotten") && !text.contains("sound"),
         "{text}"
     );
+}
+
+#[test]
+fn what_is_above_a_certificate_and_ends_before_it_is_told_of_by_its_name() {
+    let host = Host::new();
+    let now = Timestamp::now();
+    host.certificate("api", "nginx.service", "");
+    let key = || KeyPair::generate().unwrap();
+    let root = |end| CertifiedIssuer::self_signed(ca("Root", now, end), key()).unwrap();
+    let publish = |root: &CertifiedIssuer<'_, KeyPair>, issuing_ends, above: &str| {
+        let issuing = ca("Issuing", now, issuing_ends);
+        let issuing = CertifiedIssuer::signed_by(issuing, key(), root).unwrap();
+        let leaf = leaf("api", now, now + hours(24)).signed_by(&key(), &issuing);
+        let chain = leaf.unwrap().pem() + &issuing.pem() + above;
+        host.current("api", &chain, &root.pem());
+    };
+
+    publish(&root(now + hours(1000)), now + hours(12), "");
+    let (well, text) = host.expiry(now + hours(9));
+    assert!(well, "{text}");
+    let (well, text) = host.expiry(now + hours(11));
+    assert!(!well, "the issuing CA has an hour left");
+    let what = "api expires in 1 h with the CA certificate \"CN=Issuing\" above it";
+    assert!(text.contains(what), "{text}");
+    let (_, text) = host.expiry(now + hours(13));
+    assert!(text.contains("api expired 1 h"), "{text}");
+
+    publish(&root(now + hours(6)), now + hours(1000), "");
+    let (_, text) = host.expiry(now + hours(7));
+    assert!(
+        text.contains("the CA certificate \"CN=Root\" above it"),
+        "{text}"
+    );
+
+    // One that leads from the root to an older one is for others, and may end.
+    let (own, older) = (key(), root(now + hours(1)));
+    let (parameters, older_name) = (ca("Root", now, now + hours(1)), ca("Older", now, now));
+    let older = Issuer::new(older_name, older.key());
+    let cross = parameters.signed_by(&own, &older).unwrap();
+    let own = CertifiedIssuer::self_signed(ca("Root", now, now + hours(1000)), own).unwrap();
+    publish(&own, now + hours(1000), &cross.pem());
+    let (well, text) = host.expiry(now + hours(2));
+    assert!(well, "{text}");
 }

@@ -97,7 +97,9 @@ impl Lane {
         }
         self.told_of_end = Some((number, over));
         let serial = &generation.leaf.serial;
-        let event = journal::Event::ending(&self.record.certificate, serial, end, over);
+        let above = generation.usable_until;
+        let above = above.map(|_| "a CA certificate".to_owned());
+        let event = journal::Event::ending(&self.record.certificate, serial, end, above, over);
         journal::emit(&event);
         (!over).then_some(end)
     }

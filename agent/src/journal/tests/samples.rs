@@ -227,11 +227,13 @@ pub(super) fn samples() -> Vec<Event> {
             certificate: certificate(),
             serial: serial(),
             not_after: at(),
+            above: Some(text()),
         },
         Event::Expired {
             certificate: certificate(),
             serial: serial(),
             not_after: at(),
+            above: None,
         },
         Event::ClockStepped { detail: text() },
         Event::ClockInDoubt {
