@@ -33,31 +33,24 @@ fn address(text: &str, schemes: &[&str]) -> Option<Uri> {
     (known && plain).then_some(uri)
 }
 
-/// The address of a proxy.
+/// The address of a proxy. One behind TLS would be verified against the CA's own anchors, and shown the certificate that
+/// the CA knows us by: the client has one setting for all that it meets on its way.
 pub(in crate::issuer) fn proxy(text: &str) -> Result<String, Mismatch> {
-    let uri = address(text, &["http", "https"]);
-    let plain = uri.filter(|uri| uri.path() == "/" && uri.query().is_none());
-    plain.map(|_| text.to_owned()).ok_or_else(|| {
+    let wrong = |what| {
         Mismatch::new(
-            format!("{:?} is no address of a proxy", clipped(text)),
-            "http:// or https://, a host and a port, without a user",
+            what,
+            "http://, a host and a port, without a user: what goes through it is TLS to the CA in any case",
             "write for example proxy = \"http://proxy.example.internal:3128\"",
         )
-    })
-}
-
-/// The same, for issuers whose anchors are a CA's own: a proxy behind TLS would be verified against those, too.
-pub(in crate::issuer) fn plain_proxy(text: &str) -> Result<String, Mismatch> {
-    let proxy = proxy(text)?;
-    match proxy
-        .get(..6)
-        .is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"))
-    {
-        false => Ok(proxy),
-        true => Err(Mismatch::new(
-            "is a proxy behind TLS, which would be verified against the CA's own anchors",
-            "http://, a host and a port: what goes through it is TLS to the CA in any case",
-            "write for example proxy = \"http://proxy.example.internal:3128\"",
+    };
+    let uri = address(text, &["http", "https"]);
+    let uri = uri.filter(|uri| uri.path() == "/" && uri.query().is_none());
+    let uri = uri.ok_or_else(|| wrong(format!("{:?} is no address of a proxy", clipped(text))))?;
+    match uri.scheme_str() {
+        Some("http") => Ok(text.to_owned()),
+        _ => Err(wrong(
+            "is a proxy behind TLS, which would be verified against the CA's own anchors"
+                .to_owned(),
         )),
     }
 }

@@ -25,6 +25,11 @@ fn an_acme_issuer_is_judged_key_by_key() {
             "without a user",
         ),
         (
+            "proxy = \"https://proxy.test:3128\"",
+            "proxy",
+            "is a proxy behind TLS",
+        ),
+        (
             "proxy = \"socks://proxy.test\"",
             "proxy",
             "no address of a proxy",

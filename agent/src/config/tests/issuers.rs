@@ -351,6 +351,11 @@ fn a_vault_knows_us_by_one_method_and_what_is_wrong_is_found() {
             "no path at a Vault",
         ),
         (
+            format!("{LOGIN}\nproxy = \"https://proxy.test:3128\""),
+            "proxy",
+            "is a proxy behind TLS",
+        ),
+        (
             format!("{LOGIN}\ncommon_name = \"x\""),
             "common_name",
             "no key",

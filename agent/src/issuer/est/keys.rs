@@ -97,7 +97,7 @@ fn read(section: &Section<'_>, report: &mut Report) -> Option<Arc<dyn Configured
     });
     let trust = parse(&section.text("trust", report), report, |text| trust(text));
     let proxy = parse(&section.text("proxy", report), report, |text| {
-        places::plain_proxy(text)
+        places::proxy(text)
     });
     let login = login(section, report);
     let bootstrap = bootstrap(section, report);

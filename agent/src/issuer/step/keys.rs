@@ -95,7 +95,7 @@ fn read(section: &Section<'_>, report: &mut Report) -> Option<Arc<dyn Configured
     let url = parse(&section.text("url", report), report, |text| url(text, URL));
     let root = root(section, report);
     let proxy = parse(&section.text("proxy", report), report, |text| {
-        places::plain_proxy(text)
+        places::proxy(text)
     });
     let federation = section.flag("federation", report);
     let admission = admission(section, report);
