@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use renewd_core::leaf::Fingerprint;
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use zeroize::{Zeroize, Zeroizing};
 
@@ -24,7 +24,7 @@ pub(super) enum Signer {
 
 /// The members of a private JWK (RFC 7517) that are used.
 #[derive(Deserialize)]
-struct Jwk {
+struct Jwk<'a> {
     kty: String,
     #[serde(default)]
     crv: String,
@@ -32,8 +32,9 @@ struct Jwk {
     x: String,
     #[serde(default)]
     y: String,
-    #[serde(deserialize_with = "wiped")]
-    d: Zeroizing<String>,
+    /// Stays in the text, which is wiped by who read it: there is no other copy, whatever else is wrong. Base64url has no
+    /// character that JSON escapes.
+    d: &'a str,
     kid: Option<String>,
 }
 
@@ -125,14 +126,12 @@ impl Signer {
     }
 }
 
-/// Also where what follows it cannot be read.
-fn wiped<'de, D: Deserializer<'de>>(from: D) -> Result<Zeroizing<String>, D::Error> {
-    String::deserialize(from).map(Zeroizing::new)
-}
+/// More than the private number of any key that is known here, and as many as a decoder may want to see beside it.
+const LONGEST_PRIVATE: usize = 64;
 
 fn from_jwk(text: &str) -> Result<(Signer, Option<String>), &'static str> {
     // The parser's error may quote the key.
-    let jwk: Jwk = serde_json::from_str(text)
+    let jwk: Jwk<'_> = serde_json::from_str(text)
         .map_err(|_| "it is no JWK with a private part (\"d\"); is it still encrypted?")?;
     let Jwk {
         kty,
@@ -142,23 +141,59 @@ fn from_jwk(text: &str) -> Result<(Signer, Option<String>), &'static str> {
         d,
         kid,
     } = jwk;
-    let bytes = |text: &str| {
-        let decoded = URL_SAFE_NO_PAD.decode(text).map(Zeroizing::new);
-        decoded.map_err(|_| "one of its members is no base64url text")
-    };
-    let (private, x, y) = (bytes(&d)?, bytes(&x)?, bytes(&y)?);
+    const NO_TEXT: &str = "one of its members is no base64url text of the right length";
+    let bytes = |text: &str| URL_SAFE_NO_PAD.decode(text).map_err(|_| NO_TEXT);
+    let (x, y) = (bytes(&x)?, bytes(&y)?);
+    // Of a fixed size, in its place from the start, and wiped also where what it is decoded from is wrong half-way.
+    let mut private = Zeroizing::new([0; LONGEST_PRIVATE]);
+    let length = URL_SAFE_NO_PAD.decode_slice(d, private.as_mut());
+    let private = &private[..length.map_err(|_| NO_TEXT)?];
     let ecdsa = |algorithm: &'static EcdsaSigningAlgorithm| {
         let point = [&[4][..], &x, &y].concat();
-        EcdsaKeyPair::from_private_key_and_public_key(algorithm, &private, &point)
+        EcdsaKeyPair::from_private_key_and_public_key(algorithm, private, &point)
             .map_err(|_| "its members do not belong together")
     };
     let signer = match (kty.as_str(), crv.as_str()) {
         ("EC", "P-256") => Signer::P256(ecdsa(&ECDSA_P256_SHA256_FIXED_SIGNING)?),
         ("EC", "P-384") => Signer::P384(ecdsa(&ECDSA_P384_SHA384_FIXED_SIGNING)?),
-        ("OKP", "Ed25519") => Ed25519KeyPair::from_seed_and_public_key(&private, &x)
+        ("OKP", "Ed25519") => Ed25519KeyPair::from_seed_and_public_key(private, &x)
             .map(Signer::Ed25519)
             .map_err(|_| "its members do not belong together")?,
         _ => return Err("it is of no type that is known here: EC on P-256 or P-384, or Ed25519"),
     };
     Ok((signer, kid))
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::encoding::{AsBigEndian, EcPrivateKeyBin};
+
+    use super::*;
+
+    #[test]
+    fn of_the_private_number_in_a_jwk_no_copy_is_made() {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+        let private: EcPrivateKeyBin<'_> = pair.private_key().as_be_bytes().unwrap();
+        let (x, y) = pair.public_key().as_ref()[1..].split_at(32);
+        let member = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        let (x, y, d) = (member(x), member(y), member(private.as_ref()));
+        let jwk = json!({ "kty": "EC", "crv": "P-256", "x": x, "y": y, "d": d, "kid": "k", "use": "sig" });
+        let text = jwk.to_string();
+        let jwk: Jwk = serde_json::from_str(&text).unwrap();
+        assert_eq!(jwk.d[..], d);
+        // It is where it was read, in what is wiped as a whole.
+        assert!(text.as_bytes().as_ptr_range().contains(&jwk.d.as_ptr()));
+        let (signer, kid) = Signer::read(&text).unwrap();
+        assert_eq!(kid.as_deref(), Some("k"));
+        assert!(matches!(signer, Signer::P256(_)));
+        for (wrong, why) in [
+            (text.replace(&d, "AA"), "do not belong together"),
+            (text.replace(&d, "A"), "no base64url"),
+            (text.replace(&d, &"A".repeat(4000)), "no base64url"),
+            (text.replace("\"d\"", "\"e\""), "no JWK with a private part"),
+        ] {
+            let error = Signer::read(&wrong).err().unwrap();
+            assert!(error.contains(why), "{error}");
+        }
+    }
 }
