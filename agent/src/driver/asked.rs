@@ -1,7 +1,7 @@
 //! What an issuer is asked with: a fresh key, and the certificate request that it signed.
 //!
-//! Where the issuer may sign while we are away, both are on disk from before it is asked until it has answered. So a crash
-//! in between leads to the same request again, and what was signed meanwhile is taken.
+//! Where the issuer may sign while we are away, both are on disk from before it is asked until its answer is kept, or was
+//! refused. So a crash in between leads to the same request again, and what was signed meanwhile is taken.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -54,26 +54,32 @@ impl Asked {
     }
 }
 
-/// What this issuer was asked with and has not answered, if it is for the same. What cannot be read is as good as gone.
+/// What this issuer was asked with and has not answered, if it is for the same and its key is none of those `in_use`: a
+/// crash can leave what is of no use any more. What cannot be read is as good as gone.
 pub(super) fn kept(
     store: &Store,
     certificate: &CertificateName,
     issuer: &IssuerName,
     request: Fingerprint,
+    in_use: &[Fingerprint],
 ) -> Option<Asked> {
     let text = store.load_asked(certificate, issuer).ok().flatten()?;
     let kept: Kept = serde_json::from_str(&text).ok()?;
     if kept.issuer != issuer.as_str() || kept.request != request {
         return None;
     }
+    let key = PrivateKey::from_pem(&kept.key).ok()?;
+    if in_use.contains(&key.fingerprint()) {
+        return None;
+    }
     Some(Asked {
         request,
-        key: PrivateKey::from_pem(&kept.key).ok()?,
+        key,
         csr: BASE64_STANDARD.decode(&kept.csr).ok()?,
     })
 }
 
-/// The issuer has answered: the next one is asked with another key.
+/// Nothing comes of it any more: the next order has another key.
 /// A key that cannot be wiped is told, and no reason to throw away what was answered: it is not used again, for the next
 /// one takes its place.
 pub(super) fn forget(store: &Store, certificate: &CertificateName, issuer: &IssuerName) {

@@ -32,6 +32,8 @@ pub(crate) struct Issued {
     pub(crate) identity: Identity,
     pub(crate) new: NewIdentity,
     pub(crate) bundle_pem: String,
+    /// Its key and request are on disk since before the issuer was asked, until this is.
+    pub(crate) asked: bool,
 }
 
 /// Why none was.
@@ -49,6 +51,8 @@ pub(crate) struct Quest {
     pub(crate) newest: Option<Generation>,
     /// The leaves that were had for this very request.
     pub(crate) had: Vec<Fingerprint>,
+    /// The keys of all that was had.
+    pub(crate) keys: Vec<Fingerprint>,
     /// What the bundle was until now.
     pub(crate) trust: Trust,
     /// The anchors in what is published: a stand-in's certificate is to chain to one of them, for others verify it.
@@ -192,10 +196,16 @@ impl Quest {
             None => self.order(name, issuer.as_ref()).await?,
         };
         let accepted = accept(request, &key.fingerprint(), &answer, &anchors, world.now());
-        let mut accepted = accepted.map_err(|refusal| Failure {
-            text: format!("the issuer's answer was refused: {refusal}"),
-            again: Again::BackOff,
-            answered: issued,
+        let asked = issued && issuer.signs_later();
+        let mut accepted = accepted.map_err(|refusal| {
+            if asked {
+                asked::forget(&world.store, &self.settings.name, name);
+            }
+            Failure {
+                text: format!("the issuer's answer was refused: {refusal}"),
+                again: Again::BackOff,
+                answered: issued,
+            }
         })?;
         if !issued {
             // Nobody was asked for a life.
@@ -235,6 +245,7 @@ impl Quest {
             identity,
             new,
             bundle_pem: merged.bundle.pem(),
+            asked,
         })
     }
 
@@ -248,7 +259,7 @@ impl Quest {
         let digest = request.digest();
         let certificate = &self.settings.name;
         let later = issuer.signs_later();
-        let open = later.then(|| asked::kept(&world.store, certificate, name, digest));
+        let open = later.then(|| asked::kept(&world.store, certificate, name, digest, &self.keys));
         // One that is lost or damaged is replaced without saying so.
         let newest = self.newest.as_ref();
         let leaf = |newest| sound::leaf(&world.store, &self.settings.name, newest).ok();
@@ -298,9 +309,6 @@ impl Quest {
                 return Err(failure(&error));
             }
         };
-        if later {
-            asked::forget(&world.store, certificate, name);
-        }
         Ok((asked.key, answer))
     }
 

@@ -152,29 +152,17 @@ impl AcmeIssuer {
         let transport = self.transport()?;
         let account = self.accounts.open(self, &transport).await?;
         let outcome = order::obtain(self, &transport, &account, order, &identifiers).await;
-        let chain = match outcome {
+        match outcome {
             // The CA lost it, or was set up anew: there is nothing to be gone on with.
             Err(AcmeError::Refused { problem, .. })
                 if is(&problem, "accountDoesNotExist")
                     && self.accounts.forget(self, account.id()).await? =>
             {
                 let account = self.accounts.open(self, &transport).await?;
-                order::obtain(self, &transport, &account, order, &identifiers).await?
+                order::obtain(self, &transport, &account, order, &identifiers).await
             }
-            outcome => outcome?,
-        };
-        let unusable = |why: String| AcmeError::protocol("the certificate", why).spent();
-        let chain = pem::parse_certificates(&chain);
-        let mut chain = chain
-            .map_err(|error| unusable(error.to_string()))?
-            .into_iter();
-        let leaf = chain
-            .next()
-            .ok_or_else(|| unusable("there is none in the answer".into()))?;
-        Ok(Answer {
-            leaf,
-            chain: chain.collect(),
-        })
+            outcome => outcome,
+        }
     }
 }
 

@@ -95,7 +95,7 @@ pub trait Issuer: Send + Sync {
     }
 
     /// Whether it may sign what it was asked for while we are away: then key and request are on disk before it is asked,
-    /// until it has answered.
+    /// until what it answered is there, too. Brought the same request again it gives the same answer, if it can.
     fn signs_later(&self) -> bool {
         false
     }

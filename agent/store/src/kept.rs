@@ -153,7 +153,7 @@ impl Store {
         self.identity_directory(name).join(file)
     }
 
-    /// Keeps what an issuer was asked with, until it has answered: it may hold a key.
+    /// Keeps what an issuer was asked with, until what it answered is kept: it may hold a key.
     ///
     /// # Errors
     /// Those of the file system.
@@ -172,7 +172,7 @@ impl Store {
             .at("write", &path)
     }
 
-    /// What an issuer was asked with and has not answered; `None` when there is nothing.
+    /// What an issuer was asked with, and nothing was kept of it; `None` when there is nothing.
     ///
     /// # Errors
     /// Those of the file system.

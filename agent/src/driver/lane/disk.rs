@@ -6,11 +6,13 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use renewd_core::names::IssuerName;
 use renewd_core::record::Event;
 use renewd_core::schedule;
 use renewd_core::supply::{Again, Failure};
 use renewd_store::StoreError;
 
+use crate::driver::asked;
 use crate::driver::issue::Issued;
 use crate::driver::lane::Lane;
 use crate::journal;
@@ -22,6 +24,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 pub(super) struct Unkept {
     record: bool,
     identity: Option<(Box<Issued>, Duration)>,
+    /// The issuer that was asked with what is to be forgotten as soon as the record is there.
+    asked: Option<IssuerName>,
     try_at: Option<Timestamp>,
     pause: Duration,
 }
@@ -32,6 +36,7 @@ impl Unkept {
         Self {
             record: true,
             identity: None,
+            asked: None,
             try_at: None,
             pause: FIRST_PAUSE,
         }
@@ -69,9 +74,12 @@ impl Lane {
     /// Keeps an accepted identity under the number that its generation will have.
     pub(super) fn keep(&mut self, issued: Issued, took: Duration) {
         let now = self.world.now();
+        let asked = issued.asked.then(|| issued.new.issuer.clone());
         match self.try_to_keep(&issued) {
             Ok(()) => {
                 self.disk_took_it();
+                // Not before the record names what came of it: a crash until then leads to the same request again.
+                self.unkept.asked = asked;
                 self.fold_after(Event::Accepted(Box::new(issued.new)), took);
             }
             Err(error) if issued.new.usable_until <= now => {
@@ -80,12 +88,19 @@ impl Lane {
                     again: Again::BackOff,
                     answered: true,
                 };
+                self.forget_asked(asked);
                 self.fold_after(Event::IssueFailed(failure), took);
             }
             Err(error) => {
                 self.unkept.identity = Some((Box::new(issued), took));
                 self.disk_refused(&error, now);
             }
+        }
+    }
+
+    fn forget_asked(&self, issuer: Option<IssuerName>) {
+        if let Some(issuer) = issuer {
+            asked::forget(&self.world.store, &self.settings.name, &issuer);
         }
     }
 
@@ -100,6 +115,8 @@ impl Lane {
         match self.world.store.save_record(&self.record) {
             Ok(()) => {
                 self.unkept.record = false;
+                let asked = self.unkept.asked.take();
+                self.forget_asked(asked);
                 self.disk_took_it();
             }
             Err(error) => {

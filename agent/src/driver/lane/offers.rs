@@ -66,4 +66,11 @@ impl Lane {
             generations.filter(|generation| generation.request == request && !generation.lost);
         had.map(|generation| generation.leaf.fingerprint).collect()
     }
+
+    /// The keys that were had.
+    pub(super) fn known_keys(&self) -> Vec<Fingerprint> {
+        let generations = self.record.generations.values();
+        let keys = generations.map(|generation| generation.leaf.key_fingerprint);
+        keys.collect()
+    }
 }

@@ -56,6 +56,7 @@ impl Lane {
             settings: self.settings.clone(),
             newest,
             had: self.known_leaves(),
+            keys: self.known_keys(),
             trust: self.held_trust(),
             known: self.published_anchors(),
             fall_back_from: supply::fall_back_from(&self.record),

@@ -1,9 +1,13 @@
 //! What an issuer that fails, lies or wants the operator does to what is published: nothing.
 
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use renewd_store::disk::Disk;
+use nix::errno::Errno;
+use renewd_store::disk::{Disk, Fault, Faults, Operation};
 
 use super::host::{NGINX, nginx};
 use super::{Life, Site};
@@ -176,6 +180,84 @@ fn a_request_that_the_ca_may_still_sign_is_brought_again_after_a_crash_too_and_n
         .collect();
     assert_eq!(brought, [false, true, false, true]);
     assert!(!kept.exists());
+}
+
+/// A disk with no room for this part, from when what a CA is asked with is kept.
+struct FullFromTheOrderOn {
+    part: PathBuf,
+    armed: AtomicBool,
+    begun: AtomicBool,
+}
+
+impl Faults for FullFromTheOrderOn {
+    fn before(&self, _: Operation, path: &Path) -> Fault {
+        let begins = path.to_string_lossy().contains("/asked-fake");
+        if begins && self.armed.load(Ordering::Relaxed) {
+            self.begun.store(true, Ordering::Relaxed);
+        }
+        match self.begun.load(Ordering::Relaxed) && path.starts_with(&self.part) {
+            true => Fault::Error(Errno::ENOSPC.into()),
+            false => Fault::None,
+        }
+    }
+}
+
+#[test]
+fn what_was_answered_and_not_kept_before_a_crash_is_asked_for_by_the_same_request() {
+    for part in ["identities/c0/2", "records"] {
+        let site = Site::new(nginx);
+        site.certificate("c0", NGINX);
+        site.issuer.sign_later();
+        let part = site.state().join("store").join(part);
+        let faults = Arc::new(FullFromTheOrderOn {
+            part: part.clone(),
+            armed: AtomicBool::new(false),
+            begun: AtomicBool::new(false),
+        });
+        site.live(
+            Disk::with_faults(faults.clone()),
+            async |life: &Life<'_>| {
+                life.settle().await;
+                faults.armed.store(true, Ordering::Relaxed);
+                drop(life.driver.renew(vec!["c0".parse().unwrap()]).unwrap());
+                life.until("it cannot be kept", |life| {
+                    site.issuer.signed() == 2 && life.status("c0").last_error.is_some()
+                })
+                .await;
+            },
+        );
+        site.live(Disk::default(), async |life: &Life<'_>| {
+            life.renew(&["c0"]).await;
+            assert_eq!(site.read("c0").0, 2);
+            life.renew(&["c0"]).await;
+        });
+        let requests = site.issuer.requests();
+        assert_eq!(requests.len(), 4);
+        assert!(requests[1] == requests[2], "{part:?}");
+        assert!(requests[2] != requests[3], "{part:?}");
+    }
+}
+
+#[test]
+fn a_request_whose_answer_is_in_use_is_not_brought_again_whatever_is_left_of_it() {
+    let site = Site::new(nginx);
+    site.certificate("c0", NGINX);
+    site.issuer.sign_later();
+    let kept = site.state().join("store/identities/c0/asked-fake");
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        site.issuer.next_deed(Deed::Leave(Sent::Open));
+        life.until("asked", |_| kept.exists()).await;
+        let left = std::fs::read(&kept).unwrap();
+        life.settle().await;
+        assert!(!kept.exists());
+        // As a crash leaves it that comes right after the record was saved.
+        std::fs::write(&kept, left).unwrap();
+        life.renew(&["c0"]).await;
+        let requests = site.issuer.requests();
+        assert!(requests[0] == requests[1]);
+        assert!(requests[1] != requests[2]);
+        assert!(!kept.exists());
+    });
 }
 
 #[test]

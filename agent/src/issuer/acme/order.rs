@@ -9,8 +9,8 @@ use instant_acme::{
     Account, CertificateIdentifier, Error, Identifier, NewOrder, Order as AcmeOrder, OrderStatus,
 };
 use jiff::Timestamp;
-use renewd_core::leaf::Fingerprint;
-use renewd_core::schedule;
+use renewd_core::accept::Answer;
+use renewd_core::{pem, schedule};
 
 use super::super::Order;
 use super::super::https::HttpsError;
@@ -38,14 +38,14 @@ struct Way<'a> {
     file: String,
 }
 
-/// Takes an order to its end; returns the chain as PEM.
+/// Takes an order to its end.
 pub(super) async fn obtain(
     issuer: &AcmeIssuer,
     transport: &Transport,
     account: &Account,
     asked: Order<'_>,
     identifiers: &[Identifier],
-) -> Result<String, AcmeError> {
+) -> Result<Answer, AcmeError> {
     let way = Way {
         issuer,
         transport,
@@ -63,19 +63,39 @@ pub(super) async fn obtain(
         let why = format!("it wants {proofs} proofs for {names} names");
         return Err(AcmeError::protocol("the order", why));
     }
-    let outcome = way.finish(&mut order).await;
-    let spent = matches!(outcome, Ok(_) | Err(AcmeError::Spent(_)));
-    if spent || leads_nowhere(order.state()) {
-        let removed = issuer.kept().and_then(|kept| {
-            let removed = kept.remove(&way.file);
-            removed.map_err(AcmeError::Kept)
-        });
-        // What remains of an order that is over is seen by the next one; a good chain is no less good for it.
-        if !spent {
-            removed?;
-        }
+    let outcome = way.finish(&mut order).await.and_then(usable);
+    let spent = matches!(outcome, Err(AcmeError::Spent(_)));
+    let noted = if outcome.is_ok() {
+        way.keep(&KeptOrder {
+            sent: Some(Sent::now(asked.csr)),
+            done: true,
+            ..way.to_keep(order.url())
+        })
+    } else if spent || leads_nowhere(order.state()) {
+        let kept = issuer.kept();
+        kept.and_then(|kept| kept.remove(&way.file).map_err(AcmeError::Kept))
+    } else {
+        Ok(())
+    };
+    // What remains of an order that is over is seen by the next one; a good chain is no less good for it.
+    if outcome.is_err() && !spent {
+        noted?;
     }
     outcome
+}
+
+/// The chain, if it is one.
+fn usable(chain: String) -> Result<Answer, AcmeError> {
+    let unusable = |why: String| AcmeError::protocol("the certificate", why).spent();
+    let chain = pem::parse_certificates(&chain).map_err(|error| unusable(error.to_string()))?;
+    let mut chain = chain.into_iter();
+    let leaf = chain
+        .next()
+        .ok_or_else(|| unusable("there is none in the answer".into()))?;
+    Ok(Answer {
+        leaf,
+        chain: chain.collect(),
+    })
 }
 
 impl Way<'_> {
@@ -104,6 +124,7 @@ impl Way<'_> {
             challenge: self.issuer.settings.challenge.to_string(),
             proofs: Vec::new(),
             sent: None,
+            done: false,
         }
     }
 
@@ -123,7 +144,11 @@ impl Way<'_> {
         let known: Option<KeptOrder> = serde_json::from_str(&text).ok();
         let left = known.as_ref().map(|known| known.proofs.clone());
         let mut order = match known {
-            Some(known) if known.is_for(&self.to_keep(&known.url)) => self.looked_up(known).await?,
+            Some(known)
+                if known.is_for(&self.to_keep(&known.url)) && known.is_open_to(self.asked.csr) =>
+            {
+                self.looked_up(known).await?
+            }
             _ => None,
         };
         let status = order.as_mut().map(|order| order.state().status);
@@ -159,8 +184,7 @@ impl Way<'_> {
         let longest = longest.clamp(LONGEST_SIGNING.0, LONGEST_SIGNING.1);
         sent.is_some_and(|sent| {
             let end = schedule::after(sent.at, longest);
-            sent.csr == Fingerprint::of(self.asked.csr)
-                && !schedule::reached(end, longest, Timestamp::now())
+            sent.is_of(self.asked.csr) && !schedule::reached(end, longest, Timestamp::now())
         })
     }
 
@@ -241,10 +265,7 @@ impl Way<'_> {
 
     /// Has the CA sign.
     async fn send(&self, order: &mut AcmeOrder) -> Result<(), AcmeError> {
-        let sent = Sent {
-            csr: Fingerprint::of(self.asked.csr),
-            at: Timestamp::now(),
-        };
+        let sent = Sent::now(self.asked.csr);
         let kept = self.to_keep(order.url());
         // On disk before: it may sign, and its answer be lost.
         self.keep(&KeptOrder {

@@ -1,4 +1,4 @@
-//! What is on disk of an order that is not finished.
+//! What is on disk of an order: as long as it is not finished, and until what came of it is kept.
 
 use jiff::Timestamp;
 use renewd_core::leaf::Fingerprint;
@@ -8,7 +8,7 @@ use super::super::super::Order;
 use super::super::AcmeIssuer;
 use super::super::challenge::Proof;
 
-/// What is kept of an order until it is finished.
+/// What is kept of an order until there is another one.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct KeptOrder {
     pub(super) url: String,
@@ -24,6 +24,9 @@ pub(super) struct KeptOrder {
     pub(super) proofs: Vec<Proof>,
     #[serde(default)]
     pub(super) sent: Option<Sent>,
+    /// The chain was had. Only who brings the same request again, for he lost it before it was kept, has a use for it.
+    #[serde(default)]
+    pub(super) done: bool,
 }
 
 impl KeptOrder {
@@ -32,6 +35,11 @@ impl KeptOrder {
         (&self.account, &self.names, &self.profile)
             == (&other.account, &other.names, &other.profile)
     }
+
+    /// Whether there may be a way on with this certificate request.
+    pub(super) fn is_open_to(&self, csr: &[u8]) -> bool {
+        !self.done || self.sent.is_some_and(|sent| sent.is_of(csr))
+    }
 }
 
 /// The certificate request that the CA was given to sign: it may do so while we are away.
@@ -39,6 +47,20 @@ impl KeptOrder {
 pub(super) struct Sent {
     pub(super) csr: Fingerprint,
     pub(super) at: Timestamp,
+}
+
+impl Sent {
+    /// That it was given this one now.
+    pub(super) fn now(csr: &[u8]) -> Self {
+        Self {
+            csr: Fingerprint::of(csr),
+            at: Timestamp::now(),
+        }
+    }
+
+    pub(super) fn is_of(&self, csr: &[u8]) -> bool {
+        self.csr == Fingerprint::of(csr)
+    }
 }
 
 /// What was put up, by this kind of challenge, for the order that a file of this text is of.
@@ -66,5 +88,5 @@ pub(in super::super) fn is_with_the_ca(issuer: &AcmeIssuer, asked: Order<'_>) ->
     let kept = text.flatten();
     let kept = kept.and_then(|text| serde_json::from_str::<KeptOrder>(&text).ok());
     kept.and_then(|kept| kept.sent)
-        .is_some_and(|sent| sent.csr == Fingerprint::of(asked.csr))
+        .is_some_and(|sent| sent.is_of(asked.csr))
 }

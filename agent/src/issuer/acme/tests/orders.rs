@@ -110,9 +110,14 @@ async fn an_order_that_was_sent_is_gone_on_with_by_the_same_request_and_by_no_ot
     assert_eq!(orders(&ca), (2, 2));
     bring(&ca.issuer(), &mine, None).await.unwrap();
     assert_eq!(orders(&ca), (2, 2));
-    // It is over.
+    // As long as what came of it is not kept, it is had again.
     bring(&ca.issuer(), &mine, None).await.unwrap();
+    assert_eq!(orders(&ca), (2, 2));
+    // For any other request it is over, and nobody asks for it.
+    let looks = ca.count("/order/1");
+    bring(&ca.issuer(), &csr(), None).await.unwrap();
     assert_eq!(orders(&ca), (3, 3));
+    assert_eq!(ca.count("/order/1"), looks);
 }
 
 #[tokio::test]
