@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use renewd_core::accept::{Accepted, Answer, Warning, accept};
@@ -12,14 +11,13 @@ use renewd_core::leaf::Fingerprint;
 use renewd_core::names::IssuerName;
 use renewd_core::pem;
 use renewd_core::record::{Generation, NewIdentity};
-use renewd_core::schedule;
 use renewd_core::supply::{Again, Failure};
 use renewd_store::Identity;
 
 use crate::config::CertificateSettings;
 use crate::driver::asked::{self, fresh_key};
 use crate::driver::sound;
-use crate::driver::trust::{Answered, Stands, Trust, add, answered};
+use crate::driver::trust::{Stands, Trust, add, answered};
 use crate::driver::world::World;
 use crate::issuer::{
     HeldIdentity, IssueError, Issuer, Order, Retry, Sent, Supplied, Supplier, Wanted,
@@ -34,13 +32,6 @@ pub(crate) struct Issued {
     pub(crate) bundle_pem: String,
     /// Its key and request are on disk since before the issuer was asked, until this is.
     pub(crate) asked: bool,
-}
-
-/// Why none was.
-pub(crate) struct Unissued {
-    pub(crate) failure: Failure,
-    /// The stand-ins that want to be left alone for so long.
-    pub(crate) put_off: Vec<(IssuerName, Duration)>,
 }
 
 /// What is wanted of issuers, and what is known before they are asked.
@@ -66,78 +57,12 @@ pub(crate) struct Quest {
 }
 
 impl Quest {
-    /// Asks the issuers in their order; `heard` is what the first one stands for, where it was asked for this order.
-    pub(crate) async fn go(self, heard: Option<Answered>) -> Result<Issued, Unissued> {
-        let mut failure = match self.ask_first(heard).await {
-            Ok(issued) => return Ok(issued),
-            Err(failure) => failure,
-        };
-        let mut put_off = Vec::new();
-        for issuer in &self.settings.fallbacks {
-            // While it is the operator's, it may be a stand-in's in time.
-            if failure.again == Again::Operator {
-                failure.again = Again::BackOff;
-            }
-            // The first one may have taken its time.
-            if self
-                .fall_back_from
-                .is_none_or(|from| from > self.world.now())
-            {
-                break;
-            }
-            let until = self.put_off.get(issuer);
-            if let Some(until) = until.filter(|until| **until > self.world.now()) {
-                failure.text = format!(
-                    "{}; {issuer} wants to be left alone until {until:.0}",
-                    failure.text
-                );
-                continue;
-            }
-            journal::emit(&journal::Event::FallenBack {
-                certificate: self.settings.name.clone(),
-                issuer: issuer.clone(),
-                error: failure.text.clone(),
-            });
-            match self.ask(issuer, None).await {
-                Ok(issued) => return Ok(issued),
-                Err(more) => {
-                    failure.text = format!("{}; then {issuer}: {}", failure.text, more.text);
-                    failure.answered |= more.answered;
-                    if let Again::After(asked) = more.again {
-                        put_off.push((issuer.clone(), asked));
-                    }
-                }
-            }
-        }
-        Err(Unissued { failure, put_off })
-    }
-
-    /// Asks the first issuer, and where another one stands in for it, leaves that half of the time that is left.
-    async fn ask_first(&self, heard: Option<Answered>) -> Result<Issued, Failure> {
-        // What it could not say now it is not asked again: it could be something that nobody knows yet.
-        let heard = heard.transpose()?;
-        let asked = self.ask(&self.settings.request.issuer, heard);
-        let now = self.world.now();
-        let end = self
-            .end
-            .filter(|end| *end > now && !self.settings.fallbacks.is_empty());
-        let Some(end) = end else {
-            return asked.await;
-        };
-        let half = schedule::after(now, schedule::between(now, end) / 2);
-        tokio::select! {
-            biased;
-            answer = asked => answer,
-            () = self.world.clock.sleep_until(half) => Err(Failure {
-                text: "the issuer did not answer in half of the time that was left".to_owned(),
-                again: Again::BackOff,
-                answered: false,
-            }),
-        }
-    }
-
     /// Asks one issuer, and accepts or refuses what it answers.
-    async fn ask(&self, name: &IssuerName, heard: Option<Rc<Stands>>) -> Result<Issued, Failure> {
+    pub(super) async fn ask(
+        &self,
+        name: &IssuerName,
+        heard: Option<Rc<Stands>>,
+    ) -> Result<Issued, Failure> {
         let (world, request) = (&self.world, &self.settings.request);
         let issuer = world.issuers.borrow().get(name).cloned();
         let issuer = issuer.ok_or_else(|| Failure {

@@ -8,6 +8,7 @@ mod accepted;
 mod asked;
 mod daemon;
 mod entrust;
+mod fallback;
 mod issue;
 mod issuers;
 mod lane;

@@ -37,7 +37,6 @@ use futures_util::future::BoxFuture;
 use instant_acme::{Identifier, Problem};
 use renewd_core::accept::Answer;
 use renewd_core::names::San;
-use renewd_core::pem;
 use renewd_core::request::Request;
 use renewd_core::supply::Advice;
 use rustls_pki_types::CertificateDer;

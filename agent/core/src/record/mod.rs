@@ -14,15 +14,16 @@ use crate::activation::{Rollout, Stage};
 use crate::activation::{fold as activation, units};
 use crate::leaf::{Fingerprint, Serial};
 use crate::names::{CertificateName, IssuerName, UnitName};
-use crate::proof::Standing;
 use crate::schedule;
 use crate::supply::{Advised, NewRoots, Supply, advice, fold as supply, put_off, roots};
 
 mod event;
 mod generation;
+mod unit;
 
 pub use event::{BaselineFinding, Context, Event, NewIdentity, TrustPart};
 pub use generation::{Cause, Generation, GenerationNumber, Verdict};
+pub use unit::{Debt, DebtStep, UnitRecord};
 
 /// The version of the record's form. A record of a newer form is never touched.
 pub const SCHEMA: u32 = 1;
@@ -32,42 +33,6 @@ pub const QUARANTINE: Duration = Duration::from_secs(7 * 86_400);
 
 /// A larger number on disk is none of ours; the limit is what JSON readers agree on.
 const LARGEST_NUMBER: GenerationNumber = 1 << 53;
-
-/// What a dependent still owes for a published generation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Debt {
-    /// The generation that was published.
-    pub generation: GenerationNumber,
-    /// What must be done next.
-    pub step: DebtStep,
-    /// Failed tries so far.
-    pub tries: u32,
-    /// Not before this instant.
-    pub not_before: Timestamp,
-}
-
-/// What must be done next to pay a debt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum DebtStep {
-    /// Tell the unit: reload, restart, start or signal.
-    Act,
-    /// Probe it.
-    Probe,
-}
-
-/// What is known of a dependent, and what it owes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UnitRecord {
-    /// What is known.
-    pub standing: Standing,
-    /// What it owes, if anything.
-    pub debt: Option<Debt>,
-    /// It was well until our own restart, and is not proven since: found *failed*, it is brought up
-    /// again. One that a person stopped is *inactive*, and stays so.
-    #[serde(default)]
-    pub revive: bool,
-}
 
 /// Something that went wrong last, for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

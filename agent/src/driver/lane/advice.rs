@@ -10,7 +10,7 @@ use renewd_core::schedule;
 use renewd_core::supply::{Advice, ask_for_advice};
 
 use crate::driver::lane::Lane;
-use crate::driver::lane::steps::Outcome;
+use crate::driver::lane::outcome::Outcome;
 use crate::driver::sound;
 use crate::issuer::Retry;
 use crate::journal;

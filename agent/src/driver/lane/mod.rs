@@ -15,6 +15,7 @@
 mod advice;
 mod disk;
 mod offers;
+mod outcome;
 mod revoke;
 mod steps;
 mod trust;
@@ -23,7 +24,6 @@ mod view;
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
@@ -31,14 +31,13 @@ use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
 use renewd_core::activation;
 use renewd_core::names::UnitName;
-use renewd_core::record::{Context, Event, GenerationNumber, Record};
+use renewd_core::record::{Event, GenerationNumber, Record};
 use renewd_core::supply::{self, Supply};
 use renewd_core::unit::Dependent;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::CertificateSettings;
 use crate::control::report::Step;
-use crate::driver::narrate;
 use crate::driver::unit_lane::Transit;
 use crate::driver::watchers::Watchers;
 use crate::driver::world::World;
@@ -49,7 +48,7 @@ pub(crate) use view::View;
 
 use advice::AdviceSought;
 use disk::Unkept;
-use steps::{Done, Outcome};
+use outcome::Done;
 use trust::TrustSought;
 
 /// What a lane can be asked.
@@ -265,85 +264,6 @@ impl Lane {
             activation::Action::Probe { unit, generation } => self.probe(unit, generation),
             activation::Action::Wait(at) => Next::Wait(at),
         }
-    }
-
-    /// A step has ended: what came of it goes into the record.
-    fn done(&mut self, done: Done) {
-        match done.outcome {
-            Outcome::Issued(answer) => {
-                self.asking = false;
-                match *answer {
-                    Ok(issued) => self.keep(issued, done.took),
-                    Err(unissued) => {
-                        for (issuer, asked) in unissued.put_off {
-                            self.fold(Event::PutOff { issuer, asked });
-                        }
-                        self.fold_after(Event::IssueFailed(unissued.failure), done.took);
-                    }
-                }
-            }
-            Outcome::Trust(issuer, offered) => self.trust_offered(&issuer, offered),
-            Outcome::Advice(leaf, told) => self.advised(leaf, told),
-            Outcome::Revoked(revoked) => self.revoked(*revoked),
-            Outcome::Baseline(findings) => {
-                self.baselining = false;
-                self.fold_after(Event::BaselineTaken(findings), done.took);
-            }
-            Outcome::Unit(unit, event) => {
-                self.busy.remove(&unit);
-                self.fold_after(*event, done.took);
-                if self.activated.remove(&unit) {
-                    self.fold(Event::UnitActivated(unit));
-                }
-            }
-        }
-    }
-
-    fn unit_is_active(&mut self, activation: Activation) {
-        match activation {
-            Activation::Found(unit) => self.fold(Event::UnitFound(unit)),
-            Activation::Began(unit) => {
-                if self.busy.contains(&unit) {
-                    // What is under way may have looked before it was active.
-                    self.activated.insert(unit.clone());
-                }
-                self.fold(Event::UnitActivated(unit));
-            }
-        }
-    }
-
-    fn fold(&mut self, event: Event) {
-        self.fold_after(event, Duration::ZERO);
-    }
-
-    /// Folds what a step brought that took so long.
-    fn fold_after(&mut self, event: Event, took: Duration) {
-        let context = Context {
-            now: self.world.now(),
-            chance: self.world.chance(),
-            life: self.settings.request.lifetime,
-            dependents: &self.dependents,
-        };
-        let after = self.record.clone().fold(event.clone(), context);
-        narrate::journal(&self.record, &event, &after, self.watchers.cause);
-        let now = context.now;
-        self.watchers.tell(&self.record, &event, &after, took, now);
-        if after != self.record {
-            self.record = after;
-            self.view.show(&self.record);
-            self.save(now);
-            self.world.changed();
-        }
-    }
-
-    /// Begins a step that takes time; its outcome comes to [`Lane::done`].
-    fn begin(&mut self, step: impl Future<Output = Outcome> + 'static) {
-        let begun = Instant::now();
-        self.works.push(Box::pin(async move {
-            let outcome = step.await;
-            let took = begun.elapsed();
-            Done { outcome, took }
-        }));
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use crate::control::ControlError;
 use crate::driver::lane::Lane;
-use crate::driver::lane::steps::Outcome;
+use crate::driver::lane::outcome::Outcome;
 use crate::driver::sound;
 use crate::issuer::Revocation;
 use crate::journal;

@@ -2,49 +2,24 @@
 //! it; what it brings comes back to [`Lane::done`]. Only publishing is done on the spot: it is short, and
 //! nothing may come between.
 
-use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use renewd_core::leaf::Fingerprint;
-use renewd_core::names::{IssuerName, UnitName};
+use renewd_core::names::UnitName;
 use renewd_core::pem;
-use renewd_core::record::{BaselineFinding, Event, Generation, GenerationNumber};
-use renewd_core::supply::{self, Advice};
+use renewd_core::record::{Event, Generation, GenerationNumber};
+use renewd_core::supply;
 use renewd_core::trust::PublishedTrust;
 use renewd_core::unit::ActOutcome;
 use renewd_store::Identity;
 
 use crate::config::{CertificateSettings, DependentSettings};
-use crate::driver::issue::{Issued, Quest, Unissued};
-use crate::driver::lane::revoke::Revoked;
+use crate::driver::issue::Quest;
+use crate::driver::lane::outcome::Outcome;
 use crate::driver::lane::{Lane, Next};
 use crate::driver::sound::{self, Unsound};
-use crate::driver::trust::Answered;
 use crate::driver::unit_lane::Telling;
 use crate::driver::{entrust, look};
 use crate::journal;
-
-/// What a step brought.
-pub(super) enum Outcome {
-    /// The issuer's answer, accepted or not.
-    Issued(Box<Result<Issued, Unissued>>),
-    /// What this issuer stands for, where it could say.
-    Trust(IssuerName, Answered),
-    /// What the issuer advises about a leaf; where it could not be asked, how long it wants to be left alone.
-    Advice(Fingerprint, Result<Option<Advice>, Duration>),
-    /// What came of an order to revoke.
-    Revoked(Box<Revoked>),
-    /// How the dependents are.
-    Baseline(BTreeMap<UnitName, BaselineFinding>),
-    /// A unit was told or probed.
-    Unit(UnitName, Box<Event>),
-}
-
-/// A step that has ended.
-pub(super) struct Done {
-    pub(super) outcome: Outcome,
-    pub(super) took: Duration,
-}
 
 impl Lane {
     pub(super) fn ask_issuer(&mut self) -> Next {

@@ -13,7 +13,7 @@ use renewd_core::record::{Event, Generation, GenerationNumber};
 use renewd_core::trust::Bundle;
 use renewd_core::{pem, schedule};
 
-use crate::driver::lane::steps::Outcome;
+use crate::driver::lane::outcome::Outcome;
 use crate::driver::lane::{Lane, Next};
 use crate::driver::sound;
 use crate::driver::trust::{Answered, Trust};

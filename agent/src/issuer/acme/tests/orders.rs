@@ -1,5 +1,7 @@
 //! Orders: begun, gone on with, and over.
 
+use renewd_core::pem;
+
 use super::*;
 
 #[tokio::test]
