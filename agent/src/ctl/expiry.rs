@@ -11,6 +11,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use renewd_core::crl::Crl;
 use renewd_core::names::CertificateName;
 use renewd_core::schedule;
 
@@ -29,13 +30,16 @@ enum Verdict {
     Well,
     /// It ends, or has ended, and no renewal came.
     Ends(Published),
+    /// A revocation list beside it ends, or has ended, and no newer one came.
+    ListEnds(Crl),
     /// It was configured a while ago, and there is none.
     Missing,
     /// It cannot be read.
     Unreadable(String),
 }
 
-/// Fails when a certificate is about to expire, has expired, never came, or cannot be read.
+/// Fails when a certificate, or a list beside it, is about to expire or has expired, and when a certificate never came or
+/// cannot be read.
 pub(super) fn expiry(places: &Places, now: Timestamp, out: &mut Output<'_>) -> Result<(), Failure> {
     let names = configured(&places.config.join("certs.d"))?;
     let mut troubled = 0;
@@ -58,8 +62,10 @@ pub(super) fn expiry(places: &Places, now: Timestamp, out: &mut Output<'_>) -> R
 
 fn judge(published: Result<Published, Unreadable>, since: Timestamp, now: Timestamp) -> Verdict {
     match published {
-        Ok(Published { leaf, end }) if schedule::overdue(leaf.not_before, end.at) > now => {
-            Verdict::Well
+        Ok(Published { leaf, end, lists }) if schedule::overdue(leaf.not_before, end.at) > now => {
+            let ends = lists.into_iter().filter(|list| list.is_about_to_end(now));
+            ends.min_by_key(Crl::until)
+                .map_or(Verdict::Well, Verdict::ListEnds)
         }
         Ok(published) => Verdict::Ends(published),
         Err(Unreadable::Nothing) if schedule::after(since, FIRST) > now => Verdict::Well,
@@ -124,6 +130,21 @@ fn tell(
                 ),
             }
         }
+        Verdict::ListEnds(list) => {
+            let of = list.issuer();
+            let when = list
+                .until()
+                .map(|until| relative(until, now))
+                .unwrap_or_default();
+            match list.has_ended(now) {
+                true => format!(
+                    "has a revocation list of {of} that ended {when}: services may refuse all its clients"
+                ),
+                false => {
+                    format!("has a revocation list of {of} that ends {when}, and no newer one came")
+                }
+            }
+        }
         Verdict::Missing => "is configured, and nothing is published".to_owned(),
         Verdict::Unreadable(why) => format!("cannot be judged: {why}"),
     };
@@ -140,7 +161,12 @@ fn event(name: &CertificateName, verdict: &Verdict, now: Timestamp) -> Option<Ev
     let certificate = name.clone();
     Some(match verdict {
         Verdict::Well => return None,
-        Verdict::Ends(Published { leaf, end }) => {
+        Verdict::ListEnds(list) => Event::CrlNotHad {
+            certificate,
+            error: format!("that of {} was not replaced in time", list.issuer()),
+            until: list.until(),
+        },
+        Verdict::Ends(Published { leaf, end, .. }) => {
             let above = end.of.as_ref();
             let above = above.map(|subject| format!("the CA certificate {subject:?}"));
             Event::ending(name, &leaf.serial, end.at, above, end.at <= now)

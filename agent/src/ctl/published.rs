@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use renewd_core::accept::{End, first_end};
+use renewd_core::crl::Crl;
 use renewd_core::leaf::LeafFacts;
 use renewd_core::names::CertificateName;
 use renewd_core::pem;
@@ -34,9 +35,12 @@ pub(super) struct Published {
     pub(super) leaf: LeafFacts,
     /// When it can be used no longer, and by whose end.
     pub(super) end: End,
+    /// The revocation lists beside it.
+    pub(super) lists: Vec<Crl>,
 }
 
-/// The leaf that is published under this name, with what is above it. All of one generation; keys are not read.
+/// The leaf that is published under this name, with what is above it, and the lists. All of one generation; keys are not
+/// read.
 pub(super) fn published(state: &Path, name: &CertificateName) -> Result<Published, Unreadable> {
     let current = state.join("certs").join(name.as_str()).join("current");
     let current = fs::canonicalize(&current).map_err(|source| unreadable(current, source))?;
@@ -45,11 +49,20 @@ pub(super) fn published(state: &Path, name: &CertificateName) -> Result<Publishe
         Err(Unreadable::Nothing) => (PathBuf::new(), Vec::new()),
         anchors => anchors?,
     };
+    let lists = match fs::read_to_string(current.join("crl.pem")) {
+        Ok(text) => pem::parse_crls(&text).unwrap_or_default(),
+        Err(_) => Vec::new(),
+    };
+    let lists = lists.into_iter().filter_map(|list| Crl::read(list).ok());
     let facts = chain
         .first()
         .and_then(|leaf| LeafFacts::from_der(leaf).ok());
     match (facts, first_end(&chain, &anchors)) {
-        (Some(leaf), Some(end)) => Ok(Published { leaf, end }),
+        (Some(leaf), Some(end)) => Ok(Published {
+            leaf,
+            end,
+            lists: lists.collect(),
+        }),
         _ => Err(Unreadable::Garbage(path)),
     }
 }

@@ -156,3 +156,34 @@ fn what_is_above_a_certificate_and_ends_before_it_is_told_of_by_its_name() {
     let (well, text) = host.expiry(now + hours(2));
     assert!(well, "{text}");
 }
+
+#[test]
+fn a_revocation_list_is_told_of_from_its_last_tenth_on() {
+    let host = Host::new();
+    let now = Timestamp::now();
+    host.certificate("api", "nginx.service", "");
+    host.published("api", now, hours(0), hours(1000));
+    let mut params = ca("lister", now, now + hours(1000));
+    params.key_usages = vec![rcgen::KeyUsagePurpose::CrlSign];
+    let lister = Issuer::new(params, KeyPair::generate().unwrap());
+    let at = |instant| std::time::SystemTime::from(instant).into();
+    let list = rcgen::CertificateRevocationListParams {
+        this_update: at(now),
+        next_update: at(now + hours(100)),
+        crl_number: 1.into(),
+        issuing_distribution_point: None,
+        revoked_certs: Vec::new(),
+        key_identifier_method: rcgen::KeyIdMethod::Sha256,
+    };
+    let list = list.signed_by(&lister).unwrap().pem().unwrap();
+    host.write("state/certs/api/current/crl.pem", &list);
+    let (well, text) = host.expiry(now + hours(89));
+    assert!(well, "{text}");
+    let (well, text) = host.expiry(now + hours(91));
+    let ends = "api has a revocation list of CN=lister that ends in 9 h";
+    assert!(!well && text.contains(ends), "{text}");
+    let (well, text) = host.expiry(now + hours(102));
+    let ended = "that ended 2 h";
+    assert!(!well && text.contains(ended), "{text}");
+    assert!(text.contains("refuse all its clients"), "{text}");
+}
