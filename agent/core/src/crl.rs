@@ -1,22 +1,28 @@
 //! Certificate revocation lists (RFC 5280, section 5): which of them may stand beside the CA certificates.
 //!
 //! Owns what makes a list one that a verifier can use, whose it is, and when another takes its place. A list comes over
-//! ways that prove nothing, so nothing is believed but the signature of a CA that is trusted or that the own leaf stands
-//! below. It is never taken back to an older one. Its neighbour is [`crate::trust`], which holds what passed.
+//! ways that prove nothing, so nothing is believed but the signature of a CA that is trusted or stands below one
+//! that is. It is never taken back to an older one. Its neighbour is [`crate::trust`], which holds what passed.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 use webpki::OwnedCertRevocationList;
-use x509_parser::oid_registry::OID_X509_EXT_ISSUER_DISTRIBUTION_POINT;
+use x509_parser::der_parser::Oid;
+use x509_parser::oid_registry::{
+    OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER, OID_X509_EXT_ISSUER_DISTRIBUTION_POINT,
+};
 use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
 
 use crate::leaf::Fingerprint;
 use crate::schedule;
 
-/// The most bytes of one list: some two hundred thousand entries.
-pub const MAX_CRL_BYTES: usize = 8 * 1024 * 1024;
+/// The most bytes of one list: some twenty-five thousand entries. Of certificates that live shortly, few are revoked and have
+/// not ended.
+pub const MAX_CRL_BYTES: usize = 1024 * 1024;
+/// The most bytes of all lists of a bundle: it is read, judged and written whole, for each certificate.
+pub const MAX_CRLS_BYTES: usize = 2 * MAX_CRL_BYTES;
 /// The most lists of a bundle.
 pub const MAX_CRLS: usize = 64;
 /// Clocks differ by as much.
@@ -35,8 +41,9 @@ pub struct Crl {
     from: Timestamp,
     /// `nextUpdate`.
     until: Option<Timestamp>,
-    /// Which of its issuer's certificates it is about, where not about all (RFC 5280, section 5.2.5).
-    scope: Vec<u8>,
+    /// Its number, without leading zeros.
+    number: Vec<u8>,
+    about: About,
     /// The digest of the serial numbers in it.
     revoked: Fingerprint,
 }
@@ -44,8 +51,11 @@ pub struct Crl {
 /// Whose certificates a list is about. One list takes the place of another that is about the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct About {
-    /// The digest of the public key that it is signed by.
-    signer: Fingerprint,
+    /// The issuer's name in DER.
+    issuer: Vec<u8>,
+    /// Which key of the issuer's signed it (RFC 5280, section 5.2.1).
+    key: Vec<u8>,
+    /// Which of the issuer's certificates, where not all (section 5.2.5).
     scope: Vec<u8>,
 }
 
@@ -68,8 +78,8 @@ pub enum CrlError {
     },
     /// Nobody would ask for it.
     #[error(
-        "the revocation list of {issuer} is of a CA that is neither trusted nor in the chain of this certificate, or not \
-         signed by it"
+        "the revocation list of {issuer} is of no CA that is trusted or stands below one that is, as far as this issuer \
+         tells, or is not signed by it"
     )]
     Foreign {
         /// Who it names.
@@ -100,7 +110,9 @@ pub enum CrlError {
         until: Timestamp,
     },
     /// More than can be meant.
-    #[error("there are more than {MAX_CRLS} revocation lists")]
+    #[error(
+        "the revocation lists are too many: of a certificate there may be {MAX_CRLS}, and together {MAX_CRLS_BYTES} bytes"
+    )]
     TooMany,
 }
 
@@ -138,22 +150,33 @@ impl Crl {
         let from = instant(list.last_update().timestamp())?;
         let until = list.next_update().map(|until| until.timestamp());
         let until = until.map(instant).transpose()?;
-        let scope = list
-            .tbs_cert_list
-            .find_extension(&OID_X509_EXT_ISSUER_DISTRIBUTION_POINT);
-        let scope = scope.map(|scope| scope.value.to_vec()).unwrap_or_default();
-        let mut serials = Vec::new();
-        for revoked in list.iter_revoked_certificates() {
-            let serial = revoked.raw_serial();
-            serials.extend((serial.len() as u64).to_be_bytes());
-            serials.extend(serial);
+        let extension = |oid: &Oid<'_>| {
+            let found = list.tbs_cert_list.find_extension(oid);
+            found.map(|found| found.value.to_vec()).unwrap_or_default()
+        };
+        let about = About {
+            issuer: list.issuer().as_raw().to_vec(),
+            key: extension(&OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER),
+            scope: extension(&OID_X509_EXT_ISSUER_DISTRIBUTION_POINT),
+        };
+        let mut serials: Vec<_> = list
+            .iter_revoked_certificates()
+            .map(|revoked| revoked.raw_serial())
+            .collect();
+        serials.sort_unstable();
+        let mut all = Vec::new();
+        for serial in serials {
+            all.extend((serial.len() as u64).to_be_bytes());
+            all.extend(serial);
         }
+        let number = list.crl_number().map(|number| number.to_bytes_be());
         Ok(Self {
             issuer,
             from,
             until,
-            scope,
-            revoked: Fingerprint::of(&serials),
+            number: number.unwrap_or_default(),
+            about,
+            revoked: Fingerprint::of(&all),
             der: CertificateRevocationListDer::from(der.to_vec()),
         })
     }
@@ -185,51 +208,56 @@ impl Crl {
         self.until.is_some_and(|until| until <= now)
     }
 
-    /// Whether one of these signed it, and may.
-    pub fn is_of(&self, authorities: &[CertificateDer<'_>]) -> bool {
-        self.of(authorities).is_ok()
+    /// When half of it is over: from then on one that says the same takes its place.
+    fn half_over(&self) -> Option<Timestamp> {
+        let life = schedule::between(self.from, self.until?);
+        Some(schedule::after(self.from, life / 2))
     }
 
-    /// With what it is about, where it may be published now: one of these signed it, and it is of today.
-    pub(crate) fn judged(
-        self,
+    /// When to look for a newer one, lest it comes to its end in use: when half of it is over, and from then on whenever half
+    /// of the rest is. `None` where it has no end, or that has passed.
+    pub fn look_again(&self, now: Timestamp) -> Option<Timestamp> {
+        let until = self.until.filter(|until| *until > now)?;
+        let half = self.half_over().filter(|half| *half > now);
+        Some(half.unwrap_or_else(|| schedule::after(now, schedule::between(now, until) / 2)))
+    }
+
+    pub(crate) fn about(&self) -> &About {
+        &self.about
+    }
+
+    /// Whether it may be published from now on: one of these signed it, and it is of today.
+    pub(crate) fn judge(
+        &self,
         authorities: &[CertificateDer<'_>],
         now: Timestamp,
-    ) -> Result<(About, Self), CrlError> {
-        let about = self.of(authorities)?;
+    ) -> Result<(), CrlError> {
+        self.is_signed_by_one_of(authorities)?;
         let (issuer, from) = (self.issuer.clone(), self.from);
         match self.until {
             _ if from > now => Err(CrlError::Early { issuer, from }),
             Some(until) if until <= now => Err(CrlError::Ended { issuer, until }),
-            _ => Ok((about, self)),
+            _ => Ok(()),
         }
-    }
-
-    /// With what it is about, where one of these signed it.
-    pub(crate) fn signed_by(self, authorities: &[CertificateDer<'_>]) -> Option<(About, Self)> {
-        let about = self.of(authorities).ok()?;
-        Some((about, self))
     }
 
     /// Whether it should be published instead of one about the same. One that names nobody else is left until that one is
     /// half over: each new list makes services reload.
     pub(crate) fn takes_the_place_of(&self, held: &Self, now: Timestamp) -> bool {
-        if self.from < held.from || self.der == held.der {
+        let number = |list: &Self| (list.number.len(), list.number.clone());
+        if (self.from, number(self)) <= (held.from, number(held)) {
             return false;
         }
-        let half_over = held.until.is_some_and(|until| {
-            schedule::between(now, until) < schedule::between(held.from, until) / 2
-        });
-        self.revoked != held.revoked || half_over
+        self.revoked != held.revoked || held.half_over().is_some_and(|half| half < now)
     }
 
-    fn of(&self, authorities: &[CertificateDer<'_>]) -> Result<About, CrlError> {
+    fn is_signed_by_one_of(&self, authorities: &[CertificateDer<'_>]) -> Result<(), CrlError> {
         let issuer = self.issuer.clone();
-        let (_, list) = CertificateRevocationList::from_der(&self.der)
-            .map_err(|error| CrlError::Malformed(error.to_string()))?;
         let mut refused = CrlError::Foreign {
             issuer: issuer.clone(),
         };
+        let (_, list) = CertificateRevocationList::from_der(&self.der)
+            .map_err(|error| CrlError::Malformed(error.to_string()))?;
         for authority in authorities {
             let Ok((_, authority)) = X509Certificate::from_der(authority) else {
                 continue;
@@ -241,10 +269,7 @@ impl Crl {
             }
             let usage = authority.key_usage().ok().flatten();
             if usage.is_none_or(|usage| usage.value.crl_sign()) {
-                return Ok(About {
-                    signer: Fingerprint::of(authority.public_key().raw),
-                    scope: self.scope.clone(),
-                });
+                return Ok(());
             }
             refused = CrlError::NotAllowed {
                 issuer: issuer.clone(),
@@ -257,6 +282,11 @@ impl Crl {
 /// The issuer's name, as a line of a log can have it.
 fn named(list: &CertificateRevocationList<'_>) -> String {
     let name = list.issuer().to_string();
-    let printable = name.chars().filter(|letter| !letter.is_control());
+    // Nor may it turn the line around or break it in other ways.
+    let breaks = |letter: &char| {
+        letter.is_control()
+            || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let printable = name.chars().filter(|letter| !breaks(letter));
     printable.take(LONGEST_NAME).collect()
 }

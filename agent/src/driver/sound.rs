@@ -8,8 +8,8 @@ use renewd_core::names::CertificateName;
 use renewd_core::pem;
 use renewd_core::record::{Generation, GenerationNumber};
 use renewd_store::{Identity, Store, StoreError};
-use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::issuer::HeldIdentity;
@@ -164,14 +164,24 @@ pub(crate) fn bundle(
     Err(Unsound::Bundle(*digest))
 }
 
-/// The bundle that is published, whatever it is.
-pub(crate) fn published_bundle(
+/// The CA certificates that are published, whichever they are.
+pub(crate) fn published_anchors(
     store: &Store,
     name: &CertificateName,
 ) -> Option<Vec<CertificateDer<'static>>> {
     let text = std::fs::read_to_string(current(store, name, "ca.pem")).ok()?;
-    let bundle = pem::parse_certificates(&text).ok()?;
-    (!bundle.is_empty()).then_some(bundle)
+    let anchors = pem::parse_certificates(&text).ok()?;
+    (!anchors.is_empty()).then_some(anchors)
+}
+
+/// The revocation lists that are published, whichever they are.
+pub(crate) fn published_crls(
+    store: &Store,
+    name: &CertificateName,
+) -> Vec<CertificateRevocationListDer<'static>> {
+    let text = std::fs::read_to_string(current(store, name, "crl.pem"));
+    let crls = text.ok().and_then(|text| pem::parse_crls(&text).ok());
+    crls.unwrap_or_default()
 }
 
 /// What stands between the leaf of a generation and its anchor, as far as it can be read.

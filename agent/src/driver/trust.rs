@@ -20,13 +20,24 @@ use crate::driver::issue::failure;
 use crate::driver::lane::View;
 use crate::issuer::{IssueError, Issuer};
 
+/// How long an issuer has for bringing its revocation lists.
+const CRLS_WITHIN: Duration = Duration::from_secs(10);
+
 /// What an issuer stands for.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Stands {
     /// CA certificates, and at least one that is.
     pub(crate) anchors: Vec<CertificateDer<'static>>,
     /// The revocation lists that belong to them, and why others could not be had; `None` where it is to bring none.
-    crls: Option<(Vec<CertificateRevocationListDer<'static>>, Vec<String>)>,
+    crls: Option<StandsCrls>,
+}
+
+/// An issuer's revocation lists, and what else came of asking for them.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct StandsCrls {
+    lists: Vec<CertificateRevocationListDer<'static>>,
+    authorities: Vec<CertificateDer<'static>>,
+    failed: Vec<String>,
 }
 
 /// What an issuer answers when it is asked what it stands for.
@@ -56,9 +67,8 @@ impl Offered {
             anchors: Vec::new(),
             complete: true,
             crls: OfferedCrls {
-                lists: Vec::new(),
-                wanted: false,
                 complete: true,
+                ..OfferedCrls::default()
             },
             failed: Vec::new(),
         }
@@ -67,11 +77,12 @@ impl Offered {
     /// With what one more stands for.
     pub(crate) fn add(&mut self, stands: &Stands) {
         add(&mut self.anchors, &stands.anchors);
-        if let Some((lists, failed)) = &stands.crls {
+        if let Some(crls) = &stands.crls {
             self.crls.wanted = true;
-            self.crls.complete &= failed.is_empty();
-            self.crls.lists.extend_from_slice(lists);
-            self.failed.extend_from_slice(failed);
+            self.crls.complete &= crls.failed.is_empty();
+            self.crls.lists.extend_from_slice(&crls.lists);
+            add(&mut self.crls.authorities, &crls.authorities);
+            self.failed.extend_from_slice(&crls.failed);
         }
     }
 }
@@ -214,7 +225,7 @@ pub(crate) struct Trust {
     pub(crate) bundle: Bundle,
     /// What own leaves chain to.
     pub(crate) needed: BTreeSet<Fingerprint>,
-    /// What stands between own leaves (those of `needed`) and their anchors.
+    /// What stands between the leaves that are published, or shall be, and their anchors.
     pub(crate) chain: Vec<CertificateDer<'static>>,
     /// How long another stays that the issuer stands for no longer.
     pub(crate) keep: Duration,
@@ -242,7 +253,8 @@ impl Trust {
 /// Asks an issuer what it stands for. What cannot be a bundle is no answer: a CA without a certificate is not one that wants
 /// to be distrusted. One whose lists cannot be had still stands for its certificates.
 pub(crate) async fn answered(issuer: &dyn Issuer) -> Answered {
-    let anchors = issuer.anchors().await.map_err(|error| failure(&error))?;
+    let (anchors, crls) = tokio::join!(issuer.anchors(), brought(issuer));
+    let anchors = anchors.map_err(|error| failure(&error))?;
     let usable =
         Bundle::default().merge(&anchors, &BTreeSet::new(), Duration::ZERO, Timestamp::MIN);
     usable.map_err(|error| Failure {
@@ -250,11 +262,25 @@ pub(crate) async fn answered(issuer: &dyn Issuer) -> Answered {
         again: Again::BackOff,
         answered: false,
     })?;
-    let crls = issuer.crls().await.map(|crls| {
-        let failed = crls.failed.iter().map(IssueError::operator_text);
-        (crls.lists, failed.collect())
-    });
     Ok(Rc::new(Stands { anchors, crls }))
+}
+
+/// Asks an issuer for its lists. They hold nothing up for long: a certificate may be due.
+async fn brought(issuer: &dyn Issuer) -> Option<StandsCrls> {
+    match tokio::time::timeout(CRLS_WITHIN, issuer.crls()).await {
+        Ok(crls) => crls.map(|crls| StandsCrls {
+            lists: crls.lists,
+            authorities: crls.authorities,
+            failed: crls.failed.iter().map(IssueError::operator_text).collect(),
+        }),
+        Err(_) => Some(StandsCrls {
+            failed: vec![format!(
+                "the issuer did not bring its lists within {} s",
+                CRLS_WITHIN.as_secs()
+            )],
+            ..StandsCrls::default()
+        }),
+    }
 }
 
 /// Those that are not there yet.

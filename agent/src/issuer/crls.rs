@@ -8,16 +8,13 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use renewd_core::crl::MAX_CRL_BYTES;
-use rustls_pki_types::CertificateRevocationListDer;
 use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 
 use super::{IssueError, Retry};
 
 /// The most bytes of an answer or a file: a list as PEM is a third longer.
 pub(super) const MOST_BYTES: usize = MAX_CRL_BYTES / 2 * 3;
-
-/// Lists in DER, which nobody has looked into.
-pub(super) type CrlLists = Vec<CertificateRevocationListDer<'static>>;
 
 /// Where lists are had from.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -32,13 +29,16 @@ pub struct CrlSources {
 
 impl CrlSources {
     /// Brings what is in the files; `None` where there is no source at all.
-    pub(super) fn begin(&self) -> Option<Crls> {
+    pub(super) async fn begin(&self) -> Option<Crls> {
         if *self == Self::default() {
             return None;
         }
+        let files = self.files.clone();
+        let read = move || files.iter().map(|file| read(file)).collect::<Vec<_>>();
         let mut crls = Crls::default();
-        for file in &self.files {
-            crls.add(read(file));
+        // A file may lie on a disk of another host.
+        for found in tokio::task::spawn_blocking(read).await.unwrap_or_default() {
+            crls.add(found);
         }
         Some(crls)
     }
@@ -49,22 +49,35 @@ impl CrlSources {
 pub struct Crls {
     /// The lists.
     pub lists: Vec<CertificateRevocationListDer<'static>>,
+    /// CA certificates that may have signed them: between the roots and those of other hosts there may be others than
+    /// between the roots and ours.
+    pub authorities: Vec<CertificateDer<'static>>,
     /// Why others could not be had.
     pub failed: Vec<IssueError>,
 }
 
+/// What one source brought.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) lists: Vec<CertificateRevocationListDer<'static>>,
+    pub(super) authorities: Vec<CertificateDer<'static>>,
+}
+
 impl Crls {
     /// With what one source brought.
-    pub(super) fn add(&mut self, brought: Result<CrlLists, IssueError>) {
+    pub(super) fn add(&mut self, brought: Result<Found, IssueError>) {
         match brought {
-            Ok(lists) => self.lists.extend(lists),
+            Ok(found) => {
+                self.lists.extend(found.lists);
+                self.authorities.extend(found.authorities);
+            }
             Err(error) => self.failed.push(error),
         }
     }
 }
 
 /// The lists in a text of PEM, or the one that is DER; none where there is none.
-pub(super) fn parsed(bytes: &[u8]) -> CrlLists {
+pub(super) fn parsed(bytes: &[u8]) -> Vec<CertificateRevocationListDer<'static>> {
     // A SEQUENCE, which no PEM begins with.
     if bytes.first() == Some(&0x30) {
         return vec![bytes.to_vec().into()];
@@ -73,11 +86,11 @@ pub(super) fn parsed(bytes: &[u8]) -> CrlLists {
     lists.unwrap_or_default()
 }
 
-/// The lists in a file.
+/// The lists in a file, and the certificates of CAs beside them.
 ///
 /// # Errors
-/// When it cannot be read, or holds none.
-fn read(path: &Path) -> Result<CrlLists, IssueError> {
+/// When it cannot be read, or holds no list.
+fn read(path: &Path) -> Result<Found, IssueError> {
     let failed = |why: String| {
         IssueError::new(
             "crl-file",
@@ -87,10 +100,14 @@ fn read(path: &Path) -> Result<CrlLists, IssueError> {
         )
     };
     let bytes = content(path).map_err(|error| failed(error.to_string()))?;
-    let lists = parsed(&bytes);
-    match lists.is_empty() {
+    let authorities: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+    let found = Found {
+        lists: parsed(&bytes),
+        authorities: authorities.unwrap_or_default(),
+    };
+    match found.lists.is_empty() {
         true => Err(failed("it holds none that can be read".into())),
-        false => Ok(lists),
+        false => Ok(found),
     }
 }
 
@@ -122,10 +139,13 @@ mod tests {
         };
         let pem = "-----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n";
         assert_eq!(
-            read(&put("two", pem.repeat(2).as_bytes())).unwrap().len(),
+            read(&put("two", pem.repeat(2).as_bytes()))
+                .unwrap()
+                .lists
+                .len(),
             2
         );
-        assert_eq!(&*read(&put("der", b"\x30\0")).unwrap()[0], b"\x30\0");
+        assert_eq!(&*read(&put("der", b"\x30\0")).unwrap().lists[0], b"\x30\0");
         let cases = [
             (put("empty", b""), "holds none"),
             (put("text", b"hello \xff"), "holds none"),

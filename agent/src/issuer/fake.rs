@@ -67,6 +67,7 @@ struct State {
     stands_for_nothing: bool,
     /// The revocation list that it has, if it is to bring any.
     crls: Option<Result<CertificateRevocationListDer<'static>, ()>>,
+    crls_made: u64,
     signs_later: bool,
     /// What it says when it is asked for advice; `None`: it is not one to be asked.
     advice: Option<Result<Advice, Retry>>,
@@ -101,6 +102,7 @@ impl FakeIssuer {
             asked_for_anchors: 0,
             stands_for_nothing: false,
             crls: None,
+            crls_made: 0,
             signs_later: false,
             advice: None,
             back_dating: SignedDuration::from_secs(30),
@@ -263,11 +265,15 @@ impl Issuer for FakeIssuer {
         let brought = self.lock().crls.clone();
         Box::pin(async move {
             let mut crls = Crls::default();
-            crls.add(
-                brought?.map(|list| vec![list]).map_err(|()| {
-                    IssueError::new("fake", Retry::BackOff, "the list is lost", "wait")
-                }),
-            );
+            match brought? {
+                Ok(list) => crls.lists.push(list),
+                Err(()) => crls.failed.push(IssueError::new(
+                    "fake",
+                    Retry::BackOff,
+                    "the list is lost",
+                    "wait",
+                )),
+            }
             Some(crls)
         })
     }

@@ -33,7 +33,7 @@ use renewd_core::request::Request;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
-use super::crls::CrlLists;
+use super::crls::Found;
 use super::kind::Clock;
 use super::{CrlSources, Crls, Finding, HeldIdentity, IssueError, Issuer, Order, Revocation};
 use crate::secret::{Secret, Secrets};
@@ -140,9 +140,13 @@ impl StepIssuer {
         Ok(offered)
     }
 
-    async fn lists(&self) -> Result<CrlLists, StepError> {
+    async fn lists(&self) -> Result<Found, StepError> {
         let pinned = root::pinned(self).await?;
-        Api::new(self, pinned, None)?.crl().await
+        let api = Api::new(self, pinned, None)?;
+        let lists = api.crl().await?;
+        // Older ones do not tell them: then those of the own chain count.
+        let authorities = api.intermediates().await.unwrap_or_default();
+        Ok(Found { lists, authorities })
     }
 
     fn held(&self) -> std::sync::MutexGuard<'_, Vec<CertificateDer<'static>>> {
@@ -302,7 +306,7 @@ impl Issuer for StepIssuer {
 
     fn crls<'a>(&'a self) -> BoxFuture<'a, Option<Crls>> {
         Box::pin(async {
-            let mut crls = self.settings.crl.begin()?;
+            let mut crls = self.settings.crl.begin().await?;
             if self.settings.crl.issuer {
                 crls.add(self.lists().await.map_err(IssueError::from));
             }

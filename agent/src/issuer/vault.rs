@@ -30,7 +30,7 @@ use renewd_core::request::Request;
 use rustls_pki_types::CertificateDer;
 use serde::de::IgnoredAny;
 
-use super::crls::CrlLists;
+use super::crls::Found;
 use super::https::{self, Trust};
 use super::{CrlSources, Crls, Finding, IssueError, Issuer, Order, Question, Revocation};
 use crate::journal::{self, Event};
@@ -174,8 +174,13 @@ impl VaultIssuer {
         format!("{}/issuer/{issuer}", self.settings.mount)
     }
 
-    async fn lists(&self, path: &str) -> Result<CrlLists, VaultError> {
-        Server::new(&self.settings)?.crl(path).await
+    async fn lists(&self, path: &str) -> Result<Found, VaultError> {
+        let server = Server::new(&self.settings)?;
+        let lists = server.crl(path).await?;
+        // Whoever signed it stands in its own chain.
+        let shown: Shown = server.get(&format!("{path}/json"), None).await?;
+        let authorities = pki::parsed(shown.ca_chain.iter()).unwrap_or_default();
+        Ok(Found { lists, authorities })
     }
 
     /// The roots that the mount shows to anybody, for the issuer that signs.
@@ -227,7 +232,7 @@ impl Issuer for VaultIssuer {
     fn crls<'a>(&'a self) -> BoxFuture<'a, Option<Crls>> {
         Box::pin(async {
             let sources = &self.settings.crl;
-            let mut crls = sources.begin()?;
+            let mut crls = sources.begin().await?;
             let own = sources.issuer.then(|| self.issuer_path());
             for path in own.iter().chain(&sources.others) {
                 crls.add(self.in_time(self.lists(path)).await);

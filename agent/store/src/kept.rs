@@ -273,6 +273,33 @@ impl Store {
         String::from_utf8(content).map_err(|_| damaged("it is no text"))
     }
 
+    /// Removes the trust bundles that nothing refers to any more.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn forget_trust(
+        &self,
+        name: &CertificateName,
+        keep: &[Fingerprint],
+    ) -> Result<(), StoreError> {
+        let parent = self.root.join("trust").join(name.as_str());
+        let entries = match std::fs::read_dir(&parent) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error).at("list", &parent),
+        };
+        for entry in entries {
+            let path = entry.at("list", &parent)?.path();
+            let digest = path
+                .file_stem()
+                .and_then(|stem| stem.to_str()?.parse().ok());
+            if digest.is_some_and(|digest: Fingerprint| !keep.contains(&digest)) {
+                self.disk.remove_file(&path).at("remove", &path)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Keeps the text of a configuration file that was accepted.
     ///
     /// # Errors

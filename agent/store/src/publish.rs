@@ -125,7 +125,8 @@ impl Store {
             written?;
             disk.sync_directory(&generation).at("sync", &generation)?;
         }
-        self.fix_links(&directory, trust.crl_pem.is_some())?;
+        let has_crl = trust.crl_pem.is_some();
+        self.fix_links(&directory, has_crl)?;
         disk.sync_directory(&directory).at("sync", &directory)?;
         swap(
             disk,
@@ -133,6 +134,10 @@ impl Store {
             &directory.join("current"),
         )
         .at("swap", &directory)?;
+        if !has_crl {
+            let link = directory.join(CRL);
+            disk.remove_file(&link).at("remove", &link)?;
+        }
         disk.sync_directory(&directory).at("sync", &directory)?;
         let above = self.certificates();
         disk.sync_directory(&above).at("sync", &above)
@@ -195,10 +200,6 @@ impl Store {
     }
 
     fn fix_links(&self, directory: &Path, has_crl: bool) -> Result<(), StoreError> {
-        if !has_crl {
-            let link = directory.join(CRL);
-            self.disk.remove_file(&link).at("remove", &link)?;
-        }
         for file in FILES.into_iter().chain(has_crl.then_some(CRL)) {
             let (link, target) = (directory.join(file), Path::new("current").join(file));
             if fs::read_link(&link).is_ok_and(|found| found == target) {

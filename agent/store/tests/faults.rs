@@ -239,6 +239,19 @@ fn a_fault_at_any_operation_of_a_rotation_leaves_the_old_or_the_new_generation()
 }
 
 #[test]
+fn while_the_old_generation_is_current_its_list_can_be_read_by_its_link() {
+    let (_directory, state) = state_with(2);
+    let store = Store::open(&state, Disk::default()).expect("a store");
+    let published = state.join("certs/api");
+    // The swap fails.
+    std::fs::create_dir(published.join("current.link.new")).expect("something in its place");
+    store
+        .publish(&name(), 3, &identity(3), &trust(3), &OWN)
+        .expect_err("a swap");
+    assert!(published.join("crl.pem").exists());
+}
+
+#[test]
 fn a_fault_at_any_operation_leaves_no_list_of_another_generation() {
     let (points, bad) = every_fault(2, 3, Plan::new);
     assert_none_bad("a rotation to one without lists", points, &bad);

@@ -1,18 +1,21 @@
-//! The revocation lists of a bundle: how they change, and which of them are published with an identity.
+//! The revocation lists of a bundle: how they change, and what of it services read.
 
 use jiff::Timestamp;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::crl::{Crl, CrlError, MAX_CRLS};
+use crate::crl::{Crl, CrlError, MAX_CRLS, MAX_CRLS_BYTES};
 use crate::pem;
-use crate::trust::Bundle;
+use crate::trust::{Bundle, MAX_ANCHORS};
 
 /// What the issuers say of revocation lists.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OfferedCrls {
     /// Those that they brought.
     pub lists: Vec<CertificateRevocationListDer<'static>>,
-    /// Whether any of them is to bring some.
+    /// CA certificates that may have signed them. One counts that stands below an anchor.
+    pub authorities: Vec<CertificateDer<'static>>,
+    /// Whether any issuer is to bring lists.
     pub wanted: bool,
     /// Whether each that is to has brought them.
     pub complete: bool,
@@ -24,7 +27,7 @@ impl Bundle {
         &self.crls
     }
 
-    /// With the lists in what was kept. One that can no longer be read is left out: it is offered anew.
+    /// With the lists in what was kept, which were judged before. One that can no longer be read is left out: it is offered anew.
     #[must_use]
     pub fn with_kept_crls(
         mut self,
@@ -36,65 +39,119 @@ impl Bundle {
         self
     }
 
-    /// Takes in what the issuers offer; `chain` are the certificates between own leaves and their anchors. What is refused
-    /// is told, and what was held stays: a verifier that has no list lets in whoever is on it. A list goes when nobody wants any
-    /// more, when it has ended and its CA has brought others instead, and when no certificate of its CA is left.
+    /// Takes in what the issuers offer; `chain` are certificates between own leaves and their anchors. What is refused is told,
+    /// and what was held stays: a verifier that has no list lets in whoever is on it, or nobody at all. A list goes when nobody
+    /// wants any more, and when it has ended and its CA has brought others instead.
     pub fn take_crls(
         &mut self,
         offered: &OfferedCrls,
         chain: &[CertificateDer<'_>],
         now: Timestamp,
     ) -> Vec<CrlError> {
-        let anchors = self.anchors.iter().map(|anchor| &anchor.der);
-        let authorities: Vec<_> = anchors.chain(chain).cloned().collect();
+        if self.has_just_these(offered, now) {
+            return Vec::new();
+        }
+        let authorities = self.authorities(&offered.authorities, chain);
         let (mut brought, mut refused) = (Vec::new(), Vec::new());
         let mut complete = offered.complete;
         for der in &offered.lists {
-            match Crl::read(der.clone()).and_then(|list| list.judged(&authorities, now)) {
-                Ok(judged) => brought.push(judged),
+            let held = self.crls.iter().find(|held| held.der() == der);
+            let list = held.map_or_else(|| Crl::read(der.clone()), |held| Ok(held.clone()));
+            match list.and_then(|list| list.judge(&authorities, now).map(|()| list)) {
+                Ok(list) => brought.push(list),
                 Err(error) => {
                     complete = false;
-                    let held = self.crls.iter().any(|held| held.der() == der);
-                    if !held && !error.is_skew(now) {
+                    if held.is_none() && !error.is_skew(now) {
                         refused.push(error);
                     }
                 }
             }
         }
-        let each = self.crls.iter().cloned();
-        let mut held: Vec<_> = each
-            .filter_map(|list| list.signed_by(&authorities))
-            .collect();
-        let before: Vec<_> = held.iter().map(|(_, list)| list.clone()).collect();
-        held.retain(|(of, list)| {
-            let offered_again = || brought.iter().any(|(again, _)| again == of);
-            let over = !offered.wanted || (list.has_ended(now) && !offered_again());
+        self.crls.retain(|held| {
+            let again = || brought.iter().any(|list| list.about() == held.about());
+            let over = !offered.wanted || (held.has_ended(now) && !again());
             !(complete && over)
         });
-        for (of, list) in brought {
-            match held.iter().position(|(known, _)| *known == of) {
-                Some(place) if list.takes_the_place_of(&held[place].1, now) => {
-                    held[place].1 = list;
+        for list in brought {
+            let place = self
+                .crls
+                .iter()
+                .position(|held| held.about() == list.about());
+            let size: usize = self.crls.iter().map(|held| held.der().len()).sum();
+            let room = size + list.der().len() <= MAX_CRLS_BYTES;
+            match place {
+                Some(place) if list.takes_the_place_of(&self.crls[place], now) => {
+                    // Too large together with others, it is refused; what it names beside the held one is told.
+                    match size - self.crls[place].der().len() + list.der().len() <= MAX_CRLS_BYTES {
+                        true => self.crls[place] = list,
+                        false => refused.push(CrlError::TooMany),
+                    }
                 }
                 Some(_) => {}
-                None if held.len() < MAX_CRLS => held.push((of, list)),
+                None if room && self.crls.len() < MAX_CRLS => self.crls.push(list),
                 None => refused.push(CrlError::TooMany),
             }
         }
-        let held: Vec<_> = held.into_iter().map(|(_, list)| list).collect();
-        // One whose CA is no longer there is published nowhere, and worth no publication of its own: it goes with the
-        // next change.
-        if held != before {
-            self.crls = held;
-            self.sort_crls();
-        }
+        self.sort_crls();
         refused
+    }
+
+    /// Whether nothing can come of the offer: most looks end here.
+    fn has_just_these(&self, offered: &OfferedCrls, now: Timestamp) -> bool {
+        let held = |der| self.crls.iter().any(|held| held.der() == der);
+        let lasts = |list: &Crl| !list.has_ended(now);
+        offered.complete
+            && offered.wanted
+            && self.crls.len() == offered.lists.len()
+            && offered.lists.iter().all(held)
+            && self.crls.iter().all(lasts)
+    }
+
+    /// Whose lists count: the anchors', those of the own chain, and of those that are offered, what stands below them.
+    fn authorities(
+        &self,
+        offered: &[CertificateDer<'_>],
+        chain: &[CertificateDer<'_>],
+    ) -> Vec<CertificateDer<'static>> {
+        let anchors = self.anchors.iter().map(|anchor| &anchor.der);
+        let mut known: Vec<_> = anchors
+            .chain(chain)
+            .map(|der| der.clone().into_owned())
+            .collect();
+        let mut open: Vec<_> = offered.iter().take(MAX_ANCHORS).collect();
+        // As many rounds as there are: each finds what stands one step lower.
+        loop {
+            let before = open.len();
+            open.retain(|der| {
+                let below = known.iter().any(|above| is_signed_by(der, above));
+                if below {
+                    known.push((*der).clone().into_owned());
+                }
+                !below
+            });
+            if open.len() == before {
+                return known;
+            }
+        }
     }
 
     fn sort_crls(&mut self) {
         self.crls.sort_by(|one, other| one.der().cmp(other.der()));
         self.crls.dedup();
     }
+}
+
+/// Whether one CA certificate is of the other CA.
+fn is_signed_by(below: &[u8], above: &[u8]) -> bool {
+    let (Ok((_, below)), Ok((_, above))) = (
+        X509Certificate::from_der(below),
+        X509Certificate::from_der(above),
+    ) else {
+        return false;
+    };
+    below.is_ca()
+        && below.issuer().as_raw() == above.subject().as_raw()
+        && below.verify_signature(Some(above.public_key())).is_ok()
 }
 
 /// What services read of a bundle.
@@ -107,20 +164,13 @@ pub struct PublishedTrust {
 }
 
 impl PublishedTrust {
-    /// Of a bundle's text, beside an identity with this chain: of the lists, those of a CA that is in the bundle or in the
-    /// chain. Whoever reads another one could not tell who signed it, and may refuse all.
-    pub fn of(bundle: &str, chain: &[CertificateDer<'_>]) -> Self {
-        let anchors = pem::parse_certificates(bundle).unwrap_or_default();
-        let authorities: Vec<_> = anchors.iter().chain(chain).cloned().collect();
-        let mut lists = String::new();
-        for der in pem::parse_crls(bundle).unwrap_or_default() {
-            if Crl::read(der.clone()).is_ok_and(|list| list.is_of(&authorities)) {
-                pem::encode_into(&mut lists, pem::CRL, &der);
-            }
-        }
+    /// Of a bundle's text.
+    pub fn of(bundle: &str) -> Self {
+        let begin = format!("-----BEGIN {}-----", pem::CRL);
+        let (ca, crl) = bundle.split_at(bundle.find(&begin).unwrap_or(bundle.len()));
         Self {
-            ca_pem: pem::certificates(&anchors),
-            crl_pem: (!lists.is_empty()).then_some(lists),
+            ca_pem: ca.to_owned(),
+            crl_pem: (!crl.is_empty()).then(|| crl.to_owned()),
         }
     }
 }

@@ -5,7 +5,6 @@
 use std::time::Instant;
 
 use renewd_core::names::UnitName;
-use renewd_core::pem;
 use renewd_core::record::{Event, Generation, GenerationNumber};
 use renewd_core::supply;
 use renewd_core::trust::PublishedTrust;
@@ -107,9 +106,7 @@ impl Lane {
             }
         };
         let ownership = (&self.settings.ownership).into();
-        // It was sound a moment ago.
-        let chain = pem::parse_certificates(&identity.chain_pem).unwrap_or_default();
-        let trust = PublishedTrust::of(&bundle, &chain);
+        let trust = PublishedTrust::of(&bundle);
         let published = store.publish(name, number, &identity, &trust, &ownership);
         published.map_err(|error| Unpublished::Refused(error.into()))?;
         Ok(identity)

@@ -31,6 +31,8 @@ pub(super) struct TrustSought {
     asked: Option<Timestamp>,
     /// The first issuer has answered since a certificate is due.
     said: Option<Answered>,
+    /// When to look for a newer revocation list, lest one comes to its end in use.
+    list_due: Option<Timestamp>,
     /// What was told last of revocation lists that are not the newest.
     crl_trouble: Vec<String>,
 }
@@ -66,16 +68,21 @@ impl Lane {
             return Some(next);
         }
         let pause = self.pause();
-        // Other lanes may have asked not long ago.
+        // Other lanes may have asked not long ago; or just now, where it is for a list.
+        let listed = self.trust.list_due.is_some_and(|due| due <= now);
+        let long = if listed { PAUSE.0 } else { pause / 2 };
         let lately = |issuer: &&IssuerName| {
             let heard = self.world.hearsay.heard_at(issuer);
-            heard.is_some_and(|at| at <= now && schedule::between(at, now) < pause / 2)
+            heard.is_some_and(|at| at <= now && schedule::between(at, now) < long)
         };
         let issuers = self.settings.issuers();
         let silent: Vec<_> = issuers.filter(|issuer| !lately(issuer)).cloned().collect();
-        let next = schedule::after(now, pause);
-        self.trust.asked = Some(next);
         self.merge_trust();
+        let next = schedule::after(now, pause);
+        let soonest = schedule::after(now, PAUSE.0);
+        let list = self.trust.list_due.map(|due| due.max(soonest));
+        let next = list.map_or(next, |list| next.min(list));
+        self.trust.asked = Some(next);
         self.look_at(silent);
         Some(next)
     }
@@ -182,6 +189,8 @@ impl Lane {
         }
         let certificate = || self.settings.name.clone();
         let until = now_held.iter().filter_map(Crl::until).min();
+        let due = now_held.iter().filter_map(|list| list.look_again(now));
+        self.trust.list_due = due.min();
         if held != now_held {
             journal::emit(&journal::Event::CrlsChanged {
                 certificate: certificate(),
@@ -213,26 +222,29 @@ impl Lane {
     /// The newest bundle. Where that is lost, what is used of it.
     pub(super) fn held_trust(&self) -> Trust {
         let (store, name) = (&self.world.store, &self.settings.name);
-        let newest = self.record.trust.as_ref();
-        let newest = newest.and_then(|digest| {
-            let text = sound::bundle(store, name, digest).ok()?;
-            Some((
-                pem::parse_certificates(&text).ok()?,
-                pem::parse_crls(&text).ok()?,
-            ))
-        });
-        let (certificates, crls) = newest.unwrap_or_else(|| {
-            let published = sound::published_bundle(store, name);
-            let certificates = published.unwrap_or_else(|| {
+        let bundle = || {
+            let newest = self.record.trust.as_ref()?;
+            let text = sound::bundle(store, name, newest).ok()?;
+            let anchors = pem::parse_certificates(&text).ok()?;
+            Some((anchors, pem::parse_crls(&text).ok()?))
+        };
+        let (anchors, crls) = bundle().unwrap_or_else(|| {
+            let published = sound::published_anchors(store, name);
+            let anchors = published.unwrap_or_else(|| {
                 let anchor = |leaf| sound::anchor(store, name, leaf);
                 self.leaves_in_use().filter_map(anchor).collect()
             });
-            (certificates, Vec::new())
+            (anchors, sound::published_crls(store, name))
         });
+        // Also of one that has ended: whoever is revoked below the same CA is revoked still.
+        let own = [self.record.published, self.record.target];
+        let own = own.into_iter().flatten().collect::<BTreeSet<_>>();
+        let own = own
+            .iter()
+            .filter_map(|number| self.record.generations.get(number));
         Trust {
-            bundle: Bundle::kept(certificates, &self.record.dropped).with_kept_crls(crls),
-            chain: self
-                .leaves_in_use()
+            bundle: Bundle::kept(anchors, &self.record.dropped).with_kept_crls(crls),
+            chain: own
                 .flat_map(|leaf| sound::chain(store, name, leaf))
                 .collect(),
             needed: self.leaves_in_use().map(|leaf| leaf.anchor).collect(),

@@ -148,6 +148,9 @@ impl Lane {
         self.forget_identities();
         let (store, name) = (&self.world.store, &self.settings.name);
         let generations = &self.record.generations;
+        let bundles = generations.values().map(|kept| kept.trust);
+        let bundles: Vec<_> = bundles.chain(self.record.trust).collect();
+        self.done_or_said(store.forget_trust(name, &bundles));
         let keep: Vec<_> = generations.keys().copied().collect();
         self.done_or_said(store.remove_generations(name, &keep, now.into()));
         let leftovers = store.has_leftovers(name, &keep);

@@ -14,21 +14,32 @@ use crate::control::Daemon;
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// How many certificates the published list names; `None` where there is none.
-fn revoked(site: &Site) -> Option<usize> {
+/// How many certificates each published list names.
+fn named_in_each(site: &Site) -> Vec<usize> {
     use x509_parser::prelude::{CertificateRevocationList, FromDer};
-    let text = reader::read(site.published("c0")).unwrap().crl_pem?;
-    let [list] = pem::parse_crls(std::str::from_utf8(&text).unwrap())
-        .unwrap()
-        .try_into()
-        .unwrap();
+    let Some(text) = reader::read(site.published("c0")).unwrap().crl_pem else {
+        return Vec::new();
+    };
     // What services read is the same file.
     assert_eq!(
         fs::read(site.published("c0").join("crl.pem")).unwrap(),
         text
     );
-    let (_, list) = CertificateRevocationList::from_der(&list).unwrap();
-    Some(list.iter_revoked_certificates().count())
+    let lists = pem::parse_crls(std::str::from_utf8(&text).unwrap()).unwrap();
+    let named = lists.iter().map(|list| {
+        let (_, list) = CertificateRevocationList::from_der(list).unwrap();
+        list.iter_revoked_certificates().count()
+    });
+    named.collect()
+}
+
+/// How many certificates the published list names; `None` where there is none.
+fn revoked(site: &Site) -> Option<usize> {
+    match named_in_each(site)[..] {
+        [] => None,
+        [named] => Some(named),
+        ref several => panic!("{several:?}"),
+    }
 }
 
 async fn hours(life: &Life<'_>, site: &Site, hours: u32) {
@@ -153,11 +164,91 @@ fn the_list_of_a_ca_below_the_root_comes_with_its_first_certificate_and_stays() 
         life.settle().await;
         hours(life, &site, 2).await;
         assert_eq!((site.read_generation("c0"), revoked(&site)), (1, Some(1)));
-        // Another one signs from now on: its list comes with its first certificate.
+        // Another one signs from now on: its list comes with its first certificate, and that of the one before stays, for
+        // other hosts have certificates of that one still.
         site.issuer.signs_below_its_root();
         site.issuer.publishes_crl(DAY, 2);
         life.renew(&["c0"]).await;
         hours(life, &site, 2).await;
-        assert_eq!((site.read_generation("c0"), revoked(&site)), (2, Some(2)));
+        assert_eq!(site.read_generation("c0"), 2);
+        let mut both = named_in_each(&site);
+        both.sort_unstable();
+        assert_eq!(both, [1, 2]);
+    });
+}
+
+#[test]
+fn a_list_that_is_too_large_is_left_out_and_stops_no_renewal() {
+    let site = Site::new(nginx);
+    site.issuer.publishes_crl(30 * DAY, 1);
+    site.certificate("c0", NGINX);
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        life.settle().await;
+        let (_, first) = site.read("c0");
+        site.issuer.publishes_crl(30 * DAY, 100_000);
+        hours(life, &site, 20).await;
+        assert_ne!(site.read("c0").1, first);
+        assert_eq!(revoked(&site), Some(1));
+    });
+}
+
+#[test]
+fn what_is_published_is_not_forgotten_with_the_record() {
+    let site = Site::new(nginx);
+    site.issuer.publishes_crl(DAY, 3);
+    site.certificate("c0", NGINX);
+    site.live(Disk::default(), async |life: &Life<'_>| life.settle().await);
+    fs::write(site.state().join("store/records/c0.json"), "{").unwrap();
+    site.issuer.loses_its_crl();
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        life.settle().await;
+        assert_eq!(revoked(&site), Some(3));
+    });
+}
+
+#[test]
+fn bundles_that_nothing_refers_to_are_not_kept() {
+    let site = Site::new(nginx);
+    site.issuer.publishes_crl(DAY, 1);
+    site.certificate("c0", NGINX);
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        life.settle().await;
+        for number in 2..12 {
+            site.issuer.publishes_crl(DAY, number);
+            hours(life, &site, 1).await;
+        }
+        assert_eq!(revoked(&site), Some(11));
+        hours(life, &site, 1).await;
+        let kept = fs::read_dir(site.state().join("store/trust/c0")).unwrap();
+        let kept = kept.count();
+        assert!(kept <= 3, "{kept} bundles");
+    });
+}
+
+#[test]
+fn a_short_list_never_comes_to_its_end_in_use_while_the_ca_makes_new_ones() {
+    const MINUTE: Duration = Duration::from_secs(60);
+    let site = Site::new(nginx);
+    site.issuer.publishes_crl(40 * MINUTE, 1);
+    site.certificate("c0", NGINX);
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        life.settle().await;
+        for minute in 1..600 {
+            site.clock.pass(MINUTE);
+            if minute % 10 == 0 {
+                site.issuer.publishes_crl(40 * MINUTE, 1);
+            }
+            life.work().await;
+            let text = reader::read(site.published("c0")).unwrap().crl_pem.unwrap();
+            let lists = pem::parse_crls(std::str::from_utf8(&text).unwrap()).unwrap();
+            let list = renewd_core::crl::Crl::read(lists[0].clone()).unwrap();
+            assert!(!list.has_ended(life.now()), "minute {minute}");
+        }
+        // And with no more reloads than it needs.
+        assert!(
+            site.read_generation("c0") < 40,
+            "{}",
+            site.read_generation("c0")
+        );
     });
 }

@@ -121,7 +121,7 @@ fn lists_that_cannot_be_had_are_told_once_and_once_more_when_they_are_about_to_e
         // Nor is it asked anything before the next start.
         site.live(Disk::default(), async |life: &Life<'_>| {
             life.settle().await;
-            for (minutes, lines) in [(270, 1), (45, 2), (60, 3), (300, 3)] {
+            for (minutes, lines) in [(270, 1), (75, 2), (45, 3), (300, 3)] {
                 for _ in 0..minutes / 15 {
                     site.clock.pass(HOUR / 4);
                     life.work().await;

@@ -17,7 +17,8 @@ impl FakeIssuer {
     pub(crate) fn publishes_crl(&self, life: Duration, revoked: u64) {
         let mut state = self.lock();
         let now = (self.now)();
-        let (from, epoch) = (date_time_ymd(1970, 1, 1) + seconds(now), seconds(now));
+        state.crls_made += 1;
+        let from = date_time_ymd(1970, 1, 1) + seconds(now);
         let revoked = (0..revoked).map(|serial| RevokedCertParams {
             serial_number: SerialNumber::from(serial),
             revocation_time: from,
@@ -27,7 +28,7 @@ impl FakeIssuer {
         let params = CertificateRevocationListParams {
             this_update: from,
             next_update: from + life,
-            crl_number: SerialNumber::from(epoch.as_secs()),
+            crl_number: SerialNumber::from(state.crls_made),
             issuing_distribution_point: None,
             revoked_certs: revoked.collect(),
             key_identifier_method: KeyIdMethod::Sha256,

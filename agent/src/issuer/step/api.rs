@@ -8,14 +8,14 @@ use hyper::{Request, Response, StatusCode};
 use jiff::Timestamp;
 use renewd_core::accept::Answer;
 use renewd_core::pem;
-use rustls_pki_types::CertificateDer;
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::super::HeldIdentity;
-use super::super::crls::{self, CrlLists};
+use super::super::crls;
 use super::super::https::{ClientIdentity, Https, HttpsError, Peer, Trust, repeats, retry_after};
 use super::StepIssuer;
 use super::error::{StepError, clipped};
@@ -106,8 +106,16 @@ impl<'a> Api<'a> {
         self.certificates("its federation", "/1.0/federation").await
     }
 
+    /// The CAs below its roots that sign.
+    pub(super) async fn intermediates(&self) -> Result<Vec<CertificateDer<'static>>, StepError> {
+        self.certificates("its intermediates", "/1.0/intermediates")
+            .await
+    }
+
     /// Its revocation list. It has one where its configuration says so.
-    pub(super) async fn crl(&self) -> Result<CrlLists, StepError> {
+    pub(super) async fn crl(
+        &self,
+    ) -> Result<Vec<CertificateRevocationListDer<'static>>, StepError> {
         let what = "its revocation list";
         let request = self.get(what, "/1.0/crl")?;
         let host = host(&request);

@@ -7,11 +7,12 @@ use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response};
 use jiff::Timestamp;
+use rustls_pki_types::CertificateRevocationListDer;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::super::crls::{self, CrlLists};
+use super::super::crls;
 use super::super::https::{Https, HttpsError, retry_after};
 use super::VaultSettings;
 use super::error::{Absent, VaultError};
@@ -109,7 +110,10 @@ impl Server {
     }
 
     /// Reads the revocation list of the CA at a path. It is shown to anybody.
-    pub(super) async fn crl(&self, path: &str) -> Result<CrlLists, VaultError> {
+    pub(super) async fn crl(
+        &self,
+        path: &str,
+    ) -> Result<Vec<CertificateRevocationListDer<'static>>, VaultError> {
         let path = format!("{path}/crl/der");
         let request = self.request(Method::GET, &path, None, Bytes::new())?;
         let answer = self.https.send_for(request, crls::MOST_BYTES).await;

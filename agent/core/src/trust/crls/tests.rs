@@ -35,6 +35,16 @@ impl Ca {
         Self { der, issuer }
     }
 
+    fn below(above: &Self, name: &str) -> Self {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let der = params.signed_by(&key, &above.issuer).unwrap().der().clone();
+        let issuer = Issuer::new(params, key);
+        Self { der, issuer }
+    }
+
     fn named(name: &str) -> Self {
         Self::new(
             name,
@@ -69,12 +79,16 @@ impl Ca {
 
     /// A list that begins at `from` and lasts an hour.
     fn list(&self, from: i64, revoked: &[u64]) -> CertificateRevocationListDer<'static> {
-        let params = Self::params(
-            u64::try_from(from + 10_000_000).unwrap(),
-            from,
-            HOUR,
-            revoked,
-        );
+        self.numbered(u64::try_from(from + 10_000_000).unwrap(), from, revoked)
+    }
+
+    fn numbered(
+        &self,
+        number: u64,
+        from: i64,
+        revoked: &[u64],
+    ) -> CertificateRevocationListDer<'static> {
+        let params = Self::params(number, from, HOUR, revoked);
         params.signed_by(&self.issuer).unwrap().der().clone()
     }
 
@@ -100,6 +114,7 @@ fn bundle(cas: &[&Ca]) -> Bundle {
 fn brought(lists: &[&CertificateRevocationListDer<'static>]) -> OfferedCrls {
     OfferedCrls {
         lists: lists.iter().map(|list| (*list).clone()).collect(),
+        authorities: Vec::new(),
         wanted: true,
         complete: true,
     }
@@ -140,26 +155,54 @@ fn a_list_of_a_trusted_ca_is_published_with_the_roots_and_read_back() {
     .with_kept_crls(pem::parse_crls(&text).unwrap());
     assert_eq!(kept, bundle);
 
-    // Under another chain nobody could tell who signed the second one.
-    let both = PublishedTrust::of(&text, &chain);
+    let both = PublishedTrust::of(&text);
     assert_eq!(
         pem::parse_certificates(&both.ca_pem).unwrap(),
         std::slice::from_ref(&root.der)
     );
-    assert_eq!(pem::parse_crls(&both.crl_pem.unwrap()).unwrap().len(), 2);
-    let one = PublishedTrust::of(&text, &[]);
-    assert_eq!(one.ca_pem, both.ca_pem);
-    assert_eq!(
-        pem::parse_crls(&one.crl_pem.unwrap()).unwrap(),
-        [lists[0].clone()]
-    );
+    let crl = both.crl_pem.unwrap();
+    assert_eq!(pem::parse_crls(&crl).unwrap().len(), 2);
+    assert_eq!(both.ca_pem + &crl, text);
     // What has no list is published as it is kept.
     let plain = Bundle::kept(
         pem::parse_certificates(&text).unwrap(),
         &BTreeMap::default(),
     );
-    let none = PublishedTrust::of(&plain.pem(), &chain);
+    let none = PublishedTrust::of(&plain.pem());
     assert_eq!((none.ca_pem, none.crl_pem), (plain.pem(), None));
+}
+
+#[test]
+fn a_list_of_a_ca_below_an_anchor_counts_however_deep_it_is_and_none_of_a_ca_beside() {
+    let root = Ca::named("root");
+    let one = Ca::below(&root, "one");
+    let two = Ca::below(&one, "two");
+    let beside = Ca::below(&Ca::named("root"), "beside");
+    let lists = [one.list(0, &[]), two.list(0, &[]), beside.list(0, &[])];
+    let mut bundle = bundle(&[&root]);
+    let mut offered = brought(&lists.iter().collect::<Vec<_>>());
+    assert_eq!(bundle.clone().take_crls(&offered, &[], at(1)).len(), 3);
+    // In whatever order they are told.
+    offered.authorities = [&two, &beside, &one].map(|ca| ca.der.clone()).to_vec();
+    let refused = bundle.take_crls(&offered, &[], at(1));
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    assert!(refused[0].to_string().contains("CN=beside"));
+    assert_eq!(bundle.crls().len(), 2);
+    // They stay when the issuer tells only of another one: peers have certificates of the first still.
+    let three = Ca::below(&root, "three");
+    let newer = OfferedCrls {
+        authorities: vec![three.der.clone()],
+        ..brought(&[&three.list(2, &[])])
+    };
+    assert_eq!(bundle.take_crls(&newer, &[], at(2)), []);
+    assert_eq!(bundle.crls().len(), 3);
+    // Until they have ended.
+    let newest = OfferedCrls {
+        authorities: vec![three.der.clone()],
+        ..brought(&[&three.list(HOUR, &[])])
+    };
+    bundle.take_crls(&newest, &[], at(HOUR));
+    assert_eq!(bundle.crls().len(), 1);
 }
 
 #[test]
@@ -183,14 +226,14 @@ fn what_is_not_a_list_of_today_of_such_a_ca_is_refused_and_what_was_held_stays()
         (
             "another CA",
             Ca::named("other").list(0, &[]),
-            "CN=other is of a CA that is neither",
+            "CN=other is of no CA that is trusted",
         ),
         (
             "the name alone",
             Ca::named("root").list(0, &[]),
-            "or not signed by it",
+            "or is not signed by it",
         ),
-        ("another signature", forged.into(), "or not signed by it"),
+        ("another signature", forged.into(), "or is not signed by it"),
         ("no right to it", mute.list(0, &[]), "key usage"),
         (
             "tomorrow's",
@@ -267,6 +310,10 @@ fn a_newer_list_is_taken_at_once_when_it_names_others_and_else_when_the_held_one
         );
         assert_eq!(held(&bundle), [&other]);
     }
+    // Nor one that says to be of the same second.
+    let before = root.numbered(1, 20, &[1]);
+    bundle.take_crls(&brought(&[&before]), &[], at(HOUR / 2 + 3));
+    assert_eq!(held(&bundle), [&other]);
     // Whatever order they come in.
     bundle.take_crls(&brought(&[&other, &first]), &[], at(HOUR / 2 + 4));
     assert_eq!(held(&bundle), [&other]);
@@ -311,10 +358,8 @@ fn a_list_stays_past_its_end_until_its_ca_brings_others_or_nobody_wants_any() {
         .len(),
         2
     );
-    // Another CA stands above the leaf now: nobody is given the list any more, so it goes with the next change.
+    // Another CA stands above the leaf now; others may have certificates of the first.
     assert_eq!(with(&failed(), &[], 2).len(), 2);
-    let newer = root.list(2, &[9]);
-    assert_eq!(with(&brought(&[&newer]), &[], 2), ["CN=root"]);
     // The configuration wants none; who has said nothing yet may want some.
     let unwanted = OfferedCrls {
         wanted: false,
@@ -359,4 +404,35 @@ fn more_lists_than_can_be_meant_are_not_taken() {
     let refused = bundle.take_crls(&brought(&lists.iter().collect::<Vec<_>>()), &[], at(1));
     assert_eq!(refused, [CrlError::TooMany]);
     assert_eq!(bundle.crls().len(), MAX_CRLS);
+}
+
+#[test]
+fn lists_that_are_large_together_are_not_taken_and_those_that_were_stay() {
+    let cas = ["one", "two", "three"].map(Ca::named);
+    let large: Vec<u64> = (0..40_000).collect();
+    let lists = [0, 1, 2].map(|number: usize| cas[number].list(0, &large));
+    assert!(
+        lists
+            .iter()
+            .all(|list| list.len() < crate::crl::MAX_CRL_BYTES)
+    );
+    let mut bundle = bundle(&[&cas[0], &cas[1], &cas[2]]);
+    let refused = bundle.take_crls(&brought(&[&lists[0], &lists[1], &lists[2]]), &[], at(1));
+    assert_eq!(refused, [CrlError::TooMany]);
+    assert_eq!(bundle.crls().len(), 2);
+    let text = bundle.pem();
+    assert!(
+        text.len() < 4 * 1024 * 1024,
+        "more than the store reads back"
+    );
+}
+
+#[test]
+fn the_same_certificates_in_another_order_are_no_news() {
+    let root = Ca::named("root");
+    let mut bundle = bundle(&[&root]);
+    let first = root.list(0, &[1, 2]);
+    bundle.take_crls(&brought(&[&first]), &[], at(0));
+    bundle.take_crls(&brought(&[&root.list(10, &[2, 1])]), &[], at(11));
+    assert_eq!(held(&bundle), [&first]);
 }

@@ -81,8 +81,8 @@ async fn what_is_no_list_is_told_as_such() {
             "no handler for route",
         ),
         (
-            (OK, "", PEM, "0".repeat(13 * 1024 * 1024)),
-            "longer than 12582912 bytes",
+            (OK, "", PEM, "0".repeat(2 * 1024 * 1024)),
+            "longer than 1572864 bytes",
         ),
         (
             (
