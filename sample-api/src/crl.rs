@@ -3,7 +3,8 @@
 //! Owns: where lists are looked for, and every check that one must pass before it counts.
 //! Never does: decide about a client. Neighbour: [`crate::trust`], which builds with what passed here.
 //!
-//! A list that cannot be used refuses the whole reload. Leaving it out would let in whom it names.
+//! A list that cannot be used refuses the whole reload. Leaving it out would let in whom it names. One that has ended is
+//! used: it lets nobody in, and a new key must not wait for a CA's next list.
 
 use std::fs;
 use std::io::{self, Read};
@@ -28,6 +29,9 @@ pub struct Found {
     pub path: PathBuf,
     /// One list of it.
     pub der: Vec<u8>,
+    /// Whether it came with a published generation: renewd has looked at its signature, and may know of CAs between the roots
+    /// and other hosts that nobody knows here. When a client's chain brings such a CA, the verifier compares the two.
+    pub published: bool,
 }
 
 /// The same list in another file, such as that of the next generation, is the same list.
@@ -50,7 +54,7 @@ pub fn find(
 ) -> Result<Vec<Found>, CrlError> {
     let mut all = Vec::new();
     if let Some((path, bytes)) = published {
-        lists(path, bytes, &mut all)?;
+        lists(path, bytes, true, &mut all)?;
     }
     let Some(setting) = setting else {
         return Ok(all);
@@ -58,11 +62,11 @@ pub fn find(
     if fs::metadata(setting).map_err(unreadable(setting))?.is_dir() {
         for path in files(setting)? {
             let bytes = read(&path).map_err(unreadable(&path))?;
-            lists(&path, &bytes, &mut all)?;
+            lists(&path, &bytes, false, &mut all)?;
         }
     } else {
         let bytes = read(setting).map_err(unreadable(setting))?;
-        lists(setting, &bytes, &mut all)?;
+        lists(setting, &bytes, false, &mut all)?;
     }
     Ok(all)
 }
@@ -98,11 +102,12 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// PEM with any number of lists, or the DER of one.
-fn lists(path: &Path, bytes: &[u8], all: &mut Vec<Found>) -> Result<(), CrlError> {
+fn lists(path: &Path, bytes: &[u8], published: bool, all: &mut Vec<Found>) -> Result<(), CrlError> {
     let before = all.len();
     let found = |der: &[u8]| Found {
         path: path.to_owned(),
         der: der.to_vec(),
+        published,
     };
     // A SEQUENCE, which no PEM begins with.
     if bytes.first() == Some(&0x30) {
@@ -126,13 +131,13 @@ fn lists(path: &Path, bytes: &[u8], all: &mut Vec<Found>) -> Result<(), CrlError
 /// Lists that passed, and until when all of them may be relied on.
 #[derive(Debug, Default)]
 pub struct Checked {
-    /// The newest of an issuer first: the verifier takes the first that fits.
+    /// Those first that are of a CA that is known here, and the newest of an issuer: the verifier takes the first that fits.
     pub lists: Vec<CertRevocationList<'static>>,
     /// The earliest `nextUpdate`.
     pub until: Option<SystemTime>,
 }
 
-/// Checks each list: it parses, is of today, and is signed by one of `issuers` (DER certificates).
+/// Checks each list: it parses, has begun, and is signed by one of `issuers`, or came with a generation.
 ///
 /// # Errors
 ///
@@ -143,7 +148,12 @@ pub fn check(
     now: SystemTime,
 ) -> Result<Checked, CrlError> {
     let mut checked = Vec::with_capacity(found.len());
-    for Found { path, der } in found {
+    for Found {
+        path,
+        der,
+        published,
+    } in found
+    {
         let malformed = || CrlError::Malformed { path: path.clone() };
         let (rest, list) = CertificateRevocationList::from_der(der).map_err(|_| malformed())?;
         if !rest.is_empty() {
@@ -151,17 +161,18 @@ pub fn check(
         }
         let named =
             |issuer: &&X509Certificate<'_>| issuer.subject().as_raw() == list.issuer().as_raw();
-        if !issuers.iter().any(|issuer| named(&issuer)) {
-            return Err(CrlError::Foreign { path: path.clone() });
-        }
         let signed =
             |issuer: &X509Certificate<'_>| list.verify_signature(issuer.public_key()).is_ok();
-        if !issuers.iter().filter(named).any(signed) {
-            return Err(CrlError::Forged { path: path.clone() });
+        let known = issuers.iter().filter(named).any(signed);
+        if !known && !published {
+            return Err(match issuers.iter().any(|issuer| named(&issuer)) {
+                true => CrlError::Forged { path: path.clone() },
+                false => CrlError::Foreign { path: path.clone() },
+            });
         }
         let until = list.next_update().map(time);
         let from = time(list.last_update());
-        if from > now || until.is_some_and(|until| until < now) {
+        if from > now {
             return Err(CrlError::NotValid {
                 path: path.clone(),
                 from: rfc3339(from),
@@ -173,11 +184,11 @@ pub fn check(
                 path: path.clone(),
                 source,
             })?;
-        checked.push((from, until, usable));
+        checked.push((known, from, until, usable));
     }
-    checked.sort_by_key(|(from, ..)| std::cmp::Reverse(*from));
+    checked.sort_by_key(|(known, from, ..)| std::cmp::Reverse((*known, *from)));
     Ok(Checked {
-        until: checked.iter().filter_map(|(_, until, _)| *until).min(),
+        until: checked.iter().filter_map(|(.., until, _)| *until).min(),
         lists: checked
             .into_iter()
             .map(|(.., usable)| usable.into())
@@ -251,7 +262,7 @@ pub enum CrlError {
         /// The file.
         path: PathBuf,
     },
-    /// It is not of today.
+    /// It is of tomorrow.
     #[error("the revocation list {} is valid from {from} until {until}, not now", path.display())]
     NotValid {
         /// The file.

@@ -71,7 +71,11 @@ proptest! {
         let (_, issuer) = X509Certificate::from_der(&issuer).unwrap();
         let der = damaged(&list, &changes, end);
         let same = der == list;
-        let found = [Found { path: "x".into(), der }];
+        let found = [Found {
+            path: "x".into(),
+            der,
+            published: false,
+        }];
         prop_assert_eq!(crl::check(&found, &[issuer], SystemTime::now()).is_ok(), same);
     }
 

@@ -37,29 +37,13 @@ async fn lists_that_cannot_be_relied_on_are_refused_and_the_old_ones_stay() {
     site.publish_lists(1, &site.authority.server(), &site.authority.lists(&[&bad]));
     let running = Running::start(&site).await;
     let (now, minute) = (SystemTime::now(), Duration::from_secs(60));
-    let namesake = Authority::new();
     let sound = site.authority.lists(&[]);
     let cases = [
-        (
-            "expired",
-            site.authority.lists_of(&[], now - 3 * minute, now - minute),
-            "not now",
-        ),
         (
             "of tomorrow",
             site.authority
                 .lists_of(&[], now + minute * 60, now + minute * 90),
             "not now",
-        ),
-        (
-            "another CA",
-            Authority::named("other").lists(&[]),
-            "neither in ca.pem nor in the chain",
-        ),
-        (
-            "not signed by whom it names",
-            namesake.lists(&[]),
-            "not signed by the CA that it names",
         ),
         ("empty", String::new(), "holds no revocation list"),
         (
@@ -89,10 +73,68 @@ async fn lists_that_cannot_be_relied_on_are_refused_and_the_old_ones_stay() {
             .mtls
             .metrics()
             .reloads(Part::Certificate, Reload::Refused)
-            >= 8
+            >= 5
     );
     assert!(is_served(&site, &running, &good).await);
     assert!(!is_served(&site, &running, &bad).await);
+}
+
+#[tokio::test]
+async fn a_list_that_has_ended_keeps_no_new_key_waiting_and_lets_nobody_in() {
+    let site = Site::empty();
+    let good = site.authority.client(&[WEB]);
+    site.publish_lists(1, &site.authority.server(), &site.authority.lists(&[]));
+    let running = Running::start(&site).await;
+    assert!(is_served(&site, &running, &good).await);
+    let (now, minute) = (SystemTime::now(), Duration::from_secs(60));
+    let ended = site.authority.lists_of(&[], now - 3 * minute, now - minute);
+    site.publish_lists(2, &site.authority.server(), &ended);
+    running.mtls.reload().await.expect("a new key");
+    assert_eq!(running.keys.served().generation, 2);
+    assert!(!is_served(&site, &running, &good).await);
+    site.publish_lists(3, &site.authority.server(), &site.authority.lists(&[]));
+    running.mtls.reload().await.expect("a newer list");
+    assert!(is_served(&site, &running, &good).await);
+}
+
+#[tokio::test]
+async fn lists_of_cas_that_nobody_knows_here_come_with_a_generation_and_count_for_nobody_else() {
+    let site = Site::empty();
+    let (good, bad) = (site.authority.client(&[WEB]), site.authority.client(&[WEB]));
+    let (other, namesake) = (
+        Authority::named("other").lists(&[]),
+        Authority::new().lists(&[&good]),
+    );
+    let lists = [
+        namesake.clone(),
+        site.authority.lists(&[&bad]),
+        other.clone(),
+    ]
+    .concat();
+    site.publish_lists(1, &site.authority.server(), &lists);
+    let running = Running::start(&site).await;
+    assert!(is_served(&site, &running, &good).await);
+    assert!(!is_served(&site, &running, &bad).await);
+
+    // What somebody wrote into the settings is another matter: a slip there lets in whom the right list names.
+    for (list, reason) in [
+        (other, "neither in ca.pem nor in the chain"),
+        (namesake, "not signed by the CA that it names"),
+    ] {
+        let path = site.path().join("own.pem");
+        fs::write(&path, list).unwrap();
+        let found = renewd_sample_api::crl::find(None, Some(&path)).unwrap();
+        let cas = site.authority.bundle() + &site.authority.issuing().chain;
+        let cas = rustls_pki_types::CertificateDer::pem_slice_iter(cas.as_bytes());
+        let cas: Vec<_> = cas.map(Result::unwrap).collect();
+        let cas: Vec<_> = cas
+            .iter()
+            .map(|ca| x509_parser::parse_x509_certificate(ca).unwrap().1)
+            .collect();
+        let refused = renewd_sample_api::crl::check(&found, &cas, SystemTime::now());
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains(reason), "{refused}");
+    }
 }
 
 #[tokio::test]

@@ -22,7 +22,14 @@ static WITHOUT_LISTS: LazyLock<Verifier> = LazyLock::new(|| Verifier(Arc::new(tr
 pub(super) fn trust(lists: bool) -> Trust {
     let der = CA.sign(&der::list(&der::revoked(6), &der::number()));
     let path = "crl.pem".into();
-    let lists = lists.then_some(Found { path, der }).into_iter().collect();
+    let lists = lists
+        .then_some(Found {
+            path,
+            der,
+            published: false,
+        })
+        .into_iter()
+        .collect();
     let material = Material::new(vec![CA.ca()], &[], lists, Rules::default());
     let algorithms = tls::provider().signature_verification_algorithms;
     Trust::new(material, algorithms, der::now()).expect("the list is of that day")
