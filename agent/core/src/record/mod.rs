@@ -28,7 +28,7 @@ pub use unit::{Debt, DebtStep, UnitRecord};
 /// The version of the record's form. A record of a newer form is never touched.
 pub const SCHEMA: u32 = 1;
 
-/// How long a quarantined generation is remembered; its key is wiped afterwards.
+/// How long a quarantined generation is remembered at least; its key is wiped afterwards, and when there is a newer one.
 pub const QUARANTINE: Duration = Duration::from_secs(7 * 86_400);
 
 /// A larger number on disk is none of ours; the limit is what JSON readers agree on.
@@ -197,6 +197,27 @@ impl Record {
         self.generations.get(&self.target?)
     }
 
+    /// What the issuer gave last. After going back that is another one than what shall be published: it was blamed, and
+    /// yet is the one that the CA knows for the newest. `None` also when it is lost.
+    pub fn newest_issued(&self) -> Option<&Generation> {
+        let (_, newest) = self.newest()?;
+        (!newest.lost).then_some(newest)
+    }
+
+    fn newest(&self) -> Option<(&GenerationNumber, &Generation)> {
+        let generations = self.generations.iter();
+        generations.max_by_key(|(_, generation)| generation.identity)
+    }
+
+    /// What a CA that renews over mutual TLS is shown: what shall be published, for it works; when that has ended or was
+    /// revoked, the newest one, though a dependent did not take it.
+    pub fn identity_to_show(&self, now: Timestamp) -> Option<&Generation> {
+        let target = self.target_generation();
+        let mut held = target.into_iter().chain(self.newest_issued());
+        let valid = held.find(|held| held.leaf.not_after > now && !held.revoked);
+        valid.or(target)
+    }
+
     /// The generation that is published.
     pub fn published_generation(&self) -> Option<&Generation> {
         self.generations.get(&self.published?)
@@ -287,12 +308,14 @@ impl Record {
         }
     }
 
-    /// Keeps what is published, what was before, what shall be, and what is quarantined.
+    /// Keeps what is published, what was before, what shall be, what was issued last, and what is quarantined.
     fn forget_generations(&mut self, now: Timestamp) {
         let mut keep: Vec<GenerationNumber> = [self.target, self.published, self.previous]
             .into_iter()
             .flatten()
             .collect();
+        // The next order is to take its place.
+        keep.extend(self.newest().map(|(number, _)| *number));
         if let Some(rollout) = &self.rollout {
             keep.push(rollout.generation);
             keep.extend(rollout.from);
