@@ -49,6 +49,9 @@ pub struct Advised {
     pub chosen: Timestamp,
     /// When the issuer is asked again.
     pub ask_again: Timestamp,
+    /// Where a person can read why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explanation: Option<String>,
 }
 
 /// About which leaf an issuer that advises is asked, and when: the newest one that was issued, whether it shall be
@@ -81,7 +84,7 @@ fn silence(life: Duration) -> (Duration, Duration) {
     (shortest, (life / 20).clamp(shortest, LONGEST))
 }
 
-fn advised<'a>(record: &'a Record, generation: &Generation) -> Option<&'a Advised> {
+pub(super) fn advised<'a>(record: &'a Record, generation: &Generation) -> Option<&'a Advised> {
     let advised = record.renewal.as_ref()?;
     (advised.leaf == generation.leaf.fingerprint).then_some(advised)
 }
@@ -127,6 +130,7 @@ pub(crate) fn take_in(
         until: advice.until,
         chosen,
         ask_again: schedule::after(context.now, silence),
+        explanation: advice.explanation.clone(),
     });
 }
 
@@ -139,6 +143,7 @@ pub(super) fn at_once(record: &mut Record, now: Timestamp) {
         until: now,
         chosen: now,
         ask_again: schedule::after(now, LONGEST),
+        explanation: None,
     });
 }
 

@@ -93,6 +93,7 @@ fn detail() -> CertificateDetail {
         not_after: None,
         next_renewal: None,
         next_renewal_reason: String::new(),
+        explanation: None,
         issuances: 1,
         last_error: None,
         verdicts: Vec::new(),

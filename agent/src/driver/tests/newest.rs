@@ -24,9 +24,16 @@ fn a_leaf_that_was_taken_back_is_the_one_that_is_asked_about_and_replaced_and_th
             from: late,
             until: late,
             again: HOUR,
-            explanation: None,
+            explanation: Some("https://ca.test/why".to_owned()),
         });
         life.settle().await;
+        let explanation = |life: &Life<'_>| {
+            let shown = life.driver.show(&"c0".parse().unwrap());
+            shown.unwrap().explanation
+        };
+        life.until("advised", |life| explanation(life).is_some())
+            .await;
+        assert_eq!(explanation(life).as_deref(), Some("https://ca.test/why"));
         let good = site.read("c0").1;
         site.host.temper(UNIT, Temper::Only(good.clone()));
         drop(life.driver.renew(vec!["c0".parse().unwrap()]).unwrap());
@@ -47,6 +54,7 @@ fn a_leaf_that_was_taken_back_is_the_one_that_is_asked_about_and_replaced_and_th
         .await;
         assert!(second.is_some());
         assert_eq!(of(site.issuer.advised_about()), second);
+        assert_eq!(explanation(life), None, "it is not of the one in use");
         site.host.temper(UNIT, Temper::Well);
         life.until_within(24 * HOUR, "a new try", |life| {
             life.site.issuer.signed() == 3 && life.is_settled()

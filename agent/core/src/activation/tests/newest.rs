@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::parts::Issuer;
 use super::world::{World, dependent};
 use crate::record::{Event, Generation, QUARANTINE};
-use crate::supply::{Advice, ask_for_advice};
+use crate::supply::{Advice, advice_in_force, ask_for_advice};
 use crate::unit::OnChange;
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -67,6 +67,7 @@ fn what_is_advised_about_a_leaf_that_was_taken_back_neither_hurries_nor_puts_off
         let answers = world.answers;
         world.event(Event::RenewalAdvised { leaf, advice });
         assert_eq!(world.record.renewal.as_ref().unwrap().leaf, leaf);
+        assert!(advice_in_force(&world.record).is_none());
         world.issuer = Issuer::Good;
         // A tenth of the life, as after every certificate that was blamed.
         world.run(2 * HOUR);
