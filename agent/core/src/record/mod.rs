@@ -19,6 +19,7 @@ use crate::supply::{Advised, NewRoots, Supply, advice, fold as supply, put_off, 
 
 mod event;
 mod generation;
+mod newest;
 mod unit;
 
 pub use event::{BaselineFinding, Context, Event, NewIdentity, TrustPart};
@@ -195,27 +196,6 @@ impl Record {
     /// The generation that shall be published.
     pub fn target_generation(&self) -> Option<&Generation> {
         self.generations.get(&self.target?)
-    }
-
-    /// What the issuer gave last. After going back that is another one than what shall be published: it was blamed, and
-    /// yet is the one that the CA knows for the newest. `None` also when it is lost.
-    pub fn newest_issued(&self) -> Option<&Generation> {
-        let (_, newest) = self.newest()?;
-        (!newest.lost).then_some(newest)
-    }
-
-    fn newest(&self) -> Option<(&GenerationNumber, &Generation)> {
-        let generations = self.generations.iter();
-        generations.max_by_key(|(_, generation)| generation.identity)
-    }
-
-    /// What a CA that renews over mutual TLS is shown: what shall be published, for it works; when that has ended or was
-    /// revoked, the newest one, though a dependent did not take it.
-    pub fn identity_to_show(&self, now: Timestamp) -> Option<&Generation> {
-        let target = self.target_generation();
-        let mut held = target.into_iter().chain(self.newest_issued());
-        let valid = held.find(|held| held.leaf.not_after > now && !held.revoked);
-        valid.or(target)
     }
 
     /// The generation that is published.
