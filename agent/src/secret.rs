@@ -6,14 +6,14 @@
 //! use, and what is in memory for hours is no secret.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use nix::libc::O_NONBLOCK;
-use nix::unistd::{getegid, geteuid};
+use nix::unistd::{Gid, Uid, getegid, geteuid};
 use renewd_core::names::CredentialName;
 use zeroize::Zeroizing;
 
@@ -139,11 +139,18 @@ impl Secrets {
     }
 }
 
-/// Fails unless only root and this service may read a file, and only they may change it.
 fn closed(path: &Path, file: &File) -> Result<(), SecretError> {
     let found = file.metadata().map_err(|source| failed(path, source))?;
-    let owner_trusted = found.uid() == 0 || found.uid() == geteuid().as_raw();
-    let group_trusted = found.gid() == 0 || found.gid() == getegid().as_raw();
+    closed_for(path, &found, geteuid(), getegid())
+}
+
+/// Looks at a file's owner and mode only.
+///
+/// # Errors
+/// Unless only root and the service of this user and group may read it, and only they may change it.
+pub fn closed_for(path: &Path, found: &Metadata, user: Uid, group: Gid) -> Result<(), SecretError> {
+    let owner_trusted = found.uid() == 0 || found.uid() == user.as_raw();
+    let group_trusted = found.gid() == 0 || found.gid() == group.as_raw();
     let open_to = if group_trusted { 0o027 } else { 0o077 };
     if owner_trusted && found.mode() & open_to == 0 {
         return Ok(());

@@ -276,6 +276,8 @@ pub struct CertificateDetail {
     pub next_renewal: Option<UtcTime>,
     /// Why then, in words.
     pub next_renewal_reason: String,
+    /// The address at which the issuer explains what it advises about the renewal, as long as it does.
+    pub explanation: Option<String>,
     /// How many certificates the issuer has signed for it so far.
     pub issuances: u64,
     /// What went wrong last, until it went right again.

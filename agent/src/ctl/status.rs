@@ -90,6 +90,10 @@ pub(super) fn print_detail(
         pair("not after", moment(detail.not_after, now)),
         pair("next renewal", moment(detail.next_renewal, now)),
         pair("why then", detail.next_renewal_reason.clone()),
+        pair(
+            "its issuer explains",
+            detail.explanation.clone().unwrap_or_default(),
+        ),
         pair("issuances", detail.issuances.to_string()),
     ];
     if let Some(error) = &detail.last_error {

@@ -38,8 +38,10 @@ pub(crate) struct Issued {
 pub(crate) struct Quest {
     pub(crate) world: Rc<World>,
     pub(crate) settings: Rc<CertificateSettings>,
-    /// What was issued last.
+    /// What was issued last: it is to be replaced.
     pub(crate) newest: Option<Generation>,
+    /// What is shown to a CA that wants to see it.
+    pub(crate) shown: Option<Generation>,
     /// The leaves that were had for this very request.
     pub(crate) had: Vec<Fingerprint>,
     /// The keys of all that was had.
@@ -186,17 +188,17 @@ impl Quest {
         let later = issuer.signs_later();
         let open = later.then(|| asked::kept(&world.store, certificate, name, digest, &self.keys));
         // One that is lost or damaged is replaced without saying so.
-        let newest = self.newest.as_ref();
         let leaf = |newest| sound::leaf(&world.store, &self.settings.name, newest).ok();
-        let replaced = newest.and_then(leaf);
+        let replaced = self.newest.as_ref().and_then(leaf);
         // It is nobody's affair but its own CA's.
-        let own = |newest: &&Generation| newest.issuer.as_ref().is_none_or(|of| of == name);
-        let held = newest
-            .filter(|newest| issuer.shows_identity() && own(newest))
-            .and_then(|newest| sound::held(&world.store, &self.settings.name, newest).ok());
+        let own = |shown: &&Generation| shown.issuer.as_ref().is_none_or(|of| of == name);
+        let shown = self.shown.as_ref();
+        let held = shown
+            .filter(|shown| issuer.shows_identity() && own(shown))
+            .and_then(|shown| sound::held(&world.store, &self.settings.name, shown).ok());
         // Only of a leaf that is renewed: of another one's names it would be the wrong subject.
         let renews = |held: &&HeldIdentity| {
-            let names = newest.map(|newest| &newest.leaf.names);
+            let names = shown.map(|shown| &shown.leaf.names);
             let same = names.is_some_and(|names| {
                 let wanted: Vec<String> = request.names.iter().map(ToString::to_string).collect();
                 names.len() == wanted.len() && names.iter().all(|name| wanted.contains(name))

@@ -151,6 +151,8 @@ fn of_status(
         not_after: status.not_after,
         next_renewal: status.next_renewal,
         next_renewal_reason: next_renewal(settings, record, now).1,
+        explanation: supply::advice_in_force(record)
+            .and_then(|advised| advised.explanation.clone()),
         issuances: record.issuances,
         last_error: status.last_error,
         verdicts: verdicts(record),

@@ -75,10 +75,12 @@ struct State {
     back_dating: SignedDuration,
     /// Whether the life asked for begins there, too.
     counts_back_dating: bool,
-    asked_for_advice: usize,
+    /// The leaves that it was asked for advice about.
+    asked_for_advice: Vec<Vec<u8>>,
     revoked: Vec<Vec<u8>>,
     refuses_to_revoke: bool,
     shown: Vec<Option<Vec<u8>>>,
+    replaced: Vec<Option<Vec<u8>>>,
     /// What it has, as one that makes the keys.
     offer: Option<(Zeroizing<String>, Answer)>,
     makes_keys: bool,
@@ -107,10 +109,11 @@ impl FakeIssuer {
             advice: None,
             back_dating: SignedDuration::from_secs(30),
             counts_back_dating: false,
-            asked_for_advice: 0,
+            asked_for_advice: Vec::new(),
             revoked: Vec::new(),
             refuses_to_revoke: false,
             shown: Vec::new(),
+            replaced: Vec::new(),
             offer: None,
             makes_keys: false,
             news: watch::Sender::default(),
@@ -204,6 +207,8 @@ impl Issuer for FakeIssuer {
             state.requests.push(order.csr.to_vec());
             let shown = order.identity.map(|held| held.leaf.to_vec());
             state.shown.push(shown);
+            let replaced = order.replaces.map(|leaf| leaf.to_vec());
+            state.replaced.push(replaced);
             match state.away {
                 true => Some(Deed::Fail(Retry::BackOff)),
                 false => state.deeds.pop_front(),
@@ -300,10 +305,10 @@ impl Issuer for FakeIssuer {
 
     fn advice<'a>(
         &'a self,
-        _: &'a CertificateDer<'static>,
+        leaf: &'a CertificateDer<'static>,
     ) -> BoxFuture<'a, Result<Option<Advice>, IssueError>> {
         let mut state = self.lock();
-        state.asked_for_advice += 1;
+        state.asked_for_advice.push(leaf.to_vec());
         let advice = state.advice.clone().unwrap_or(Err(Retry::BackOff));
         Box::pin(async move {
             advice

@@ -19,7 +19,7 @@ use renewd_core::names::{IssuerName, San};
 use super::challenges::Challenges;
 use super::program::Surroundings;
 use super::{IssueError, Issuer, Retry};
-use crate::secret::Secrets;
+use crate::secret::{Secret, Secrets};
 use crate::table::{At, ErrorKind, Location, Mismatch, Report, Schema, Section, clipped, nearest};
 
 /// What is known of a kind without an issuer of it.
@@ -53,6 +53,11 @@ pub trait Configured: Comparable + fmt::Debug + Send + Sync {
     /// Where the CA is, if that tells one CA from another under the same name.
     fn address(&self) -> Option<&str> {
         None
+    }
+
+    /// Where the secrets are that it is to be given, to be looked at from outside.
+    fn secrets(&self) -> Vec<&Secret> {
+        Vec::new()
     }
 
     /// Notes what it can never give.

@@ -62,7 +62,8 @@ pub struct Order<'a> {
     /// The newest leaf that was issued for it, which the one asked for is to take the place of. It may be another
     /// CA's, from before the configuration named this one.
     pub replaces: Option<&'a CertificateDer<'static>>,
-    /// That leaf with its chain and key, for an issuer that [shows](Issuer::shows_identity) it, and only of its own.
+    /// What is held of this CA's, with its chain and key, for an issuer that [shows](Issuer::shows_identity) it: that leaf,
+    /// or an older one where that one was taken back.
     pub identity: Option<&'a HeldIdentity>,
 }
 

@@ -93,6 +93,7 @@ fn show_tells_everything_and_refuses_a_name_that_is_not_there() {
         "two thirds of its life",
         "blamed",
         "127.0.0.1:443 still shows 09",
+        "https://ca.example.org/why",
         "root:www-data",
     ] {
         assert!(text.contains(part), "{part} in {text}");

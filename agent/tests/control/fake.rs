@@ -263,6 +263,7 @@ fn detail(own: CertificateStatus) -> CertificateDetail {
         not_after: own.not_after,
         next_renewal: own.next_renewal,
         next_renewal_reason: "two thirds of its life".to_owned(),
+        explanation: Some("https://ca.example.org/why".to_owned()),
         issuances: 8,
         last_error: own.last_error,
         verdicts: vec![GenerationVerdict {

@@ -66,6 +66,7 @@ const FLOORS: [(&str, &[&str]); 18] = [
             "kinds",
             "polkit",
             "probe",
+            "secret",
             "units",
         ],
     ),

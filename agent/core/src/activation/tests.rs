@@ -7,6 +7,7 @@
 mod blows;
 mod chaos;
 mod invariants;
+mod newest;
 mod parts;
 mod revoked;
 mod strategies;

@@ -19,6 +19,7 @@ use crate::supply::{Advised, NewRoots, Supply, advice, fold as supply, put_off, 
 
 mod event;
 mod generation;
+mod newest;
 mod unit;
 
 pub use event::{BaselineFinding, Context, Event, NewIdentity, TrustPart};
@@ -28,7 +29,7 @@ pub use unit::{Debt, DebtStep, UnitRecord};
 /// The version of the record's form. A record of a newer form is never touched.
 pub const SCHEMA: u32 = 1;
 
-/// How long a quarantined generation is remembered; its key is wiped afterwards.
+/// How long a quarantined generation is remembered at least; its key is wiped afterwards, and when there is a newer one.
 pub const QUARANTINE: Duration = Duration::from_secs(7 * 86_400);
 
 /// A larger number on disk is none of ours; the limit is what JSON readers agree on.
@@ -287,12 +288,14 @@ impl Record {
         }
     }
 
-    /// Keeps what is published, what was before, what shall be, and what is quarantined.
+    /// Keeps what is published, what was before, what shall be, what was issued last, and what is quarantined.
     fn forget_generations(&mut self, now: Timestamp) {
         let mut keep: Vec<GenerationNumber> = [self.target, self.published, self.previous]
             .into_iter()
             .flatten()
             .collect();
+        // The next order is to take its place.
+        keep.extend(self.newest().map(|(number, _)| *number));
         if let Some(rollout) = &self.rollout {
             keep.push(rollout.generation);
             keep.extend(rollout.from);

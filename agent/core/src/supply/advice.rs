@@ -3,7 +3,8 @@
 //! An instant within the advised window is drawn once and kept as long as the window stays. It may bring a renewal
 //! forward, and put it off only to where the alarm of its end would come. What a CA says of a leaf that it has just
 //! issued cannot make it renewed before a third of its life: else a window that is always past would be an issuance
-//! loop. What is heard of first later on holds at once, for the leaf may be about to be revoked.
+//! loop. What is heard of first later on holds at once, for the leaf may be about to be revoked. What is said of a leaf
+//! that was taken back is known, and changes nothing: the one in use has its own schedule, and a new try its back-off.
 
 use std::time::Duration;
 
@@ -48,11 +49,15 @@ pub struct Advised {
     pub chosen: Timestamp,
     /// When the issuer is asked again.
     pub ask_again: Timestamp,
+    /// Where a person can read why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explanation: Option<String>,
 }
 
-/// About which leaf an issuer that advises is asked, and when: the newest one, whether it is published or not.
+/// About which leaf an issuer that advises is asked, and when: the newest one that was issued, whether it shall be
+/// published or was taken back. One that was revoked is replaced whatever is said of it.
 pub fn ask_for_advice(record: &Record, now: Timestamp) -> Option<(&Generation, Timestamp)> {
-    let newest = record.target_generation()?;
+    let newest = record.newest_issued().filter(|newest| !newest.revoked)?;
     let known = advised(record, newest);
     let at = known.map_or(now, |known| {
         let (_, longest) = silence(usable_life(newest));
@@ -64,10 +69,10 @@ pub fn ask_for_advice(record: &Record, now: Timestamp) -> Option<(&Generation, T
     Some((newest, at))
 }
 
-/// Whether something is advised about the newest leaf.
+/// Whether something is advised about what shall be published.
 pub fn is_advised(record: &Record) -> bool {
-    let newest = record.target_generation();
-    newest.is_some_and(|newest| advised(record, newest).is_some())
+    let target = record.target_generation();
+    target.is_some_and(|target| advised(record, target).is_some())
 }
 
 /// How long an issuer is not asked, at least and at most: a CA that wants an early renewal is heard in time.
@@ -79,7 +84,7 @@ fn silence(life: Duration) -> (Duration, Duration) {
     (shortest, (life / 20).clamp(shortest, LONGEST))
 }
 
-fn advised<'a>(record: &'a Record, generation: &Generation) -> Option<&'a Advised> {
+pub(super) fn advised<'a>(record: &'a Record, generation: &Generation) -> Option<&'a Advised> {
     let advised = record.renewal.as_ref()?;
     (advised.leaf == generation.leaf.fingerprint).then_some(advised)
 }
@@ -97,7 +102,7 @@ pub(crate) fn take_in(
     advice: &Advice,
     context: Context<'_>,
 ) {
-    let Some(newest) = record.target_generation() else {
+    let Some(newest) = record.newest_issued() else {
         return;
     };
     if newest.leaf.fingerprint != *leaf {
@@ -125,18 +130,20 @@ pub(crate) fn take_in(
         until: advice.until,
         chosen,
         ask_again: schedule::after(context.now, silence),
+        explanation: advice.explanation.clone(),
     });
 }
 
 /// What is there already is taken at once, as far as the distance between two issuances allows.
 pub(super) fn at_once(record: &mut Record, now: Timestamp) {
-    let newest = record.target_generation();
-    record.renewal = newest.map(|newest| Advised {
-        leaf: newest.leaf.fingerprint,
+    let target = record.target_generation();
+    record.renewal = target.map(|target| Advised {
+        leaf: target.leaf.fingerprint,
         from: now,
         until: now,
         chosen: now,
         ask_again: schedule::after(now, LONGEST),
+        explanation: None,
     });
 }
 

@@ -222,6 +222,12 @@ fn wanted(record: &Record, request: &Fingerprint, life: Duration, now: Timestamp
     issue_at(not_too_soon(record, wanted, gap, now), now, cause)
 }
 
+/// What the issuer advises about the leaf that the schedule goes by.
+pub fn advice_in_force(record: &Record) -> Option<&Advised> {
+    let renewed = in_question(record).or(record.target_generation())?;
+    advice::advised(record, renewed)
+}
+
 /// From when on another issuer may be asked where the first one fails: what is published has come to its last sixth, or
 /// was revoked. Before that there is time to wait for the first one, and a CA that stutters does not send a whole fleet
 /// to its stand-in.

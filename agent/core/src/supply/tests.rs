@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Action, Advice, Again, Cause, Failure, Supply, ask_for_advice, next};
+use super::{Action, Advice, Again, Cause, Failure, Supply, advice_in_force, ask_for_advice, next};
 use crate::leaf::{Fingerprint, LeafFacts, Serial};
 use crate::names::IssuerName;
 use crate::record::{Context, Event, NewIdentity, Record, TrustPart};
@@ -491,6 +491,34 @@ fn an_instant_of_the_advised_window_is_drawn_once_and_kept() {
         asked_at(&fold(again, other, start()), start()),
         Some(at(0.55))
     );
+}
+
+#[test]
+fn where_the_issuer_explains_its_advice_is_kept_with_it_as_it_was_told_last() {
+    let why = |record: &Record| {
+        let advised = advice_in_force(record);
+        advised.and_then(|advised| advised.explanation.clone())
+    };
+    let told = |explanation: Option<&str>| Advice {
+        explanation: explanation.map(str::to_owned),
+        ..advice(at(0.5), at(0.6))
+    };
+    let record = advised(fresh(DAY), told(Some("https://ca.test/why")), start());
+    assert_eq!(why(&record).as_deref(), Some("https://ca.test/why"));
+    let text = serde_json::to_string(&record).unwrap();
+    assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record);
+    // The window is the same.
+    let record = advised(record, told(Some("https://ca.test/now")), at(0.1));
+    assert_eq!(why(&record).as_deref(), Some("https://ca.test/now"));
+    let silent = advised(record.clone(), told(None), at(0.2));
+    assert_eq!(why(&silent), None);
+    // Records of versions that did not keep it.
+    let old = serde_json::to_string(&silent).unwrap();
+    assert!(!old.contains("explanation"), "{old}");
+    assert_eq!(serde_json::from_str::<Record>(&old).unwrap(), silent);
+    let record = fold(record, Event::IssueStarted, at(0.55));
+    let renewed = Event::Accepted(identity(2, at(0.55), DAY));
+    assert_eq!(why(&fold(record, renewed, at(0.55))), None);
 }
 
 #[test]

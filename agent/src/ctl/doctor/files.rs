@@ -58,7 +58,7 @@ pub(super) fn permissions(patient: &Patient<'_>) -> Vec<Finding> {
     findings.found
 }
 
-const AS_ROOT: &str = "run doctor as root to look there";
+pub(super) const AS_ROOT: &str = "run doctor as root to look there";
 
 fn store(findings: &mut Findings, store: &Path) {
     let Some(metadata) = look(findings, store) else {

@@ -7,6 +7,7 @@
 mod dependents;
 mod files;
 mod host;
+mod secrets;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -83,12 +84,13 @@ struct Patient<'a> {
 
 type Check = fn(&Patient<'_>) -> Vec<Finding>;
 
-const CHECKS: [(&str, Check); 10] = [
+const CHECKS: [(&str, Check); 11] = [
     ("configuration", host::configuration),
     ("daemon", host::daemon),
     ("configuration in force", host::in_force),
     ("certificates", host::certificates),
     ("permissions", files::permissions),
+    ("secrets", secrets::secrets),
     ("polkit rule", host::polkit_rule),
     ("units", dependents::units),
     ("probe addresses", dependents::addresses),

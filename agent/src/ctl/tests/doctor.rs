@@ -93,6 +93,7 @@ fn detail() -> CertificateDetail {
         not_after: None,
         next_renewal: None,
         next_renewal_reason: String::new(),
+        explanation: None,
         issuances: 1,
         last_error: None,
         verdicts: Vec::new(),
@@ -288,6 +289,88 @@ async fn wrong_owners_and_modes_are_found() {
         plant(&host);
         eprintln!("{name}");
         host.has("permissions", part).await;
+    }
+}
+
+#[tokio::test]
+async fn a_secret_that_others_could_read_is_found_whatever_issuer_it_is_for() {
+    let vault =
+        "type = \"vault\"\naddress = \"https://ca.test\"\nrole = \"host\"\nca = \"/ca.pem\"\n";
+    let step = "type = \"step\"\nurl = \"https://ca.test\"\nca = \"/ca.pem\"\n";
+    let est = "type = \"est\"\nserver = \"https://ca.test\"\nca = \"/ca.pem\"\n";
+    let acme = "type = \"acme\"\ndirectory = \"https://ca.test\"\ntrust = \"system\"\nterms_of_service = \"agreed\"\n";
+    for (table, keys) in [
+        ("type = \"local\"\n", "issuing_ca = \"SECRET\""),
+        (vault, "token = \"SECRET\""),
+        (vault, "role_id = \"web\"\nsecret_id = \"SECRET\""),
+        (vault, "jwt = \"SECRET\""),
+        (
+            vault,
+            "client_certificate = \"/cert.pem\"\nclient_key = \"SECRET\"",
+        ),
+        (step, "token = \"SECRET\""),
+        (
+            step,
+            "provisioner = \"hosts\"\nprovisioner_key = \"SECRET\"",
+        ),
+        (est, "username = \"renewd\"\npassword = \"SECRET\""),
+        (
+            est,
+            "bootstrap_certificate = \"/boot.pem\"\nbootstrap_key = \"SECRET\"",
+        ),
+        (
+            acme,
+            "challenge = \"http-01\"\neab_key_id = \"kid-1\"\neab_key = \"SECRET\"",
+        ),
+        (
+            acme,
+            "challenge = \"dns-01\"\ndns_server = \"127.0.0.1\"\ntsig_key_name = \"renewd\"\ntsig_key = \"SECRET\"",
+        ),
+    ] {
+        let (host, _listener) = Host::healthy().await;
+        let path = host.path("secret");
+        let keys = keys.replace("SECRET", &format!("file:{}", path.display()));
+        let text = format!(
+            "[defaults]\nissuer = \"internal\"\n[issuer.internal]\ntype = \"local\"\n[issuer.other]\n{table}{keys}\n"
+        );
+        host.write("etc/renewd.toml", &text);
+        let faults = async || {
+            let (_, findings) = host.doctor(reported()).await;
+            let own = |one: &Value| {
+                let (check, severity) = (&one["check"], &one["severity"]);
+                check == "secrets" && severity != "note"
+                    || check == "configuration" && severity == "error"
+            };
+            findings.into_iter().filter(own).collect::<Vec<_>>()
+        };
+        let nobody = User::from_name("nobody").unwrap().unwrap();
+        assert_eq!(faults().await, Vec::<Value>::new(), "not there yet: {keys}");
+        fs::write(&path, "canary").unwrap();
+        chown(&path, Some(0), Some(nobody.gid.as_raw())).unwrap();
+        for (bits, open) in [(0o640, false), (0o644, true), (0o660, true), (0o600, false)] {
+            mode(&path, bits);
+            let found = faults().await;
+            assert_eq!(!found.is_empty(), open, "{keys} {bits:o}: {found:#?}");
+            for fault in found {
+                assert_eq!(
+                    (&fault["check"], &fault["severity"]),
+                    (&"secrets".into(), &"error".into())
+                );
+                let (what, remedy) = (fault["what"].to_string(), fault["remedy"].to_string());
+                let place = path.display().to_string();
+                assert!(what.contains(&format!("mode {bits:04o}")), "{what}");
+                assert!(
+                    fault["subject"].to_string().contains(&place) && remedy.contains(&place),
+                    "{fault:#?}"
+                );
+                assert!(
+                    !what.contains("canary") && remedy.contains("chmod 0640"),
+                    "{fault:#?}"
+                );
+            }
+        }
+        chown(&path, Some(1), None).unwrap();
+        assert_eq!(faults().await.len(), 1, "somebody else's: {keys}");
     }
 }
 

@@ -92,20 +92,20 @@ impl Lane {
             }
         };
         self.advice.pause = Duration::ZERO;
-        let window = |lane: &Self| {
-            let known = lane.record.renewal.as_ref();
-            known.map(|known| (known.leaf, known.from, known.until))
+        let told = |lane: &Self| {
+            let known = lane.record.renewal.clone();
+            known.map(|known| (known.leaf, known.from, known.until, known.explanation))
         };
-        let (before, explanation) = (window(self), advice.explanation.clone());
+        let before = told(self);
         self.fold(Event::RenewalAdvised { leaf, advice });
         if let Some(advised) = self.record.renewal.as_ref()
-            && window(self) != before
+            && told(self) != before
         {
             journal::emit(&journal::Event::RenewalAdvised {
                 certificate: self.settings.name.clone(),
                 from: advised.from,
                 until: advised.until,
-                explanation,
+                explanation: advised.explanation.clone(),
             });
         }
     }

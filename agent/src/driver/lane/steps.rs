@@ -23,12 +23,14 @@ use crate::journal;
 impl Lane {
     pub(super) fn ask_issuer(&mut self) -> Next {
         self.asking = true;
-        let newest = self.record.target_generation().cloned();
+        let newest = self.record.newest_issued().cloned();
+        let shown = self.record.identity_to_show(self.world.now()).cloned();
         let heard = self.trust.for_order();
         let quest = Quest {
             world: self.world.clone(),
             settings: self.settings.clone(),
             newest,
+            shown,
             had: self.known_leaves(),
             keys: self.known_keys(),
             trust: self.held_trust(),

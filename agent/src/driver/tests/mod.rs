@@ -11,6 +11,7 @@ mod host;
 mod issuer;
 mod lanes;
 mod manners;
+mod newest;
 mod offers;
 mod pace;
 mod revoked;

@@ -6,14 +6,15 @@ use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
-use instant_acme::{Account, AccountCredentials, Error, ExternalAccountKey, NewAccount};
+use instant_acme::{Account, AccountCredentials, Error, ExternalAccountKey, Key, NewAccount};
 use jiff::Timestamp;
 use renewd_core::schedule;
+use rustls_pki_types::PrivateKeyDer;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
-use super::error::AcmeError;
+use super::error::{ACCOUNT, AcmeError};
 use super::transport::Transport;
 use super::{AcmeIssuer, ExternalAccount, is, rollover};
 
@@ -91,7 +92,7 @@ impl Accounts {
         transport: &Transport,
         text: &str,
     ) -> Result<Account, AcmeError> {
-        let failed = |error| AcmeError::of("the account", error, transport);
+        let failed = |error| AcmeError::of(ACCOUNT, error, transport);
         let read = || parsed(issuer, text);
         let known = read()?;
         let builder = Account::builder_with_http(Box::new(transport.clone()));
@@ -137,7 +138,7 @@ impl Accounts {
         let directory = issuer.settings.directory.clone();
         let builder = Account::builder_with_http(Box::new(transport.clone()));
         let made = builder.create(&new, directory, binding.as_ref()).await;
-        let failed = |error| AcmeError::of("the account", error, transport);
+        let failed = |error| AcmeError::of(ACCOUNT, error, transport);
         let (account, credentials) = made.map_err(failed)?;
         keep(issuer, credentials, Some(Timestamp::now()))?;
         Ok(account)
@@ -192,9 +193,31 @@ pub(super) fn parsed(issuer: &AcmeIssuer, text: &str) -> Result<KeptAccount, Acm
     serde_json::from_str(text).or_else(|_| Err(AcmeError::Damaged(path()?)))
 }
 
-/// Whether an account was made.
-pub(super) fn is_kept(issuer: &AcmeIssuer) -> Result<bool, AcmeError> {
-    Ok(known(issuer)?.is_some())
+/// Whether the CA knows an account by that key (RFC 8555, section 7.3.1); none is made, and nothing changed.
+pub(super) async fn is_known(
+    issuer: &AcmeIssuer,
+    transport: &Transport,
+    credentials: &AccountCredentials,
+) -> Result<bool, AcmeError> {
+    let failed = |error| AcmeError::of(ACCOUNT, error, transport);
+    let der = credentials.private_key().clone_key();
+    let key = Key::from_pkcs8_der(der.clone_key()).map_err(failed)?;
+    let builder = Account::builder_with_http(Box::new(transport.clone()));
+    let key = (key, PrivateKeyDer::Pkcs8(der));
+    match builder
+        .from_key(key, issuer.settings.directory.clone())
+        .await
+    {
+        Ok(_) => Ok(true),
+        Err(Error::Api(problem)) if is(&problem, "accountDoesNotExist") => Ok(false),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// Whether what an account is bound to can be used; of nothing, too.
+pub(super) fn can_be_bound(issuer: &AcmeIssuer) -> Result<(), AcmeError> {
+    let external = issuer.settings.external_account.as_ref();
+    external.map_or(Ok(()), |external| binding(issuer, external).map(drop))
 }
 
 fn holds(issuer: &AcmeIssuer, account: &str) -> Result<bool, AcmeError> {

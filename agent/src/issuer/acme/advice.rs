@@ -53,8 +53,19 @@ pub(super) async fn of(
         from: instant(window.start.unix_timestamp())?,
         until: instant(window.end.unix_timestamp())?,
         again,
-        explanation: info
-            .explanation_url
-            .filter(|url| url.len() <= LONGEST && url.bytes().all(|byte| byte.is_ascii_graphic())),
+        explanation: info.explanation_url.filter(|url| is_for_people(url)),
     }))
+}
+
+/// Whether it is an address that a browser opens, and that can be printed anywhere.
+fn is_for_people(url: &str) -> bool {
+    let scheme = url.split_once("://").map(|(scheme, _)| scheme);
+    let web = |scheme: &str| {
+        ["https", "http"]
+            .iter()
+            .any(|web| scheme.eq_ignore_ascii_case(web))
+    };
+    scheme.is_some_and(web)
+        && url.len() <= LONGEST
+        && url.bytes().all(|byte| byte.is_ascii_graphic())
 }

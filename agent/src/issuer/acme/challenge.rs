@@ -13,9 +13,10 @@ use rustls::sign::CertifiedKey;
 use serde::{Deserialize, Serialize};
 
 use super::super::challenges::Challenges;
-use super::dns01::Dns01;
+use super::dns01::{By, Dns01};
 use super::error::AcmeError;
 use super::{http01, tls_alpn01};
+use crate::secret::Secret;
 
 /// How a CA is shown that names are ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +39,17 @@ impl Challenge {
             Self::Http01 { .. } => ChallengeType::Http01,
             Self::TlsAlpn01 => ChallengeType::TlsAlpn01,
             Self::Dns01(_) => ChallengeType::Dns01,
+        }
+    }
+
+    /// Where the key is that it takes, if any.
+    pub(super) fn secret(&self) -> Option<&Secret> {
+        match self {
+            Self::Dns01(Dns01 {
+                by: By::Update(update),
+                ..
+            }) => Some(&update.key),
+            _ => None,
         }
     }
 

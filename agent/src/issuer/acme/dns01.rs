@@ -114,6 +114,14 @@ impl Records {
         }
     }
 
+    /// Whether the key that updates are signed with can be used.
+    pub(super) fn can_be_signed(&self) -> Result<(), AcmeError> {
+        match &self.by {
+            Hand::Command(_) => Ok(()),
+            Hand::Update(updater) => Ok(updater.signer().map(drop)?),
+        }
+    }
+
     /// Puts all of them there, and returns once a CA may look for them.
     pub(super) async fn put(
         &self,

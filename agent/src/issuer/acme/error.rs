@@ -92,6 +92,9 @@ pub(super) enum AcmeError {
     Damaged(PathBuf),
 }
 
+/// What is refused where it is no order.
+pub(super) const ACCOUNT: &str = "the account";
+
 impl AcmeError {
     pub(super) fn protocol(what: &'static str, why: impl ToString) -> Self {
         let why = clipped(&why.to_string());
@@ -197,6 +200,15 @@ impl AcmeError {
                 if challenge == "tls-alpn-01" && LOOKED.iter().any(|kind| is(problem, kind)) =>
             {
                 "let port 443 of that name lead to this host, with nothing before it that ends TLS"
+                    .into()
+            }
+            Self::Refused {
+                what: ACCOUNT,
+                problem,
+                ..
+            } if is(problem, "unauthorized") => {
+                "ask whoever runs the CA whether it has closed the account; without its file (account-….json in \
+                 /var/lib/renewd/store/issuer/NAME) another one is made"
                     .into()
             }
             Self::Refused { problem, .. } | Self::Unproven { problem, .. } => {

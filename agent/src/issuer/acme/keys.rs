@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use renewd_core::names::San;
 
+use crate::secret::Secret;
 use crate::table::values::parse;
 use crate::table::{At, ErrorKind, Mismatch, Report, Schema, Section, clipped, key, twice};
 
@@ -132,6 +133,14 @@ impl Configured for AcmeSettings {
 
     fn address(&self) -> Option<&str> {
         Some(&self.directory)
+    }
+
+    fn secrets(&self) -> Vec<&Secret> {
+        let external = self.external_account.as_ref().map(|bound| &bound.key);
+        external
+            .into_iter()
+            .chain(self.challenge.secret())
+            .collect()
     }
 
     /// What ACME has no proof for, or another one than is configured.

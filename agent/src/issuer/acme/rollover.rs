@@ -7,12 +7,12 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use instant_acme::{Account, AccountCredentials, Error, Key};
-use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use instant_acme::AccountCredentials;
+use rustls_pki_types::PrivatePkcs8KeyDer;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::account::{KeptAccount, id, keep_all, known, parsed};
+use super::account::{KeptAccount, id, is_known, keep_all, known, parsed};
 use super::error::AcmeError;
 use super::transport::Transport;
 use super::{AcmeIssuer, is};
@@ -90,18 +90,9 @@ pub(super) async fn settle(
     let Some(next) = &known.next else {
         return Ok(());
     };
-    let failed = |error| AcmeError::of("the account", error, transport);
-    let der = next.private_key().clone_key();
-    let key = Key::from_pkcs8_der(der.clone_key()).map_err(failed)?;
-    let builder = Account::builder_with_http(Box::new(transport.clone()));
-    let directory = issuer.settings.directory.clone();
-    match builder
-        .from_key((key, PrivateKeyDer::Pkcs8(der)), directory)
-        .await
-    {
-        Ok(_) => promote(issuer, known),
-        Err(Error::Api(problem)) if is(&problem, "accountDoesNotExist") => drop_next(issuer, known),
-        Err(error) => Err(failed(error)),
+    match is_known(issuer, transport, next).await? {
+        true => promote(issuer, known),
+        false => drop_next(issuer, known),
     }
 }
 

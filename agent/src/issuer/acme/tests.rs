@@ -3,6 +3,7 @@
 
 mod accounts;
 mod advice;
+mod check;
 mod dns01;
 mod http01;
 mod orders;

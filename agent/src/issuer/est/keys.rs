@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hyper::Uri;
 
+use crate::secret::Secret;
 use crate::table::values::parse;
 use crate::table::{ErrorKind, Mismatch, Report, Schema, Section, clipped, key};
 
@@ -82,6 +83,12 @@ impl Configured for EstSettings {
 
     fn address(&self) -> Option<&str> {
         Some(&self.base)
+    }
+
+    fn secrets(&self) -> Vec<&Secret> {
+        let login = self.login.as_ref().map(|login| &login.password);
+        let bootstrap = self.bootstrap.as_ref().map(|bootstrap| &bootstrap.key);
+        login.into_iter().chain(bootstrap).collect()
     }
 }
 

@@ -81,7 +81,12 @@ impl FakeIssuer {
 
     /// How often it was asked for advice.
     pub(crate) fn asked_for_advice(&self) -> usize {
-        self.lock().asked_for_advice
+        self.lock().asked_for_advice.len()
+    }
+
+    /// The leaf that it was asked for advice about last.
+    pub(crate) fn advised_about(&self) -> Option<Vec<u8>> {
+        self.lock().asked_for_advice.last().cloned()
     }
 
     /// The leaves that it revoked.
@@ -97,6 +102,11 @@ impl FakeIssuer {
     /// The leaf that each order showed to be held.
     pub(crate) fn shown(&self) -> Vec<Option<Vec<u8>>> {
         self.lock().shown.clone()
+    }
+
+    /// The leaf that each order is to take the place of.
+    pub(crate) fn replaced(&self) -> Vec<Option<Vec<u8>>> {
+        self.lock().replaced.clone()
     }
 
     /// From now on it makes the keys.

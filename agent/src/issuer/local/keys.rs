@@ -88,6 +88,10 @@ impl Configured for Keys {
         Rc::new(LocalIssuer::new(home.directory, settings, home.clock))
     }
 
+    fn secrets(&self) -> Vec<&Secret> {
+        self.issuing_ca.iter().collect()
+    }
+
     /// It is this host's alone.
     fn needs_no_settling(&self) -> bool {
         true

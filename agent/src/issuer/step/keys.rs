@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use renewd_core::leaf::Fingerprint;
 
+use crate::secret::Secret;
 use crate::table::values::parse;
 use crate::table::{At, ErrorKind, Mismatch, Report, Schema, Section, clipped, key};
 
@@ -82,6 +83,12 @@ impl Configured for StepSettings {
 
     fn address(&self) -> Option<&str> {
         Some(&self.url)
+    }
+
+    fn secrets(&self) -> Vec<&Secret> {
+        let (Admission::Token(secret) | Admission::Provisioner { key: secret, .. }) =
+            &self.admission;
+        vec![secret]
     }
 
     fn root_pem(&self, home: &Home) -> Result<String, IssueError> {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use hyper::Uri;
 
+use crate::secret::Secret;
 use crate::table::values::parse;
 use crate::table::{Mismatch, Report, Schema, Section, clipped, key};
 
@@ -14,7 +15,7 @@ use super::super::crls::keys as crls;
 use super::super::https::Trust;
 use super::super::kind::{Configured, Home, Kind};
 use super::super::{Issuer, places};
-use super::{VaultIssuer, VaultSettings};
+use super::{Auth, Method, VaultIssuer, VaultSettings};
 
 const DEFAULT_MOUNT: &str = "pki";
 
@@ -116,6 +117,17 @@ const SCHEMA: Schema = Schema {
 impl Configured for VaultSettings {
     fn make(&self, home: Home) -> Rc<dyn Issuer> {
         Rc::new(VaultIssuer::new(self.clone(), home.secrets))
+    }
+
+    fn secrets(&self) -> Vec<&Secret> {
+        vec![match &self.auth {
+            Auth::Token(secret) => secret,
+            Auth::Login { method, .. } => match method {
+                Method::AppRole { secret_id, .. } => secret_id,
+                Method::Jwt { jwt, .. } => jwt,
+                Method::Certificate { key, .. } => key,
+            },
+        }]
     }
 }
 

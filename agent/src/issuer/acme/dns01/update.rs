@@ -108,7 +108,7 @@ impl Updater {
     }
 
     /// The key is read each time, as it may have been replaced.
-    fn signer(&self) -> Result<TSigner, UpdateError> {
+    pub(super) fn signer(&self) -> Result<TSigner, UpdateError> {
         let settings = &self.settings;
         let text = self
             .secrets

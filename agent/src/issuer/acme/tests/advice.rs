@@ -37,6 +37,23 @@ async fn renewal_information_is_taken_as_it_is_told_or_not_at_all() {
         }
     }
     assert!(advice(("200 OK", "", JSON, "{}")).await.is_err());
+    for (address, shown) in [
+        ("http://ca.test/why", true),
+        ("HTTPS://ca.test/why", true),
+        ("javascript:alert(1)", false),
+        ("file:///etc/passwd", false),
+        ("ca.test/why", false),
+        ("https://ca.test/a b", false),
+        ("https://ca.test/\\u001b[31m", false),
+        ("https://ca.test/\\u202eyhw", false),
+        (concat!("https://ca.test/", "LONG"), false),
+    ] {
+        let address = address.replace("LONG", &"y".repeat(200));
+        let body = WINDOW.replace("https://ca.test/why", &address);
+        let body: &'static str = body.leak();
+        let told = advice(("200 OK", "", JSON, body)).await.unwrap().unwrap();
+        assert_eq!(told.explanation.is_some(), shown, "{address}");
+    }
     // A CA without it needs not be asked again.
     let ca = Ca::new(|path| {
         let directory =
