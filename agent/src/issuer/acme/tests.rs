@@ -5,6 +5,7 @@ mod accounts;
 mod advice;
 mod dns01;
 mod http01;
+mod late;
 mod nonces;
 mod orders;
 mod problems;
