@@ -37,6 +37,13 @@ fn impatient(ca: &Ca) -> AcmeIssuer {
     issuer
 }
 
+/// What becomes of a try, which is over long before anybody but the test would have it end.
+async fn late(issuer: &AcmeIssuer, csr: &[u8]) -> IssueError {
+    let tried = bring(issuer, csr, None);
+    let tried = tokio::time::timeout(Duration::from_secs(30), tried).await;
+    tried.expect("a try that ends").unwrap_err()
+}
+
 #[tokio::test]
 async fn a_ca_that_does_not_sign_in_time_is_left_and_gone_on_with_when_it_says() {
     for (headers, retry) in [
@@ -46,7 +53,7 @@ async fn a_ca_that_does_not_sign_in_time_is_left_and_gone_on_with_when_it_says()
         let ca = processing(headers);
         let mine = csr();
         for looks in 1..3 {
-            let error = bring(&impatient(&ca), &mine, None).await.unwrap_err();
+            let error = late(&impatient(&ca), &mine).await;
             assert_eq!((error.label(), error.retry()), ("acme-late", retry));
             // It may sign yet, for this key.
             assert_eq!(error.sent(), Sent::Open, "{error}");
@@ -60,7 +67,7 @@ async fn a_ca_that_does_not_sign_in_time_is_left_and_gone_on_with_when_it_says()
 async fn a_failed_look_that_the_ca_keeps_pending_is_told_and_repeated_by_the_next_try() {
     let ca = looking(FAILED_LOOK);
     for looks in 1..3 {
-        let error = issue(&impatient(&ca)).await.unwrap_err();
+        let error = late(&impatient(&ca), &csr()).await;
         assert_eq!(
             (error.label(), error.retry()),
             ("acme-unproven", Retry::BackOff)
@@ -73,7 +80,7 @@ async fn a_failed_look_that_the_ca_keeps_pending_is_told_and_repeated_by_the_nex
     // Where it says nothing of a look, there was none yet.
     let ca = looking(AUTHZ);
     for looks in 1..3 {
-        let error = issue(&impatient(&ca)).await.unwrap_err();
+        let error = late(&impatient(&ca), &csr()).await;
         assert_eq!(
             (error.label(), error.retry()),
             ("acme-late", Retry::BackOff)
@@ -92,10 +99,11 @@ async fn a_try_ends_in_time_however_patient_it_is_at_each_step() {
         (looking(AUTHZ), Sent::Refused),
     ] {
         let mut issuer = ca.issuer();
+        issuer.patience = Duration::MAX;
         issuer.whole = Duration::from_millis(500);
         let mine = csr();
         for _ in 0..2 {
-            let error = bring(&issuer, &mine, None).await.unwrap_err();
+            let error = late(&issuer, &mine).await;
             assert_eq!(
                 (error.label(), error.retry()),
                 ("acme-late", Retry::BackOff)
