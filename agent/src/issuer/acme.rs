@@ -100,6 +100,8 @@ pub struct AcmeIssuer {
     challenges: Arc<Challenges>,
     records: Option<Records>,
     accounts: Accounts,
+    patience: Duration,
+    whole: Duration,
     /// What is still up from before a restart.
     _before: Vec<Placed>,
 }
@@ -127,6 +129,8 @@ impl AcmeIssuer {
             secrets,
             challenges,
             accounts: Accounts::default(),
+            patience: order::PATIENCE,
+            whole: WHOLE,
         }
     }
 
@@ -142,7 +146,7 @@ impl AcmeIssuer {
     async fn obtain(&self, order: Order<'_>) -> Result<Answer, AcmeError> {
         // Before anything is asked of the CA: its limits count what is begun.
         self.settings.challenge.can_be_answered(&self.challenges)?;
-        let tried = tokio::time::timeout(WHOLE, self.try_to_obtain(order)).await;
+        let tried = tokio::time::timeout(self.whole, self.try_to_obtain(order)).await;
         tried.unwrap_or(Err(AcmeError::Late(None)))
     }
 

@@ -101,10 +101,23 @@ fn second(trial: &mut Trial) -> Result<()> {
     expect(back.succeeded(), "a renewal", back.output())?;
     trial.await_published_after("api", &first)?;
     expect_sound(trial)?;
+    let serial = trial.published_serial("api")?;
+    expect_equal("revocations", &0, &revocations(trial, &serial)?)?;
     trial.run(&["renewctl", "revoke", "api"])?;
+    expect_equal("revocations", &1, &revocations(trial, &serial)?)?;
     let account = account_key(trial, "caddy")?;
     let keys = [key_lines(trial, "api")?, vec![account]].concat();
     expect_untold(trial, &keys)
+}
+
+/// How many of a serial there are in Caddy's database, which writes of each certificate that was revoked one such line.
+fn revocations(trial: &Trial, serial: &str) -> Result<usize> {
+    let serial = u128::from_str_radix(serial, 16).unwrap_or_default();
+    let database = "/srv/caddy/.local/share/caddy/acme_server/agent/db";
+    let found = trial.shell(&format!(
+        r#"grep -a -o '{{"Serial":"{serial}",[^{{}}]*"RevokedAt":[^{{}}]*}}' {database} | sort -u"#
+    ))?;
+    Ok(found.lines().count())
 }
 
 fn expect_sound(trial: &Trial) -> Result<()> {

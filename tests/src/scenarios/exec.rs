@@ -4,13 +4,15 @@ use crate::agent::{PROOF, RENEWD, published};
 use crate::failure::{Result, expect, expect_equal};
 use crate::scenario::{Disk, Scenario, Trial};
 
+use super::plain::{TALKATIVE, expect_untold, key_lines};
+
 pub(super) const ALL: &[Scenario] = &[OPENSSL];
 
 const OPENSSL: Scenario = Scenario {
     name: "openssl_ca_issues_by_a_program_that_never_sees_the_store",
     disk: Disk::Installed,
     fault: "the kernel refuses Landlock",
-    red: "the store hidden from the program",
+    red: "the store, and what others are told in secret, hidden from the program",
     run: openssl,
 };
 
@@ -32,6 +34,8 @@ install -m 0644 /srv/ca/root.pem /etc/renewd/corporate-root.pem
 const PROGRAM: &str = r#"#!/bin/sh
 {
     ls /var/lib/renewd/store /run/renewd 2>&1
+    cat "$CREDENTIALS_DIRECTORY/other" 2>&1
+    sha256sum < "$CREDENTIALS_DIRECTORY/ca-token"
     env
     ls -l /proc/self/fd
     grep CapEff /proc/self/status
@@ -44,7 +48,14 @@ const ISSUER: &str = r#"[issuer.corporate]
 type = "exec"
 command = ["/usr/local/libexec/issue"]
 trust = "/etc/renewd/corporate-root.pem"
+credentials = ["ca-token"]
 "#;
+
+/// What the program is told in secret, and what is none of its business.
+const TOKEN: &str = "planted-token-of-the-program-7d1f4c";
+const OTHER: &str = "planted-token-of-somebody-else-b03e92";
+const CREDENTIALS: &str =
+    "LoadCredential=ca-token:/etc/renewd/ca-token\nLoadCredential=other:/etc/renewd/other-token\n";
 
 fn openssl(trial: &mut Trial) -> Result<()> {
     trial.write("/srv/ca.sh", CA)?;
@@ -52,11 +63,13 @@ fn openssl(trial: &mut Trial) -> Result<()> {
     trial.write("/usr/local/libexec/issue", PROGRAM)?;
     trial.run(&["chmod", "0755", "/usr/local/libexec/issue"])?;
     trial.write("/etc/renewd/renewd.toml", ISSUER)?;
+    trial.write("/etc/renewd/ca-token", TOKEN)?;
+    trial.write("/etc/renewd/other-token", OTHER)?;
     trial.configure("corp", "names = [\"corp.example.internal\"]\n")?;
     let refused = trial.choose("", "SystemCallFilter=~landlock_create_ruleset\n");
     trial.drop_in(
         RENEWD,
-        &format!("[Service]\nReadWritePaths=/var/lib/corporate-ca\n{refused}"),
+        &format!("{TALKATIVE}{CREDENTIALS}ReadWritePaths=/var/lib/corporate-ca\n{refused}"),
     )?;
     trial.systemctl(&["restart", RENEWD])?;
     let first = trial.wait_until("corp is published", PROOF, || {
@@ -78,7 +91,9 @@ fn openssl(trial: &mut Trial) -> Result<()> {
 
     let seen = trial.read("/var/lib/corporate-ca/seen")?;
     let denied = seen.matches("Permission denied").count();
-    expect(denied == 2, "the store hidden from the program", &seen)?;
+    expect(denied == 3, OPENSSL.red, &seen)?;
+    let token = trial.shell("sha256sum < /etc/renewd/ca-token")?;
+    expect(seen.contains(token.trim()), "its own credential", &seen)?;
     // Three that are its own, and the directory that `ls` reads.
     let open = seen.lines().filter(|line| line.contains(" -> ")).count();
     expect_equal("open descriptors", &4, &open)?;
@@ -87,12 +102,7 @@ fn openssl(trial: &mut Trial) -> Result<()> {
         "no capabilities",
         &seen,
     )?;
-    for name in [
-        "NOTIFY_SOCKET",
-        "LISTEN_FDS",
-        "WATCHDOG_USEC",
-        "CREDENTIALS",
-    ] {
+    for name in ["NOTIFY_SOCKET", "LISTEN_FDS", "WATCHDOG_USEC"] {
         expect(!seen.contains(name), format_args!("no {name}"), &seen)?;
     }
     let said = trial.run(&["journalctl", "--boot", "--output=cat", "RENEWD_CERT=corp"])?;
@@ -111,5 +121,11 @@ fn openssl(trial: &mut Trial) -> Result<()> {
         "the reason of the refusal",
         refused.output(),
     )?;
-    expect_equal("the serial", &second, &trial.published_serial("corp")?)
+    expect_equal("the serial", &second, &trial.published_serial("corp")?)?;
+    let ca = trial.read("/srv/ca/ca.key")?;
+    let ca = ca.lines().filter(|line| !line.starts_with('-'));
+    let mut secrets = vec![TOKEN.to_owned(), OTHER.to_owned()];
+    secrets.extend(ca.map(str::to_owned));
+    secrets.extend(key_lines(trial, "corp")?);
+    expect_untold(trial, &secrets)
 }

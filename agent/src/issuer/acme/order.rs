@@ -23,7 +23,7 @@ use proofs::{Shown, leads_nowhere};
 pub(super) use kept::{is_kept_in, is_with_the_ca, proofs};
 
 /// How long a CA may take to look at the proofs, and again to sign. What takes longer is left, and gone on with later.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// How long an order is gone on with that was sent and is not done, at least and at most; between, a tenth of the life.
 const LONGEST_SIGNING: (Duration, Duration) = (PATIENCE, Duration::from_secs(86_400));
 /// How long to wait before looking again, at first and at most.
@@ -298,7 +298,7 @@ impl Way<'_> {
             if status == OrderStatus::Invalid {
                 return Err(self.why_invalid(order).await);
             }
-            if begun.elapsed() > PATIENCE {
+            if begun.elapsed() > self.issuer.patience {
                 // Some CAs tell of a failed look, and never end the order.
                 return Err(match self.failed_look(order).await {
                     Some(error) => error,

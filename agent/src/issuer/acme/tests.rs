@@ -6,6 +6,8 @@ mod advice;
 mod check;
 mod dns01;
 mod http01;
+mod late;
+mod nonces;
 mod orders;
 mod problems;
 mod revocation;
@@ -38,6 +40,8 @@ struct Ca {
     asked: Arc<Mutex<Vec<String>>>,
     /// What was signed, each after its path.
     said: Arc<Mutex<Vec<(String, String)>>>,
+    /// The numbers that it was signed with, likewise.
+    nonces: Arc<Mutex<Vec<(String, String)>>>,
     directory: TempDir,
 }
 
@@ -55,7 +59,9 @@ impl Ca {
     fn new(told: impl Fn(&str) -> Option<Told> + Send + 'static) -> Self {
         let asked = Arc::new(Mutex::new(Vec::new()));
         let said = Arc::new(Mutex::new(Vec::new()));
+        let nonces = Arc::new(Mutex::new(Vec::new()));
         let (seen, heard) = (Arc::clone(&asked), Arc::clone(&said));
+        let counted = Arc::clone(&nonces);
         let server = Server::new(Box::new(move |head, write| {
             let path = head.split(' ').nth(1).unwrap().to_owned();
             let host = head.lines().find_map(|line| line.strip_prefix("host: "));
@@ -66,6 +72,8 @@ impl Ca {
                 .lock()
                 .unwrap()
                 .extend(payload(body).map(|text| (path.clone(), text)));
+            let nonce = nonce(body).map(|nonce| (path.clone(), nonce));
+            counted.lock().unwrap().extend(nonce);
             let (status, headers, kind, body) = told(&path).unwrap_or(match path.as_str() {
                 "/directory" => ("200 OK", "", JSON, DIRECTORY),
                 "/nonce" => ("200 OK", "", JSON, ""),
@@ -81,7 +89,7 @@ impl Ca {
             });
             let (headers, body) = (headers.replace("BASE", &base), body.replace("BASE", &base));
             let text = format!(
-                "HTTP/1.1 {status}\r\nreplay-nonce: n\r\ncontent-type: {kind}\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n{body}",
+                "HTTP/1.1 {status}\r\n{headers}replay-nonce: n\r\ncontent-type: {kind}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
                 body.len()
             );
             write(text.as_bytes());
@@ -90,6 +98,7 @@ impl Ca {
             server,
             asked,
             said,
+            nonces,
             directory: tempfile::tempdir().unwrap(),
         }
     }
@@ -138,11 +147,20 @@ impl Ca {
 
 /// What a signed body says (RFC 7515).
 fn payload(body: &str) -> Option<String> {
+    part(body, "payload")
+}
+
+/// The number that it is signed with (RFC 8555, section 6.5).
+fn nonce(body: &str) -> Option<String> {
+    let protected = part(body, "protected")?;
+    let protected: serde_json::Value = serde_json::from_str(&protected).ok()?;
+    protected["nonce"].as_str().map(str::to_owned)
+}
+
+fn part(body: &str, name: &str) -> Option<String> {
     let signed: serde_json::Value = serde_json::from_str(body).ok()?;
-    let payload = BASE64_URL_SAFE_NO_PAD
-        .decode(signed["payload"].as_str()?)
-        .ok()?;
-    String::from_utf8(payload).ok()
+    let part = BASE64_URL_SAFE_NO_PAD.decode(signed[name].as_str()?).ok()?;
+    String::from_utf8(part).ok()
 }
 
 /// What is to be shown for a name; the token is the part of the answer before the dot.

@@ -1,4 +1,6 @@
-//! Accounts that the CA does not know any more.
+//! Accounts: what the CA is told, and those that it does not know any more.
+
+use serde_json::json;
 
 use super::*;
 
@@ -57,6 +59,40 @@ async fn an_account_that_took_the_place_of_the_refused_one_is_not_put_aside() {
         assert_ne!(new.id(), old.id());
     }
     assert_eq!(ca.count("/account"), 2);
+}
+
+#[tokio::test]
+async fn the_ca_is_told_where_it_may_write_to_and_once_when_that_changes() {
+    let ca = Ca::new(|path| {
+        (path == "/account/1").then_some(("200 OK", "", JSON, r#"{"status":"valid"}"#))
+    });
+    let told = |path: &str| {
+        let said = ca.said.lock().unwrap();
+        let said = said.iter().filter(|said| said.0 == path);
+        let said = said.map(|(_, text)| serde_json::from_str::<serde_json::Value>(text).unwrap());
+        said.map(|said| said["contact"].clone()).collect::<Vec<_>>()
+    };
+    let order = async |contact: &[&str]| {
+        let mut issuer = ca.issuer();
+        issuer.settings.contact = contact.iter().map(|&one| one.to_owned()).collect();
+        // So far it comes, and no further.
+        let error = issue(&issuer).await.unwrap_err();
+        assert!(error.to_string().contains("a challenge"), "{error}");
+    };
+    order(&["mailto:a@a.test"]).await;
+    order(&["mailto:a@a.test"]).await;
+    assert_eq!(told("/account"), [json!(["mailto:a@a.test"])]);
+    assert_eq!(told("/account/1"), [json!(null); 0]);
+    let both = ["mailto:a@a.test", "mailto:b@a.test"];
+    for _ in 0..2 {
+        order(&both).await;
+        assert_eq!(told("/account/1"), [json!(both)]);
+    }
+    for _ in 0..2 {
+        order(&[]).await;
+        assert_eq!(told("/account/1"), [json!(both), json!([])]);
+    }
+    assert_eq!(ca.count("/account"), 1);
 }
 
 const CHANGES: &str = r#"{"newNonce":"BASE/nonce","newAccount":"BASE/account","newOrder":"BASE/order","keyChange":"BASE/change","meta":{}}"#;
