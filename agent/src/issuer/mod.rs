@@ -12,6 +12,8 @@ mod crls;
 #[cfg(test)]
 pub(crate) mod fake;
 mod found;
+#[cfg(test)]
+pub(crate) mod gate;
 pub mod https;
 mod kept;
 pub mod kind;

@@ -4,6 +4,7 @@
 mod accounts;
 mod advice;
 mod dns01;
+mod gate;
 mod http01;
 mod orders;
 mod problems;

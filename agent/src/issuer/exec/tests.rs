@@ -3,6 +3,7 @@
 mod cfssl;
 mod confined;
 mod ends;
+mod gate;
 mod openssl;
 
 use std::fs;
