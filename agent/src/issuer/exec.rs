@@ -1,7 +1,7 @@
 //! Any program as a CA: it gets a request on stdin, and answers with a certificate on stdout.
 //!
 //! Owns the contract ([`contract`]) and the one program that may run at a time: programs keep databases, and few
-//! expect to be run twice at once. The program never sees a key, nor the store ([`super::program`]); all that it starts
+//! expect to be run twice at once. The program never sees a key, nor the store ([`super::program`]); what it starts
 //! ends with it. What it answers is judged by [`renewd_core::accept`] against anchors that the
 //! operator wrote down: an answer never makes itself one.
 

@@ -1,4 +1,4 @@
-//! Programs that issuers run: confined, bounded, and gone with all that they started.
+//! Programs that issuers run: confined, bounded, and gone with what they started ([`strays`] says what that reaches).
 //!
 //! Owns what is the same for each: whose it may be ([`owner`]), what it finds and may not see ([`confine`]), how it is
 //! watched ([`run`]) and what its exit code means. What it reads and answers is its user's contract.
@@ -10,6 +10,7 @@ pub(super) mod keys;
 mod owner;
 mod run;
 mod said;
+mod strays;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};

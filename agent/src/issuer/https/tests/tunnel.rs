@@ -58,6 +58,7 @@ fn copied(mut client: TcpStream, server: TcpStream) -> Vec<u8> {
 
 const OPEN: &str = "HTTP/1.1 200 Connection established\r\n\r\n";
 const CANARY: &str = "canary-of-a-token";
+const DEADLINE: Duration = Duration::from_secs(10);
 
 /// A server that says what it was asked, and the request.
 fn server() -> (Server, mpsc::Receiver<String>) {
@@ -86,14 +87,14 @@ async fn a_request_goes_through_a_proxy_that_sees_nothing_but_to_whom() {
         (answer.status(), &answer.body()[..]),
         (StatusCode::OK, &b"ok"[..])
     );
-    let asked = asked.recv().unwrap();
+    let asked = asked.recv_timeout(DEADLINE).unwrap();
     assert!(
         asked.starts_with("POST /sign ") && asked.contains(CANARY),
         "{asked}"
     );
     assert!(asked.ends_with("a request"), "{asked}");
     drop(client);
-    let seen = seen.recv().unwrap();
+    let seen = seen.recv_timeout(DEADLINE).unwrap();
     let first = format!("CONNECT localhost:{} HTTP/1.1", server.port);
     assert_eq!(seen.head.lines().next(), Some(&*first));
     for hidden in [CANARY, "/sign", "a request"] {
@@ -117,7 +118,7 @@ async fn the_server_behind_a_proxy_is_verified() {
     let error = client.send(request(server.port)).await.unwrap_err();
     assert!(matches!(error, HttpsError::Untrusted { .. }), "{error}");
     drop(client);
-    let seen = seen.recv().unwrap();
+    let seen = seen.recv_timeout(DEADLINE).unwrap();
     assert!(seen.head.starts_with("CONNECT "), "{}", seen.head);
     assert!(asked.try_recv().is_err(), "the request went to a stranger");
 }
@@ -129,7 +130,7 @@ async fn a_proxy_that_does_not_connect_is_asked_for_nothing_else() {
     let client = Https::new(&server.ca(), Some(&proxy)).unwrap();
     let error = client.send(get(server.port, "/")).await.unwrap_err();
     assert!(matches!(error, HttpsError::Unreachable { .. }), "{error}");
-    let head = seen.recv().unwrap().head;
+    let head = seen.recv_timeout(DEADLINE).unwrap().head;
     let first = format!("CONNECT localhost:{} ", server.port);
     assert!(head.starts_with(&first), "{head}");
 }
