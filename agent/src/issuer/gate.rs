@@ -91,7 +91,7 @@ impl Gate {
         let twice = Ca::signed_by(authority("gate below", self.now), key(), &self.issuing).unwrap();
         let deep = leaf(&self.key, &twice, self.now, |_| ());
         let many = vec![theirs.clone(); MAX_CHAIN + 1];
-        let big = self.leaf(|params| extend(params));
+        let big = self.leaf(extend);
         let (twice, issuing) = (twice.der().clone(), self.issuing.der().clone());
 
         let refused = |what, leaf, label| Given {
