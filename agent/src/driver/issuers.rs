@@ -42,7 +42,7 @@ impl Driver {
         let unknown = ControlError::NoSuchIssuer(format!("there is no issuer named {name}"));
         Box::pin(async move {
             let issuer = issuer.ok_or(unknown)?;
-            let findings = issuer.check(&requests).await;
+            let findings = Finding::of_every_question(issuer.check(&requests).await);
             Ok(IssuerFindings {
                 findings: findings.into_iter().map(IssuerFinding::from).collect(),
             })

@@ -254,6 +254,10 @@ impl Issuer for EstIssuer {
                 Ok(headers) => {
                     let text = format!("{} CA certificates", self.known().len());
                     findings.push(Finding::yes(Question::Reachable, text));
+                    findings.push(Finding::unknown(
+                        Question::Authenticated,
+                        "only an enrolment tells whether it knows us",
+                    ));
                     findings.push(Finding::clock(https::date(&headers), Timestamp::now()));
                 }
             }
@@ -262,7 +266,7 @@ impl Issuer for EstIssuer {
                 Err(error) => Finding::no(question, &error.into()),
                 Ok(wishes) if wishes.is_empty() => Finding::unknown(
                     question,
-                    "it wants nothing that is not asked for; only an enrolment tells whether it knows us",
+                    "it wants nothing that is not asked for; only an enrolment tells the rest",
                 ),
                 Ok(wishes) => Finding::unknown(question, wishes.join("; ")),
             });

@@ -1,10 +1,11 @@
 //! Any program as a CA: it gets a request on stdin, and answers with a certificate on stdout.
 //!
 //! Owns the contract ([`contract`]) and the one program that may run at a time: programs keep databases, and few
-//! expect to be run twice at once. The program never sees a key, nor the store ([`super::program`]); all that it starts
+//! expect to be run twice at once. The program never sees a key, nor the store ([`super::program`]); what it starts
 //! ends with it. What it answers is judged by [`renewd_core::accept`] against anchors that the
 //! operator wrote down: an answer never makes itself one.
 
+mod check;
 mod contract;
 mod error;
 mod keys;
@@ -16,11 +17,12 @@ use futures_util::future::BoxFuture;
 use renewd_core::accept::Answer;
 use renewd_core::leaf::Fingerprint;
 use renewd_core::names::CertificateName;
+use renewd_core::request::Request;
 use rustls_pki_types::CertificateDer;
 use tokio::sync::Mutex;
 
 use super::program::{Program, ProgramError, ProgramSettings, Surroundings, blocking};
-use super::{IssueError, Issuer, Order};
+use super::{Finding, IssueError, Issuer, Order};
 use crate::journal::{self, Event};
 pub use error::ExecError;
 pub use keys::KIND;
@@ -109,6 +111,10 @@ impl Issuer for ExecIssuer {
 
     fn anchors<'a>(&'a self) -> BoxFuture<'a, Result<Vec<CertificateDer<'static>>, IssueError>> {
         Box::pin(async move { Ok(self.held().await?) })
+    }
+
+    fn check<'a>(&'a self, _requests: &'a [Request]) -> BoxFuture<'a, Vec<Finding>> {
+        Box::pin(check::findings(self))
     }
 }
 

@@ -21,6 +21,14 @@ pub enum Question {
 }
 
 impl Question {
+    /// All of them, in the order in which they are told: without one the next is of little use.
+    pub const ALL: [Self; 4] = [
+        Self::Reachable,
+        Self::Authenticated,
+        Self::Clock,
+        Self::MayIssue,
+    ];
+
     /// A stable word.
     pub fn label(self) -> &'static str {
         match self {
@@ -109,6 +117,24 @@ impl Finding {
         }
     }
 
+    /// What was found, with an answer to every question: one that nobody had an answer to cannot be told.
+    pub fn of_every_question(mut found: Vec<Self>) -> Vec<Self> {
+        let failed = found.iter().find(|found| found.is == Is::No);
+        let failed = failed.map(|found| found.question);
+        for question in Question::ALL {
+            if found.iter().any(|found| found.question == question) {
+                continue;
+            }
+            let why = match failed {
+                Some(failed) => format!("not looked at: the answer to {} is no", failed.label()),
+                None => "only an order tells".to_owned(),
+            };
+            found.push(Self::unknown(question, why));
+        }
+        found.sort_by_key(|found| Question::ALL.iter().position(|one| *one == found.question));
+        found
+    }
+
     /// It is not, for this reason.
     pub fn no(question: Question, error: &IssueError) -> Self {
         Self {
@@ -123,7 +149,45 @@ impl Finding {
 mod tests {
     use jiff::SignedDuration;
 
+    use super::super::Retry;
     use super::*;
+
+    #[test]
+    fn every_question_has_an_answer_and_what_could_not_be_asked_says_after_what() {
+        let told = |found: Vec<Finding>| {
+            let all = Finding::of_every_question(found).into_iter();
+            all.map(|found| (found.question.label(), found.is.label(), found.text))
+                .collect::<Vec<_>>()
+        };
+        let text = |text: &str| text.to_owned();
+        let only = text("only an order tells");
+        let may = |text: &str| Finding::yes(Question::MayIssue, text);
+        assert_eq!(
+            told(vec![
+                may("a"),
+                may("b"),
+                Finding::yes(Question::Reachable, "it answers")
+            ]),
+            [
+                ("reachable", "yes", text("it answers")),
+                ("authenticated", "unknown", only.clone()),
+                ("clock", "unknown", only),
+                ("may-issue", "yes", text("a")),
+                ("may-issue", "yes", text("b")),
+            ]
+        );
+        let error = IssueError::new("away", Retry::BackOff, "it is away", "wait");
+        let after = text("not looked at: the answer to reachable is no");
+        assert_eq!(
+            told(vec![Finding::no(Question::Reachable, &error)]),
+            [
+                ("reachable", "no", text("it is away; wait")),
+                ("authenticated", "unknown", after.clone()),
+                ("clock", "unknown", after.clone()),
+                ("may-issue", "unknown", after),
+            ]
+        );
+    }
 
     #[test]
     fn a_clock_that_is_a_minute_off_is_a_finding_and_one_that_is_not_told_is_none() {

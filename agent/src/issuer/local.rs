@@ -29,11 +29,12 @@ use futures_util::future::BoxFuture;
 use jiff::SignedDuration;
 use renewd_core::accept::Answer;
 use renewd_core::pem;
+use renewd_core::request::Request;
 use rustls_pki_types::CertificateDer;
 
 use super::kept;
 use super::kind::Clock;
-use super::{IssueError, Issuer, Order};
+use super::{Finding, IssueError, Issuer, Order, Question};
 use crate::secret::{Secret, Secrets};
 use ca::Ca;
 pub use constraints::Constraints;
@@ -147,6 +148,31 @@ impl Issuer for LocalIssuer {
 
     fn anchors<'a>(&'a self) -> BoxFuture<'a, Result<Vec<CertificateDer<'static>>, IssueError>> {
         Box::pin(self.run(|ca| Ok(vec![ca.root()?])))
+    }
+
+    fn check<'a>(&'a self, requests: &'a [Request]) -> BoxFuture<'a, Vec<Finding>> {
+        Box::pin(async move {
+            if let Err(error) = self.anchors().await {
+                return vec![Finding::no(Question::Reachable, &error)];
+            }
+            let here = "it is a part of this daemon";
+            let refused = requests
+                .iter()
+                .find_map(|request| self.ca.permits(request).err());
+            let may_issue = match refused {
+                Some(error) => Finding::no(Question::MayIssue, &error.into()),
+                None => Finding::yes(
+                    Question::MayIssue,
+                    "names and lives that are configured are within what it may issue",
+                ),
+            };
+            vec![
+                Finding::yes(Question::Reachable, format!("{here}, and has its root")),
+                Finding::yes(Question::Authenticated, here),
+                Finding::yes(Question::Clock, here),
+                may_issue,
+            ]
+        })
     }
 }
 

@@ -12,6 +12,8 @@ mod crls;
 #[cfg(test)]
 pub(crate) mod fake;
 mod found;
+#[cfg(test)]
+pub(crate) mod gate;
 pub mod https;
 mod kept;
 pub mod kind;
@@ -141,7 +143,8 @@ pub trait Issuer: Send + Sync {
     }
 
     /// What can be found of the CA without asking it for a certificate; `requests` are those of the certificates
-    /// that name it. Changes nothing at the CA but what a login leaves behind.
+    /// that name it. Changes nothing at the CA but what a login leaves behind. A question that it has no answer to may be
+    /// [left out](Finding::of_every_question).
     fn check<'a>(&'a self, _requests: &'a [Request]) -> BoxFuture<'a, Vec<Finding>> {
         Box::pin(async {
             let reachable = match self.anchors().await {

@@ -1,4 +1,4 @@
-//! Programs that issuers run: confined, bounded, and gone with all that they started.
+//! Programs that issuers run: confined, bounded, and gone with what they started ([`strays`] says what that reaches).
 //!
 //! Owns what is the same for each: whose it may be ([`owner`]), what it finds and may not see ([`confine`]), how it is
 //! watched ([`run`]) and what its exit code means. What it reads and answers is its user's contract.
@@ -10,11 +10,13 @@ pub(super) mod keys;
 mod owner;
 mod run;
 mod said;
+mod strays;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use nix::unistd::{AccessFlags, access};
 use renewd_core::names::{CertificateName, CredentialName};
 
 use crate::journal::{self, Event};
@@ -109,6 +111,18 @@ impl Program {
         }
     }
 
+    /// Where it is.
+    pub(super) fn path(&self) -> &str {
+        &self.settings.command[0]
+    }
+
+    /// Whether it could be run now: the program, whose it is, and its credentials are looked at as before a run.
+    pub(super) async fn look(&self) -> Result<(), ProgramError> {
+        let (settings, surroundings) = (self.settings.clone(), self.surroundings.clone());
+        let prepared = blocking(move || prepare(&settings, &surroundings).map(drop));
+        prepared.await.unwrap_or(Err(ProgramError::Worker))
+    }
+
     fn warn_unconfined(&self, certificate: &CertificateName) {
         if !self.warned.swap(true, Ordering::Relaxed) {
             journal::emit(&Event::IssuerWarning {
@@ -155,7 +169,12 @@ fn prepare(
     settings: &ProgramSettings,
     surroundings: &Surroundings,
 ) -> Result<(Environment, Confinement), ProgramError> {
-    owner::check(Path::new(&settings.command[0]), surroundings.owner)?;
+    let program = Path::new(&settings.command[0]);
+    owner::check(program, surroundings.owner)?;
+    access(program, AccessFlags::X_OK).map_err(|error| ProgramError::Start {
+        program: settings.command[0].clone(),
+        source: error.into(),
+    })?;
     let mut environment: Environment = ENVIRONMENT
         .iter()
         .map(|(name, value)| (*name, value.into()))

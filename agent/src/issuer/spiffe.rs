@@ -304,6 +304,19 @@ impl Issuer for SpiffeIssuer {
                 Some(error) => return vec![Finding::no(Question::Reachable, &error)],
             }
             let update = heard.update.unwrap_or_default();
+            findings.extend([
+                match update.ids().len() {
+                    0 => Finding::unknown(Question::Authenticated, "it told no identity yet"),
+                    told => Finding::yes(
+                        Question::Authenticated,
+                        format!("it knows this process; identities for it: {told}"),
+                    ),
+                },
+                Finding::unknown(
+                    Question::Clock,
+                    "the Workload API tells no time: an SVID that is not valid yet is refused",
+                ),
+            ]);
             for id in requests.iter().map(id) {
                 findings.push(match update.svid(id) {
                     Some(_) => Finding::yes(Question::MayIssue, format!("it has an SVID for {id}")),

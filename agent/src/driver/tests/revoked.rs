@@ -80,6 +80,8 @@ fn issuers_are_told_with_their_certificates_and_looked_at_without_an_issuance() 
         let name = issuers[0].name.parse().unwrap();
         let found = life.driver.check_issuer(&name).await.unwrap().findings;
         assert_eq!(found[0].is, "yes", "{found:?}");
+        let asked: Vec<_> = found.iter().map(|one| one.question.as_str()).collect();
+        assert_eq!(asked, ["reachable", "authenticated", "clock", "may-issue"]);
         assert_eq!(site.issuer.asked(), 1);
         let stranger = "stranger".parse().unwrap();
         assert!(life.driver.check_issuer(&stranger).await.is_err());

@@ -5,6 +5,7 @@ mod accounts;
 mod advice;
 mod check;
 mod dns01;
+mod gate;
 mod http01;
 mod late;
 mod nonces;

@@ -3,6 +3,7 @@
 
 mod answers;
 mod attributes;
+mod gate;
 mod identities;
 mod mutated;
 mod told;
@@ -76,7 +77,13 @@ fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
     let mut all = vec![tag];
     match length {
         0..0x80 => all.push(length as u8),
-        _ => all.extend([0x82, (length >> 8) as u8, length as u8]),
+        0x80..0x1_0000 => all.extend([0x82, (length >> 8) as u8, length as u8]),
+        _ => all.extend([
+            0x83,
+            (length >> 16) as u8,
+            (length >> 8) as u8,
+            length as u8,
+        ]),
     }
     all.extend(content);
     all

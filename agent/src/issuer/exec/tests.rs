@@ -1,8 +1,10 @@
 //! Programs that do what no CA should, under the real kernel: each is a shell script that a test writes.
 
 mod cfssl;
+mod check;
 mod confined;
 mod ends;
+mod gate;
 mod openssl;
 
 use std::fs;

@@ -1,6 +1,7 @@
 //! The client against servers that misbehave as no real one can be made to.
 
 mod identity;
+mod tunnel;
 
 use std::io::Write as _;
 use std::net::TcpListener;
@@ -303,27 +304,6 @@ async fn a_server_that_is_not_there_is_unreachable() {
     let client = Https::new(&server.ca(), Some(&proxy)).unwrap();
     let error = client.send(get(server.port, "/")).await.unwrap_err();
     assert!(matches!(error, HttpsError::Unreachable { .. }), "{error}");
-}
-
-#[tokio::test]
-async fn a_proxy_is_asked_to_connect() {
-    let server = Server::answering("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let proxy = format!("http://{}", listener.local_addr().unwrap());
-    let asked = thread::spawn(move || {
-        let (mut socket, _) = listener.accept().unwrap();
-        let head = head(&mut socket).unwrap();
-        socket.write_all(b"HTTP/1.1 403 Forbidden\r\n\r\n").unwrap();
-        head
-    });
-    let client = Https::new(&server.ca(), Some(&proxy)).unwrap();
-    let error = client.send(get(server.port, "/")).await.unwrap_err();
-    assert!(matches!(error, HttpsError::Unreachable { .. }), "{error}");
-    let head = asked.join().unwrap();
-    assert!(
-        head.starts_with(&format!("CONNECT localhost:{} ", server.port)),
-        "{head}"
-    );
 }
 
 #[test]

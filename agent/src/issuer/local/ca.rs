@@ -52,9 +52,8 @@ pub(super) struct State {
 }
 
 impl Ca {
-    /// Signs a leaf for the order, and nothing that the order does not name.
-    pub(super) fn issue(&self, order: &Order<'_>) -> Result<Answer, LocalError> {
-        let request = order.request;
+    /// Whether the settings permit this.
+    pub(super) fn permits(&self, request: &Request) -> Result<(), LocalError> {
         let asked = request.lifetime;
         if asked < MIN_LIFE {
             return Err(LocalError::Life {
@@ -68,6 +67,13 @@ impl Ca {
                 permitted: constraints.permitted_beside(name),
             });
         }
+        Ok(())
+    }
+
+    /// Signs a leaf for the order, and nothing that the order does not name.
+    pub(super) fn issue(&self, order: &Order<'_>) -> Result<Answer, LocalError> {
+        let request = order.request;
+        self.permits(request)?;
         let key = csr::public_key(order)?;
         if let Some(place) = &self.settings.issuing_ca {
             return self.issue_by_provided(place, request, &key);
@@ -79,14 +85,14 @@ impl Ca {
                     not_after: state.root_span.until,
                 });
             }
-            self.renew_issuing(state, asked, now)?;
+            self.renew_issuing(state, request.lifetime, now)?;
             // Made above if it was not there.
             let Some(issuing) = &state.issuing else {
                 return Err(LocalError::Worker);
             };
             let span = Span {
                 from: (now - BACKDATE).max(issuing.span().from),
-                until: later(now, asked).min(issuing.span().until),
+                until: later(now, request.lifetime).min(issuing.span().until),
             };
             let leaf = issuing.leaf(request, &key, span)?;
             state.directory.append(LOG, &log_line(&leaf, now))?;

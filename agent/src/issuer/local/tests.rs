@@ -20,7 +20,7 @@ use jiff::Timestamp;
 use renewd_core::accept::{Accepted, accept};
 use renewd_core::leaf::LeafFacts;
 use renewd_core::names::CertificateName;
-use renewd_core::request::{KeyType, Request, Usages};
+use renewd_core::request::{KeyType, Usages};
 use rustls_pki_types::pem::PemObject;
 use tempfile::TempDir;
 

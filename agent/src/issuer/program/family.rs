@@ -1,4 +1,4 @@
-//! A program and all that it starts, as one process group.
+//! A program and all that it starts: its process group, and those that left it ([`super::strays`]).
 //!
 //! The group is killed before its leader is reaped: until then its number cannot be another's.
 
@@ -10,11 +10,13 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::error::ProgramError;
 use super::run::Job;
+use super::strays::Mark;
 
 /// The program and its process group. Dropped, they are killed and reaped.
 pub(super) struct Family {
     pub(super) leader: Child,
     pub(super) group: Pid,
+    mark: Mark,
     /// The group's number may be another's now.
     reaped: bool,
 }
@@ -25,10 +27,12 @@ impl Family {
             program: job.command[0].clone(),
             source,
         };
+        let mark = Mark::new().map_err(ProgramError::System)?;
         let leader = Command::new(&job.command[0])
             .args(&job.command[1..])
             .env_clear()
             .envs(job.environment.iter().map(|(name, value)| (name, value)))
+            .env(Mark::NAME, mark.value())
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -40,6 +44,7 @@ impl Family {
         Ok(Self {
             leader,
             group,
+            mark,
             reaped: false,
         })
     }
@@ -53,6 +58,7 @@ impl Family {
     pub(super) fn reap(&mut self) -> io::Result<ExitStatus> {
         if !self.reaped {
             self.signal(Signal::KILL);
+            self.mark.kill_all();
         }
         self.reaped = true;
         self.leader.wait()

@@ -1,4 +1,4 @@
-//! One run of the program, from its start to the end of everything that it started.
+//! One run of the program, from its start to the end of what it started.
 //!
 //! A thread of its own binds itself ([`super::confine`]), starts the program in a process group of its own, and
 //! watches it. Who drops a [`Running`] waits until the group is gone: [`GRACE`] at most, for a program that obeys no SIGTERM.

@@ -23,6 +23,10 @@ pub(super) async fn findings(issuer: &StepIssuer, requests: &[Request]) -> Vec<F
     )];
     findings.push(Finding::clock(date(health.headers()), issuer.now()));
     findings.push(authenticated(issuer, &api, requests).await);
+    findings.push(Finding::unknown(
+        Question::MayIssue,
+        "the policy of its provisioner decides, once it is asked",
+    ));
     findings
 }
 

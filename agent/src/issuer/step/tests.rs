@@ -3,6 +3,7 @@
 
 mod answers;
 mod crls;
+mod gate;
 mod renewals;
 mod roots;
 mod tokens;

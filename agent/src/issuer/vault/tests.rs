@@ -2,6 +2,7 @@
 //! tried against a real one, by the scenarios.
 
 mod crls;
+mod gate;
 mod known;
 mod logins;
 mod looks;

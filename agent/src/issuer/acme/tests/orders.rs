@@ -76,7 +76,7 @@ async fn an_unfinished_order_is_gone_on_with_and_an_account_is_made_once() {
 }
 
 /// A CA that is ready to sign at once, and answers so where its certificate is.
-fn signing(download: impl Fn() -> Told + Send + 'static) -> Ca {
+pub(super) fn signing(download: impl Fn() -> Told + Send + 'static) -> Ca {
     const READY: &str = r#"{"status":"ready","authorizations":[],"finalize":"BASE/finalize"}"#;
     const VALID: &str = r#"{"status":"valid","authorizations":[],"finalize":"BASE/finalize","certificate":"BASE/cert"}"#;
     let order = ("201 Created", "location: BASE/order/1\r\n", JSON);

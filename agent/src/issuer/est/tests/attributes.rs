@@ -151,7 +151,7 @@ async fn a_request_that_the_ca_does_not_want_is_not_brought() {
     assert_eq!(error.retry(), Retry::After(Duration::from_secs(1800)));
     assert_eq!(ca.operations(), Vec::<String>::new());
     let findings = ca.issuer().check(&[request()]).await;
-    assert!(findings[2].text.contains("ECDSA on P-384"), "{findings:?}");
+    assert!(findings[3].text.contains("ECDSA on P-384"), "{findings:?}");
     assert_eq!(error.sent(), Sent::Open);
     // Who does not say what it wants is asked, whatever its words for that, and so is who cannot.
     let said = |ca: &Ca, issuer: &EstIssuer| {
@@ -181,7 +181,7 @@ async fn a_request_that_the_ca_does_not_want_is_not_brought() {
         assert_eq!(said.len(), 1, "once");
         assert!(said[0].contains(expected), "{said:?}");
         let findings = issuer.check(&[request()]).await;
-        assert!(findings[2].text.contains("is not known"), "{findings:?}");
+        assert!(findings[3].text.contains("is not known"), "{findings:?}");
     }
     for status in [
         "204 No Content",

@@ -87,23 +87,15 @@ async fn an_answer_is_whole_when_the_program_ends_whoever_holds_its_stdout() {
     fs::write(world.path("answer"), "text\n".repeat(50_000) + &leaf).unwrap();
     assert_eq!(world.issue().await.unwrap().leaf, der);
     await_gone(&world, &["child"]).await;
-    // One that left the group keeps the pipe, and holds up nobody.
+    // One that left the group, and keeps the pipe, neither holds up anybody nor goes on.
     let world = World::new(
-        "setsid sh -c 'echo $$ >\"$0/child\"; cat \"$0/end\"' \"$1\" & cat \"$1/started\" \"$1/answer\"",
+        "setsid sh -c 'trap \"\" TERM HUP; sleep 1000 & echo $! >\"$0/below\"; echo $$ >\"$0/child\"; \
+         echo >\"$0/started\"; wait' \"$1\" & cat \"$1/started\" >/dev/null; cat \"$1/answer\"",
     );
-    let started = world.path("started");
-    nix::unistd::mkfifo(&started, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    nix::unistd::mkfifo(&world.path("end"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    nix::unistd::mkfifo(&world.path("started"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     fs::write(world.path("answer"), &leaf).unwrap();
-    let end = world.path("end");
-    // Opening it for writing waits until the child reads it; only then the program is let go.
-    let child = tokio::task::spawn_blocking(move || {
-        let end = fs::OpenOptions::new().write(true).open(end).unwrap();
-        fs::write(started, "").unwrap();
-        end
-    });
     assert_eq!(world.issue().await.unwrap().leaf, der);
-    drop(child.await.unwrap());
+    await_gone(&world, &["child", "below"]).await;
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use rcgen::SubjectPublicKeyInfo;
 
+use super::super::super::Is;
 use super::*;
 
 fn constrained(dns: &[&str], ip: &[(&str, u8)], uri: &[&str]) -> LocalSettings {
@@ -105,4 +106,41 @@ fn changed_constraints_make_a_new_intermediate_under_the_same_root() {
         second.chain, third.chain,
         "unchanged settings change nothing"
     );
+}
+
+#[tokio::test]
+async fn a_look_at_it_tells_of_a_name_outside_the_constraints() {
+    let world = World::with(constrained(&["api.test"], &[], &[]));
+    let inside = request(&["x.api.test"], 3600);
+    let outside = request(&["other.test"], 3600);
+    for (requests, is) in [
+        (vec![inside.clone()], Is::Yes),
+        (vec![inside, outside], Is::No),
+    ] {
+        let found = world.issuer.check(&requests).await;
+        let all: Vec<_> = found
+            .iter()
+            .map(|found| (found.question, found.is))
+            .collect();
+        let (yes, may) = (Is::Yes, Question::MayIssue);
+        let expected = [
+            Question::Reachable,
+            Question::Authenticated,
+            Question::Clock,
+        ];
+        assert_eq!(all[..3], expected.map(|question| (question, yes)));
+        assert_eq!(all[3..], [(may, is)], "{found:?}");
+        assert_eq!(
+            found[3].text.contains("other.test"),
+            is == Is::No,
+            "{found:?}"
+        );
+    }
+    // Nothing was signed.
+    assert!(!world.file(LOG).exists());
+    fs::write(world.file(ROOT), "damaged").unwrap();
+    let mut world = world;
+    world.restart();
+    let found = world.issuer.check(&[]).await;
+    assert_eq!((found.len(), found[0].is), (1, Is::No), "{found:?}");
 }
