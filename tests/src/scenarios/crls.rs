@@ -66,11 +66,7 @@ fn revoked(trial: &mut Trial) -> Result<()> {
         r#"["issuer", "pki/issuer/default"]"#,
         r#"["/etc/renewd/lists.pem"]"#,
     );
-    let role_id = trial.read("/srv/bao/role-id")?;
-    let auth = format!(
-        "role_id = \"{}\"\nsecret_id = \"file:/etc/renewd/secret-id\"\ncrl = {places}",
-        role_id.trim()
-    );
+    let auth = format!("{}\ncrl = {places}", vault::app_role(trial)?);
     trial.write("/etc/renewd/renewd.toml", &vault::issuer("host", &auth))?;
     // A fortieth of it is the pause between two looks.
     trial.configure(

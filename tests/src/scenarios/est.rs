@@ -17,12 +17,16 @@ const PASSWORD: &str = "estpwd";
 /// With its user, as HTTP basic has it.
 const BASIC: &str = "ZXN0dXNlcjplc3Rwd2Q=";
 
-/// A CA for names and for the server: two roots, so that one is implicit and the other explicit.
+/// A CA for names and for the server: two roots, so that one is implicit and the other explicit. And two makers of hosts,
+/// of whom the server knows one.
 const CA: &str = r#"
 mkdir -p /srv/est && cd /srv/est
 make() { openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$1.key" -out "$1.pem" -days 30 -subj "/CN=$1" -addext keyUsage=critical,keyCertSign,cRLSign; }
 make ca
 make servers
+make maker
+make stranger
+cat ca.pem maker.pem > trusted.pem
 openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout server.key -out server.csr -subj /CN=localhost
 printf 'subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=critical,CA:FALSE\n' > extensions
 openssl x509 -req -in server.csr -CA servers.pem -CAkey servers.key -CAcreateserial -out server.pem -days 30 -extfile extensions
@@ -46,7 +50,14 @@ email_in_dn = no
 commonName = optional
 END
 install -m 0644 servers.pem /etc/renewd/servers.pem
+printf 'basicConstraints=critical,CA:FALSE\nextendedKeyUsage=clientAuth\n' > extensions
 umask 027
+for maker in maker stranger; do
+    openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout /etc/renewd/$maker.key -out made.csr -subj /CN=host-17
+    openssl x509 -req -in made.csr -CA $maker.pem -CAkey $maker.key -CAcreateserial -out /etc/renewd/$maker.pem -days 30 -extfile extensions
+    chgrp renewd /etc/renewd/$maker.*
+    chmod 0640 /etc/renewd/$maker.*
+done
 echo estpwd > /etc/renewd/est-password
 chgrp renewd /etc/renewd/est-password
 "#;
@@ -66,7 +77,7 @@ pub(super) fn start(trial: &Trial, options: &str) -> Result<()> {
     trial.run(&["bash", "-eu", "/srv/est.sh"])?;
     let server = format!(
         "[Service]\nWorkingDirectory=/srv/est\n\
-         Environment=EST_TRUSTED_CERTS=ca.pem EST_CACERTS_RESP=ca.pem EST_OPENSSL_CACONFIG=ca.cnf\n\
+         Environment=EST_TRUSTED_CERTS=trusted.pem EST_CACERTS_RESP=ca.pem EST_OPENSSL_CACONFIG=ca.cnf\n\
          ExecStart=/packages/authorities/estserver -c server.pem -k server.key -p 8085 -r estrealm {options}\n"
     );
     unit(trial, SERVER, &server)?;
@@ -106,7 +117,13 @@ fn serve(machine: &Machine) -> Result<()> {
 
 /// OpenSSL finds what is published right, below the root that the CA told of itself.
 fn expect_sound(machine: &Machine) -> Result<()> {
-    let (root, leaf) = (published("api", "ca.pem"), published("api", "cert.pem"));
+    expect_sound_for(machine, "api")
+}
+
+fn expect_sound_for(machine: &Machine, certificate: &str) -> Result<()> {
+    let file = |file| published(certificate, file);
+    let (root, leaf) = (file("ca.pem"), file("cert.pem"));
+    let name = format!("{certificate}.test");
     machine.run(&["cmp", &root, "/srv/est/ca.pem"])?;
     let argv = [
         "openssl",
@@ -115,7 +132,7 @@ fn expect_sound(machine: &Machine) -> Result<()> {
         "sslserver",
         "-verify_hostname",
     ];
-    let files = ["api.test", "-CAfile", &root, &leaf];
+    let files = [&name, "-CAfile", &root, &leaf];
     machine.run(&[&argv[..], &files].concat()).map(drop)
 }
 
@@ -129,7 +146,11 @@ fn expect_renewed(trial: &Trial, before: &str) -> Result<String> {
 }
 
 fn expect_failure(trial: &Trial, why: &str) -> Result<()> {
-    let failed = trial.renew(&["api"])?;
+    expect_failure_of(trial, "api", why)
+}
+
+fn expect_failure_of(trial: &Trial, certificate: &str, why: &str) -> Result<()> {
+    let failed = trial.renew(&[certificate])?;
     let told = !failed.succeeded() && failed.output().contains(why);
     expect(told, format!("no renewal, and {why:?}"), failed.output())
 }
@@ -178,7 +199,31 @@ fn enrolled(trial: &mut Trial) -> Result<()> {
     let looked = trial.run(&["renewctl", "issuer", "check", "est"])?;
     let known = looked.contains("1 CA certificates");
     expect(known, "what issuer check finds", &looked)?;
+    by_what_its_maker_gave_it(trial)?;
     expect_no_secret(trial)
+}
+
+/// Enrols another certificate with no password: a server that knows the maker, and no other, takes its word.
+fn by_what_its_maker_gave_it(trial: &Trial) -> Result<()> {
+    let by = |maker: &str| {
+        let server = ISSUER.split_once("username").map(|(server, _)| server);
+        let text = format!(
+            "{}bootstrap_certificate = \"/etc/renewd/{maker}.pem\"\nbootstrap_key = \"file:/etc/renewd/{maker}.key\"\n",
+            server.unwrap_or_default()
+        );
+        trial.write("/etc/renewd/renewd.toml", &text)?;
+        trial.reload_renewd()
+    };
+    trial.configure("made", "names = [\"made.test\"]\n")?;
+    by("stranger")?;
+    expect_failure_of(trial, "made", "ended the TLS handshake")?;
+    by("maker")?;
+    trial.renew(&["made"])?.success()?;
+    expect_sound_for(trial, "made")?;
+    // From now on by what it has.
+    trial.shell("rm /etc/renewd/maker.*")?;
+    trial.renew(&["made"])?.success()?;
+    expect_sound_for(trial, "made")
 }
 
 const PENDING: Scenario = Scenario {

@@ -100,11 +100,7 @@ fn pebble(trial: &Trial) -> Result<String> {
 
 fn bao(trial: &Trial) -> Result<String> {
     vault::set_up(trial)?;
-    let id = trial.read("/srv/bao/role-id")?;
-    let login = format!(
-        "role_id = \"{}\"\nsecret_id = \"file:/etc/renewd/secret-id\"\n",
-        id.trim()
-    );
+    let login = vault::app_role(trial)?;
     Ok(vault::issuer("host", &login))
 }
 

@@ -14,7 +14,7 @@ pub(super) const ALL: &[Scenario] = &[TOKEN, ENDED];
 const CA: &str = "step-ca.service";
 const NAMES: &str = "api.test 127.0.0.1";
 
-/// Root, intermediate and a provisioner's key; and a program that does what `step ca token NAME…` does.
+/// Root, intermediate, the root of a CA that it is federated with, and a provisioner's key; and a program that does what `step ca token NAME…` does.
 const SET_UP: &str = r#"
 mkdir -p /srv/step && cd /srv/step
 make() { openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj "/CN=$1" -addext keyUsage=critical,keyCertSign,cRLSign -keyout "$1.key" -out "$1.pem" "${@:2}"; }
@@ -31,7 +31,7 @@ jwk = {"crv": "P-256", "kty": "EC", "x": b64(point[:32]), "y": b64(point[32:])}
 kid = b64(hashlib.sha256(json.dumps(jwk, separators=(",", ":")).encode()).digest())
 if sys.argv[1] == "configuration":
     claims = {"minTLSCertDuration": "5s", "allowRenewalAfterExpiry": sys.argv[2] == "after-expiry"}
-    print(json.dumps({"root": "/srv/step/root.pem", "crt": "/srv/step/intermediate.pem", "key": "/srv/step/intermediate.key",
+    print(json.dumps({"root": "/srv/step/root.pem", "federatedRoots": ["/srv/step/other.pem"], "crt": "/srv/step/intermediate.pem", "key": "/srv/step/intermediate.key",
         "address": "127.0.0.1:9000", "insecureAddress": "127.0.0.1:9080", "dnsNames": ["localhost"],
         "db": {"type": "bbolt", "dataSource": "/srv/step/db"}, "crl": {"enabled": True, "generateOnRevoke": True},
         "authority": {"provisioners": [{"type": "JWK", "name": "hosts", "key": dict(jwk, kid=kid, alg="ES256", use="sig"), "claims": claims}]}}))
@@ -198,7 +198,26 @@ fn token(trial: &mut Trial) -> Result<()> {
     trial.configure("api", "names = [\"other.test\"]\n")?;
     trial.reload_renewd()?;
     expect_refused(trial, "holds no token for exactly other.test")?;
+
+    federated(trial)?;
     expect_nothing_told(trial, &[TOKEN_SECRET])
+}
+
+/// Only who says so trusts those that the CA is federated with: it always is, here.
+fn federated(trial: &Trial) -> Result<()> {
+    let token = "token = \"file:/etc/renewd/token\"";
+    let believe = format!("{token}\nfederation = true");
+    configure(trial, "/srv/step/root.pem", &believe)?;
+    trial.reload_renewd()?;
+    trial.wait_until("the other root is published, too", PROOF, || {
+        let bundle = trial.read(&published("api", "ca.pem"))?;
+        expect_equal("roots", &2, &bundle.matches("BEGIN CERTIFICATE").count())?;
+        for root in ["root", "other"] {
+            let root = trial.read(&format!("/srv/step/{root}.pem"))?;
+            expect(bundle.contains(root.trim()), &root, &bundle)?;
+        }
+        Ok(())
+    })
 }
 
 const ENDED: Scenario = Scenario {

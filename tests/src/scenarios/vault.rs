@@ -8,9 +8,11 @@ use crate::wait::wait_until;
 
 use super::plain::unit;
 
-pub(super) const ALL: &[Scenario] = &[SEALED, KNOWN];
+/// All of this file.
+pub(super) const ALL: &[Scenario] = &[SEALED];
 
-const SERVER: &str = "openbao.service";
+/// Its unit.
+pub(super) const SERVER: &str = "openbao.service";
 
 /// A certificate for the server by a CA of its own, and its configuration: what it stores outlives a restart.
 const FILES: &str = r#"
@@ -72,8 +74,11 @@ bao write -f -field=secret_id auth/approle/role/host/secret-id > /etc/renewd/sec
 chgrp renewd /etc/renewd/secret-id && chmod 0640 /etc/renewd/secret-id
 "#;
 
-const UNSEAL: &str = "bao operator unseal $(cat /srv/bao/key)";
-const NAMES: &str = r#"["api.example.internal", "127.0.0.1", "spiffe://example.internal/api"]"#;
+/// What each start of the server waits for.
+pub(super) const UNSEAL: &str = "bao operator unseal $(cat /srv/bao/key)";
+/// What `api` is certified for.
+pub(super) const NAMES: &str =
+    r#"["api.example.internal", "127.0.0.1", "spiffe://example.internal/api"]"#;
 
 /// Starts a server that issues, and the daemon at its most talkative; `auth` is how this is known to that.
 pub(super) fn set_up(trial: &Trial) -> Result<()> {
@@ -93,7 +98,8 @@ pub(super) fn set_up(trial: &Trial) -> Result<()> {
     trial.drop_in(RENEWD, "[Service]\nEnvironment=RENEWD_LOG=trace\n")
 }
 
-fn answers(machine: &Machine) -> Result<()> {
+/// Waits until the server answers: sealed, as after each start, or not.
+pub(super) fn answers(machine: &Machine) -> Result<()> {
     let health = "curl -sS --cacert /srv/bao/ca.pem https://localhost:8200/v1/sys/health";
     wait_until("the server answers", PROOF, || machine.shell(health)).map(drop)
 }
@@ -105,8 +111,17 @@ pub(super) fn issuer(role: &str, auth: &str) -> String {
     )
 }
 
+/// How this host is known by the AppRole of [`set_up`].
+pub(super) fn app_role(machine: &Machine) -> Result<String> {
+    let role_id = machine.read("/srv/bao/role-id")?;
+    Ok(format!(
+        "role_id = \"{}\"\nsecret_id = \"file:/etc/renewd/secret-id\"",
+        role_id.trim()
+    ))
+}
+
 /// OpenSSL finds what is published right, below the root that nobody configured.
-fn expect_sound(machine: &Machine) -> Result<()> {
+pub(super) fn expect_sound(machine: &Machine) -> Result<()> {
     let (chain, leaf) = (published("api", "chain.pem"), published("api", "cert.pem"));
     let trusted = published("api", "ca.pem");
     let argv = [
@@ -134,7 +149,7 @@ fn expect_sound(machine: &Machine) -> Result<()> {
 }
 
 /// A renewal that fails says this, and changes nothing.
-fn expect_refused(trial: &Trial, serial: &str, parts: &[&str]) -> Result<()> {
+pub(super) fn expect_refused(trial: &Trial, serial: &str, parts: &[&str]) -> Result<()> {
     let refused = trial.renew(&["api"])?;
     for part in parts {
         let said = !refused.succeeded() && refused.output().contains(part);
@@ -153,7 +168,7 @@ fn expect_refused(trial: &Trial, serial: &str, parts: &[&str]) -> Result<()> {
 }
 
 /// What was told in secret is not in the journal.
-fn expect_silent(trial: &Trial, secrets: &[&str]) -> Result<()> {
+pub(super) fn expect_silent(trial: &Trial, secrets: &[&str]) -> Result<()> {
     let journal = trial.shell(&format!("journalctl -u {RENEWD}"))?;
     expect(
         journal.contains("checkout waiting"),
@@ -180,12 +195,10 @@ const SEALED: Scenario = Scenario {
 
 fn sealed(trial: &mut Trial) -> Result<()> {
     set_up(trial)?;
-    let role_id = trial.read("/srv/bao/role-id")?;
-    let auth = format!(
-        "role_id = \"{}\"\nsecret_id = \"file:/etc/renewd/secret-id\"",
-        role_id.trim()
-    );
-    trial.write("/etc/renewd/renewd.toml", &issuer("host", &auth))?;
+    trial.write(
+        "/etc/renewd/renewd.toml",
+        &issuer("host", &app_role(trial)?),
+    )?;
     // Short enough that it is tried again soon.
     let certificate = format!("names = {NAMES}\nlifetime = \"2m\"\n");
     trial.configure("api", &certificate)?;
@@ -257,100 +270,4 @@ fn policy(machine: &Machine, rules: &str) -> Result<()> {
     machine
         .shell("bao policy write renewd /srv/bao/renewd.hcl")
         .map(drop)
-}
-
-const KNOWN: Scenario = Scenario {
-    name: "a_vault_token_is_kept_alive_while_nothing_is_due_and_logins_show_what_is_there_at_that_time",
-    disk: Disk::Installed,
-    fault: "the token may not be renewed",
-    red: "the token that outlived its first life",
-    run: known,
-};
-
-/// A method for JWTs that are signed by a key of ours, and a role that takes no names from requests.
-const METHODS: &str = r#"
-cd /srv/bao
-openssl genrsa -out jwt.key 2048
-openssl rsa -in jwt.key -pubout -out jwt.pub
-bao auth enable jwt
-bao write auth/jwt/config jwt_validation_pubkeys=@jwt.pub
-bao write auth/jwt/role/host role_type=jwt user_claim=sub bound_audiences=bao token_policies=renewd token_ttl=1s
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout clients.key -out clients.pem -subj /CN=clients -days 30
-openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout /etc/renewd/client.key -out client.csr -subj /CN=host
-printf 'subjectAltName=DNS:host\nbasicConstraints=critical,CA:FALSE\nextendedKeyUsage=clientAuth\n' > extensions
-openssl x509 -req -in client.csr -CA clients.pem -CAkey clients.key -CAcreateserial -out /etc/renewd/client.pem -days 30 -extfile extensions
-chgrp renewd /etc/renewd/client.key && chmod 0640 /etc/renewd/client.key && chmod 0644 /etc/renewd/client.pem
-bao auth enable cert
-bao write auth/cert/certs/host certificate=@clients.pem allowed_common_names=host token_policies=renewd token_ttl=10m
-bao write pki_int/roles/strict allowed_domains=example.internal allow_subdomains=true allow_ip_sans=true \
-    'allowed_uri_sans=spiffe://example.internal/*' use_csr_sans=false use_csr_common_name=false key_type=any max_ttl=72h
-bao policy write renewd - <<'EOF'
-path "pki_int/sign/+" { capabilities = ["update"] }
-EOF
-"#;
-
-/// A JWT that ends when it is told to, put where the daemon reads it.
-const JWT: &str = r#"
-base64url() { openssl base64 -A | tr '+/' '-_' | tr -d =; }
-cd /srv/bao
-said=$(printf '{"alg":"RS256","typ":"JWT"}' | base64url).$(printf '{"sub":"host","aud":"bao","iat":%s,"exp":%s}' $(($1 - 900)) "$1" | base64url)
-printf '%s.%s\n' "$said" "$(printf %s "$said" | openssl dgst -sha256 -sign jwt.key | base64url)" > /etc/renewd/jwt
-chgrp renewd /etc/renewd/jwt && chmod 0640 /etc/renewd/jwt
-"#;
-
-fn known(trial: &mut Trial) -> Result<()> {
-    set_up(trial)?;
-    trial.write("/srv/methods.sh", METHODS)?;
-    trial.run(&["bash", "-eu", "/srv/methods.sh"])?;
-    let renewable = trial.choose("-period=6s", "-ttl=6s -explicit-max-ttl=6s");
-    trial.shell(&format!(
-        "bao token create -policy=renewd {renewable} -field=token > /etc/renewd/token && \
-         chgrp renewd /etc/renewd/token && chmod 0640 /etc/renewd/token"
-    ))?;
-    let token = issuer("strict", "token = \"file:/etc/renewd/token\"");
-    trial.write("/etc/renewd/renewd.toml", &token)?;
-    trial.configure("api", &format!("names = {NAMES}\nlifetime = \"1h\"\n"))?;
-    trial.systemctl(&["restart", RENEWD])?;
-    let first = trial.wait_until("api is published", PROOF, || trial.published_serial("api"))?;
-    expect_sound(trial)?;
-    // The server tells how old a token is.
-    trial.wait_until("the token that outlived its first life", PROOF, || {
-        let look = "BAO_ADDR=https://localhost:8200 BAO_CACERT=/srv/bao/ca.pem BAO_TOKEN=$(cat /etc/renewd/token) \
-             /packages/authorities/openbao token lookup -format=json";
-        let told = trial.shell(look)?;
-        let told: serde_json::Value = serde_json::from_str(&told).unwrap_or_default();
-        let made = told["data"]["creation_time"].as_u64().unwrap_or(u64::MAX);
-        let now = trial.run(&["date", "+%s"])?;
-        let now: u64 = now.trim().parse().unwrap_or(0);
-        expect(now > made.saturating_add(8), "an old token", now)
-    })?;
-    trial.renew(&["api"])?.success()?;
-    let second = trial.published_serial("api")?;
-    expect(second != first, "a new serial", &second)?;
-    expect_sound(trial)?;
-    let token = trial.read("/etc/renewd/token")?;
-
-    trial.write("/srv/jwt.sh", JWT)?;
-    trial.shell("bash -eu /srv/jwt.sh $(($(date +%s) - 600))")?;
-    let jwt = issuer(
-        "host",
-        "jwt = \"file:/etc/renewd/jwt\"\nauth_role = \"host\"",
-    );
-    trial.write("/etc/renewd/renewd.toml", &jwt)?;
-    trial.reload_renewd()?;
-    expect_refused(trial, &second, &["refused the login at auth/jwt/login"])?;
-    let ended = trial.read("/etc/renewd/jwt")?;
-    trial.shell("bash -eu /srv/jwt.sh $(($(date +%s) + 600))")?;
-    trial.renew(&["api"])?.success()?;
-    let third = trial.await_published_after("api", &second)?;
-    expect_sound(trial)?;
-
-    let shown = "client_certificate = \"/etc/renewd/client.pem\"\nclient_key = \"file:/etc/renewd/client.key\"";
-    trial.write("/etc/renewd/renewd.toml", &issuer("host", shown))?;
-    trial.reload_renewd()?;
-    trial.renew(&["api"])?.success()?;
-    trial.await_published_after("api", &third)?;
-    expect_sound(trial)?;
-    let jwt = trial.read("/etc/renewd/jwt")?;
-    expect_silent(trial, &[&token, &ended, &jwt])
 }
