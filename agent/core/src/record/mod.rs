@@ -84,6 +84,11 @@ pub struct Record {
     pub last_issuance: Option<Timestamp>,
     /// The operator asked for a renewal that has not begun.
     pub renew_requested: bool,
+    /// The try under way, or the last one that failed, was ordered (a renewal, a revocation, another configuration) before
+    /// another issuance had its turn, and has cost none; kept only where it was, so that a version that knows of none
+    /// reads the others.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub out_of_turn: bool,
     /// What the issuer advises about the newest leaf; kept only where there is some, so that a version that knows of
     /// none reads the others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -116,6 +121,7 @@ impl Record {
             issuances: 0,
             last_issuance: None,
             renew_requested: false,
+            out_of_turn: false,
             renewal: None,
             put_off: BTreeMap::new(),
             last_error: None,

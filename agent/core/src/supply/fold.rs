@@ -13,6 +13,7 @@ pub(crate) fn started(record: &mut Record, context: Context<'_>) {
         Supply::BackOff { failures, .. } | Supply::Issuing { failures, .. } => failures,
         _ => 0,
     };
+    record.out_of_turn = not_too_soon(record, context.now, context) > context.now;
     record.supply = Supply::Issuing {
         since: context.now,
         failures,
@@ -47,7 +48,7 @@ fn wait(record: &mut Record, failures: u32, context: Context<'_>) {
     let until = schedule::after(context.now, delay);
     record.supply = Supply::BackOff {
         failures,
-        until: not_too_soon(record, until, context),
+        until: repeated(record, until, context),
     };
 }
 
@@ -56,13 +57,23 @@ fn not_too_soon(record: &Record, until: Timestamp, context: Context<'_>) -> Time
     super::not_too_soon(record, until, gap, context.now)
 }
 
+fn repeated(record: &Record, until: Timestamp, context: Context<'_>) -> Timestamp {
+    super::repeated(record, until, context.life, context.now)
+}
+
+/// The issuer has issued something: the next one keeps its distance.
+fn issued(record: &mut Record, context: Context<'_>) {
+    record.issuances += 1;
+    record.last_issuance = Some(context.now);
+    record.out_of_turn = false;
+}
+
 pub(crate) fn failed(record: &mut Record, failure: Failure, context: Context<'_>) {
     let Supply::Issuing { failures, .. } = record.supply else {
         return;
     };
     if failure.answered {
-        record.issuances += 1;
-        record.last_issuance = Some(context.now);
+        issued(record, context);
     }
     record.note_error(context.now, failure.text);
     let tries = failures.saturating_add(1);
@@ -76,7 +87,7 @@ pub(crate) fn failed(record: &mut Record, failure: Failure, context: Context<'_>
             let until = schedule::after(context.now, Duration::from_millis(250));
             record.supply = Supply::BackOff {
                 failures: tries,
-                until: not_too_soon(record, until, context),
+                until: repeated(record, until, context),
             };
         }
         Again::Now | Again::BackOff => wait(record, tries, context),
@@ -85,7 +96,7 @@ pub(crate) fn failed(record: &mut Record, failure: Failure, context: Context<'_>
             // A CA that names the same short time again and again is not asked for ever at that pace.
             let least = schedule::back_off(tries, context.life, left, context.chance);
             let until = put_off::heeded(record, asked.max(least), context);
-            let until = not_too_soon(record, until, context);
+            let until = repeated(record, until, context);
             record.supply = Supply::BackOff {
                 failures: tries,
                 until,
@@ -94,13 +105,19 @@ pub(crate) fn failed(record: &mut Record, failure: Failure, context: Context<'_>
     }
 }
 
+/// What nobody ordered keeps the distance to the last issuance.
+fn wait_in_turn(record: &mut Record, context: Context<'_>) {
+    record.out_of_turn = false;
+    wait(record, 1, context);
+}
+
 /// The identity that should have come into use was blamed: ask for another one, with back-off. An
 /// issuance under way goes on: it is the new try.
 pub(crate) fn blamed(record: &mut Record, context: Context<'_>) {
     match record.supply {
         Supply::Issuing { .. } | Supply::Stopped { .. } => {}
         Supply::BackOff { failures, .. } => wait(record, failures.saturating_add(1), context),
-        Supply::Fresh | Supply::Doubt { .. } => wait(record, 1, context),
+        Supply::Fresh | Supply::Doubt { .. } => wait_in_turn(record, context),
     }
 }
 
@@ -129,7 +146,7 @@ pub(crate) fn revoked(record: &mut Record, identity: GenerationNumber) {
 /// that loses keys become an issuance loop.
 pub(crate) fn nothing_to_publish(record: &mut Record, context: Context<'_>) {
     if matches!(record.supply, Supply::Fresh | Supply::Doubt { .. }) {
-        wait(record, 1, context);
+        wait_in_turn(record, context);
     }
 }
 
@@ -137,8 +154,7 @@ pub(crate) fn accepted(record: &mut Record, identity: NewIdentity, context: Cont
     let Supply::Issuing { trust: asked, .. } = record.supply else {
         return;
     };
-    record.issuances += 1;
-    record.last_issuance = Some(context.now);
+    issued(record, context);
     record.supply = Supply::Fresh;
     // It was about the leaf before, and this one's issuer may have none.
     record.renewal = None;
@@ -218,7 +234,7 @@ fn hurry(record: &mut Record, context: Context<'_>) {
         let until = until.min(schedule::after(context.now, Duration::from_secs(1)));
         record.supply = Supply::BackOff {
             failures,
-            until: not_too_soon(record, until, context),
+            until: repeated(record, until, context),
         };
     }
 }

@@ -172,16 +172,14 @@ fn wanted(record: &Record, request: &Fingerprint, life: Duration, now: Timestamp
             if !schedule::reached(until, LONGEST_BACK_OFF, now) {
                 return Action::Wait(Some(until), Cause::Again);
             }
-            let at = not_too_soon(record, now, gap(record, life, now), now);
-            return issue_at(at, now, Cause::Again);
+            return issue_at(repeated(record, now, life, now), now, Cause::Again);
         }
         Supply::BackOff { until, .. } => {
             if !schedule::reached(until, longest_wait(record, life), now) {
                 return Action::Wait(Some(until), Cause::Again);
             }
             // What was published meanwhile can have ended the outage that shortened the gap.
-            let at = not_too_soon(record, now, gap(record, life, now), now);
-            return issue_at(at, now, Cause::Again);
+            return issue_at(repeated(record, now, life, now), now, Cause::Again);
         }
         // A clock that was set meanwhile leaves nothing to doubt.
         Supply::Doubt { until } if early => {
@@ -247,8 +245,16 @@ fn issue_at(at: Timestamp, now: Timestamp, cause: Cause) -> Action {
     }
 }
 
-/// `wanted`, but not within `gap` of the last issuance. A failed try that cost no issuance is not
-/// held to that, one that did is; an issuance "in the future" was made under another clock.
+/// When a failed try is repeated: at `wanted`, but not within the gap of the last issuance. One that was ordered within
+/// it, and has cost no issuance, is not held to that.
+fn repeated(record: &Record, wanted: Timestamp, life: Duration, now: Timestamp) -> Timestamp {
+    match record.out_of_turn {
+        true => wanted,
+        false => not_too_soon(record, wanted, gap(record, life, now), now),
+    }
+}
+
+/// `wanted`, but not within `gap` of the last issuance; one "in the future" was made under another clock.
 fn not_too_soon(record: &Record, wanted: Timestamp, gap: Duration, now: Timestamp) -> Timestamp {
     match record.last_issuance {
         Some(last) if last <= now => wanted.max(schedule::after(last, gap)),

@@ -36,10 +36,15 @@ fn trust(version: u8) -> TrustPart {
 }
 
 fn fold(record: Record, event: Event, now: Timestamp) -> Record {
+    fold_for(DAY, record, event, now)
+}
+
+/// Where such a life is asked for.
+fn fold_for(life: Duration, record: Record, event: Event, now: Timestamp) -> Record {
     let context = Context {
         now,
         chance: 0.5,
-        life: DAY,
+        life,
         dependents: &[],
     };
     record.fold(event, context)
@@ -623,4 +628,61 @@ fn what_is_offered_is_taken_as_soon_as_two_issuances_may_follow_each_other() {
         next(&none, &request(), DAY, Duration::ZERO, start()),
         Action::Issue(Cause::First)
     );
+}
+
+#[test]
+fn a_failed_try_that_was_ordered_is_repeated_after_a_back_off_however_short_ago_the_last_issuance_was()
+ {
+    let life = 90 * DAY;
+    let changed = Fingerprint::of(b"another request");
+    let fold = |record, event, now| fold_for(life, record, event, now);
+    let now = schedule::after(start(), HOUR);
+    for (event, configured) in [
+        (Event::Revoked(1), request()),
+        (Event::RenewRequested, request()),
+        (Event::Configured(Vec::new()), changed),
+    ] {
+        let waits = |record: &Record, now| match next(record, &configured, life, SETTLE, now) {
+            Action::Issue(_) => Duration::ZERO,
+            Action::Wait(Some(at), _) => schedule::between(now, at),
+            other => panic!("{event:?}: {other:?}"),
+        };
+        let asked = fold(fresh(life), event.clone(), now);
+        assert_eq!(waits(&asked, now), Duration::ZERO, "{event:?}");
+        let asked = fold(asked, Event::IssueStarted, now);
+        for again in [
+            Again::Now,
+            Again::BackOff,
+            Again::After(SECOND),
+            Again::Operator,
+        ] {
+            let mut record = fold(asked.clone(), failure(again, false), now);
+            let mut at = now;
+            for _ in 0..3 {
+                let wait = waits(&record, at);
+                assert!(wait <= HOUR, "{event:?}, {again:?}: {wait:?}");
+                assert!(!wait.is_zero(), "{event:?}, {again:?}: at once");
+                at = schedule::after(at, wait);
+                assert_eq!(waits(&record, at), Duration::ZERO, "{event:?}, {again:?}");
+                record = fold(record, Event::IssueStarted, at);
+                record = fold(record, failure(again, false), at);
+            }
+            // An answer is an issuance, and the next one keeps its distance.
+            let record = fold(record, Event::IssueStarted, at);
+            let record = fold(record, failure(again, true), at);
+            let later = schedule::after(at, 2 * HOUR);
+            assert_eq!(
+                schedule::after(later, waits(&record, later)),
+                schedule::after(at, life / 10),
+                "{event:?}, {again:?}"
+            );
+        }
+        let recovered = Event::Recovered {
+            current: Some(1),
+            highest: 1,
+        };
+        let interrupted = fold(asked, recovered, now);
+        let wait = waits(&interrupted, now);
+        assert!(!wait.is_zero() && wait <= HOUR, "{event:?}: {wait:?}");
+    }
 }

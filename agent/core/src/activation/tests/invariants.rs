@@ -31,6 +31,8 @@ pub(super) struct Ghost {
     known: BTreeMap<Fingerprint, Timestamp>,
     /// The minute that is counted, and how often the daemon woke in it.
     wakes: (i64, u32),
+    /// What the last issuance was when something else than the schedule asked for another one.
+    ordered_after: Option<Option<Timestamp>>,
     /// Identities that were blamed.
     pub(super) blamed: u32,
     /// Returns that ended without a witness.
@@ -263,7 +265,14 @@ impl Ghost {
     ) {
         self.asked.push(cause);
         let stepped = std::mem::take(&mut self.stepped);
-        if stepped || !matches!(cause, supply::Cause::Due | supply::Cause::Again) {
+        if !matches!(cause, supply::Cause::Due | supply::Cause::Again) {
+            self.ordered_after = Some(record.last_issuance);
+            return;
+        }
+        // What was ordered may be tried until something was issued.
+        let ordered =
+            cause == supply::Cause::Again && self.ordered_after == Some(record.last_issuance);
+        if stepped || ordered {
             return;
         }
         let Some(last) = record.last_issuance.filter(|last| *last <= now) else {
