@@ -9,7 +9,7 @@ use renewd_core::leaf::Fingerprint;
 use renewd_core::names::{CertificateName, IssuerName};
 use renewd_core::request::Request;
 use renewd_core::supply::{Again, Failure};
-use renewd_store::Store;
+use renewd_store::{Store, StoreError};
 use rustls_pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -64,12 +64,11 @@ pub(super) fn kept(
     in_use: &[Fingerprint],
 ) -> Option<Asked> {
     let text = store.load_asked(certificate, issuer).ok().flatten()?;
-    let kept: Kept = serde_json::from_str(&text).ok()?;
-    if kept.issuer != issuer.as_str() || kept.request != request {
-        return None;
-    }
-    let key = PrivateKey::from_pem(&kept.key).ok()?;
-    if in_use.contains(&key.fingerprint()) {
+    let (kept, key) = read(&text)?;
+    if kept.issuer != issuer.as_str()
+        || kept.request != request
+        || in_use.contains(&key.fingerprint())
+    {
         return None;
     }
     Some(Asked {
@@ -79,9 +78,34 @@ pub(super) fn kept(
     })
 }
 
+/// Wipes what nothing comes of any more: what issuers were asked with that are none of `issuers`, and what holds a key of
+/// those `in_use`, or none. As long as one of those is there, the record must not let go of it, or it were brought again.
+pub(super) fn forget_in_vain(
+    store: &Store,
+    certificate: &CertificateName,
+    issuers: &[&IssuerName],
+    in_use: &[Fingerprint],
+) -> Result<(), StoreError> {
+    for issuer in store.asked_issuers(certificate)? {
+        let text = store.load_asked(certificate, &issuer)?;
+        let key = text.and_then(|text| Some(read(&text)?.1.fingerprint()));
+        let open = key.is_some_and(|key| !in_use.contains(&key));
+        if !open || !issuers.contains(&&issuer) {
+            store.forget_asked(certificate, &issuer)?;
+        }
+    }
+    Ok(())
+}
+
+fn read(text: &str) -> Option<(Kept, PrivateKey)> {
+    let kept: Kept = serde_json::from_str(text).ok()?;
+    let key = PrivateKey::from_pem(&kept.key).ok()?;
+    Some((kept, key))
+}
+
 /// Nothing comes of it any more: the next order has another key.
-/// A key that cannot be wiped is told, and no reason to throw away what was answered: it is not used again, for the next
-/// one takes its place.
+/// A key that cannot be wiped is told, and no reason to throw away what was answered: it is not used again, for the
+/// record does not let go of it before it is wiped.
 pub(super) fn forget(store: &Store, certificate: &CertificateName, issuer: &IssuerName) {
     if let Err(error) = store.forget_asked(certificate, issuer) {
         journal::emit(&journal::Event::NotTidied {

@@ -25,11 +25,17 @@ pub(super) fn view(world: &World, settings: &CertificateSettings) -> View {
     }
 }
 
-/// A damaged record is set aside: what is published stays, and a new certificate is asked for.
+/// A damaged record is set aside: what is published stays, and a new certificate is asked for. With another key: without
+/// the record nobody can tell whether one that an issuer was asked with is in a certificate already.
 fn load(world: &World, name: &CertificateName) -> Result<Record, StoreError> {
     match world.store.load_record(name) {
-        Ok(record) => Ok(record.unwrap_or_else(|| Record::new(name.clone()))),
+        Ok(Some(record)) => Ok(record),
+        Ok(None) => {
+            world.store.forget_all_asked(name)?;
+            Ok(Record::new(name.clone()))
+        }
         Err(error @ StoreError::Damaged { .. }) => {
+            world.store.forget_all_asked(name)?;
             let aside = world.store.set_record_aside(name)?;
             journal::emit(&journal::Event::RecordDamaged {
                 certificate: name.clone(),

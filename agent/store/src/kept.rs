@@ -200,25 +200,37 @@ impl Store {
         self.disk.wipe(&path).at("wipe", &path)
     }
 
-    /// Wipes what any issuer was asked with.
-    pub(crate) fn forget_all_asked(&self, name: &CertificateName) -> Result<(), StoreError> {
+    /// The issuers that were asked with something that is still there, or that a write left half way.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn asked_issuers(&self, name: &CertificateName) -> Result<Vec<IssuerName>, StoreError> {
         let directory = self.identity_directory(name);
         let entries = match std::fs::read_dir(&directory) {
             Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error).at("list", &directory),
         };
+        let mut issuers = Vec::new();
         for entry in entries {
-            let entry = entry.at("list", &directory)?;
-            if entry
-                .file_name()
-                .as_encoded_bytes()
-                .starts_with(ASKED.as_bytes())
-            {
-                self.disk.wipe(&entry.path()).at("wipe", &entry.path())?;
-            }
+            let file = entry.at("list", &directory)?.file_name();
+            let file = file.to_string_lossy();
+            let issuer = file.strip_prefix(ASKED).or_else(|| {
+                let aside = file.strip_prefix('.')?.strip_suffix(".new")?;
+                aside.strip_prefix(ASKED)
+            });
+            issuers.extend(issuer.and_then(|issuer| issuer.parse().ok()));
         }
-        Ok(())
+        Ok(issuers)
+    }
+
+    /// Wipes what any issuer was asked with.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn forget_all_asked(&self, name: &CertificateName) -> Result<(), StoreError> {
+        let mut issuers = self.asked_issuers(name)?.into_iter();
+        issuers.try_for_each(|issuer| self.forget_asked(name, &issuer))
     }
 
     fn trust_path(&self, name: &CertificateName, digest: &Fingerprint) -> PathBuf {

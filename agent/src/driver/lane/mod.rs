@@ -187,6 +187,8 @@ impl Lane {
         self.trust.begin_anew();
         self.advice.begin_anew();
         self.owners_compared = false;
+        // An issuer may have left, and what it was asked with is to go.
+        self.tidied = None;
         // For the units that are configured now.
         self.transit = None;
         self.announce_transit();

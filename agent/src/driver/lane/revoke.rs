@@ -110,6 +110,9 @@ impl Lane {
             });
             self.unkept.try_now();
             self.fold(Event::Revoked(generation.identity));
+            if order.reason == Reason::KeyCompromise {
+                self.let_no_other_key_be_used();
+            }
             Leaf {
                 generation: number,
                 identity: generation.identity,
@@ -118,5 +121,14 @@ impl Lane {
         });
         // Who asked may have gone; the record knows.
         let _ = order.reply.send(answer);
+    }
+
+    /// What an issuer was asked with lay beside the key that somebody else may have: the next order has another one. An
+    /// order under way comes to its end, and is followed by another.
+    fn let_no_other_key_be_used(&mut self) {
+        self.done_or_said(self.world.store.forget_all_asked(&self.settings.name));
+        if self.asking {
+            self.fold(Event::RenewRequested);
+        }
     }
 }

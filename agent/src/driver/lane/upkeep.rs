@@ -11,6 +11,7 @@ use renewd_store::StoreError;
 use renewd_store::publish::LINGER;
 use tokio::sync::mpsc;
 
+use crate::driver::asked;
 use crate::driver::lane::{Lane, Next};
 use crate::journal;
 use crate::units::Activation;
@@ -110,12 +111,27 @@ impl Lane {
         if self.record.rollout.is_some() || self.tidied == Some(self.record.highest) {
             return;
         }
-        self.fold(Event::Housekeeping);
+        if !self.let_go() {
+            self.tidied = Some(self.record.highest);
+            return self.housekeep_soon();
+        }
         // First the record that no longer refers to what is removed here.
         if !self.unkept.is_something() {
             self.tidied = Some(self.record.highest);
             self.forget_identities();
         }
+    }
+
+    /// The record lets go of what no longer matters; not while a key of that lies where it could be brought again.
+    fn let_go(&mut self) -> bool {
+        let (store, name) = (&self.world.store, &self.settings.name);
+        let issuers: Vec<_> = self.settings.issuers().collect();
+        let keys = self.known_keys();
+        let wiped = self.done_or_said(asked::forget_in_vain(store, name, &issuers, &keys));
+        if wiped {
+            self.fold(Event::Housekeeping);
+        }
+        wiped
     }
 
     fn forget_identities(&self) {
@@ -139,7 +155,10 @@ impl Lane {
             return Some(at);
         }
         self.housekeep_at.take()?;
-        self.fold(Event::Housekeeping);
+        if !self.let_go() {
+            self.housekeep_soon();
+            return self.housekeep_at;
+        }
         if self.unkept.is_something() {
             // First the record that no longer refers to what is removed here.
             self.housekeep_at = Some(now);

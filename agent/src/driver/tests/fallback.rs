@@ -10,7 +10,7 @@ use super::host::{NGINX, nginx};
 use super::{Life, Site};
 use crate::control::Daemon;
 use crate::issuer::fake::Deed;
-use crate::issuer::{Issuer, Retry};
+use crate::issuer::{Issuer, Retry, Sent};
 
 const UNIT: &str = "nginx.service";
 const HOUR: Duration = Duration::from_secs(3600);
@@ -250,5 +250,85 @@ fn however_long_a_stand_in_wants_to_be_left_alone_it_is_asked_before_the_end() {
             .map(|of| of.end())
             .min();
         assert!(end > Some(life.now()), "before what was in use had ended");
+    });
+}
+
+#[test]
+fn a_key_that_a_crash_left_beside_its_certificate_is_wiped_before_the_record_lets_go_of_it() {
+    let site = site();
+    site.backup.sign_later();
+    let kept = site.state().join("store/identities/c0/asked-backup");
+    let left = site.live(Disk::default(), async |life: &Life<'_>| {
+        life.settle().await;
+        life.until_within(2 * HOUR, "both are trusted", |_| {
+            site.bundle("c0").len() == 2
+        })
+        .await;
+        site.issuer.is_away(true);
+        site.backup.next_deed(Deed::Leave(Sent::Open));
+        life.until_within(22 * HOUR, "asked", |_| kept.exists())
+            .await;
+        let left = std::fs::read(&kept).unwrap();
+        life.until_within(2 * HOUR, "issued by the stand-in", |life| {
+            issued_by(life) == "backup"
+        })
+        .await;
+        life.settle().await;
+        assert!(!kept.exists());
+        left
+    });
+    // A crash between the record and the wiping.
+    std::fs::write(&kept, left).unwrap();
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        site.issuer.is_away(false);
+        for _ in 0..3 {
+            let was = site.read("c0").0;
+            life.until_within(20 * HOUR, "renewed by the first one", |_| {
+                site.read("c0").0 > was
+            })
+            .await;
+            life.settle().await;
+            assert!(!kept.exists(), "its key is in a certificate");
+        }
+        site.issuer.is_away(true);
+        life.until_within(24 * HOUR, "issued by the stand-in again", |life| {
+            issued_by(life) == "backup"
+        })
+        .await;
+        let requests = site.backup.requests();
+        assert_ne!(
+            requests.last(),
+            Some(&requests[1]),
+            "one key, certified twice"
+        );
+    });
+}
+
+#[test]
+fn what_an_issuer_was_asked_with_goes_when_the_issuer_or_the_record_does() {
+    let site = site();
+    site.issuer.sign_later();
+    let kept = site.state().join("store/identities/c0/asked-fake");
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        life.settle().await;
+        site.issuer.next_deed(Deed::Leave(Sent::Open));
+        let watcher = life.driver.renew(vec!["c0".parse().unwrap()]);
+        life.until("asked", |_| kept.exists()).await;
+        drop(watcher);
+        life.work().await;
+    });
+    let left = std::fs::read(&kept).unwrap();
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        site.certificate("c0", &format!("issuer = \"backup\"\n{NGINX}"));
+        life.driver.reload().await.unwrap();
+        life.settle().await;
+        assert!(!kept.exists(), "nobody asks this issuer any more");
+    });
+    std::fs::write(&kept, left).unwrap();
+    let record = site.state().join("store/records/c0.json");
+    std::fs::write(record, "{").unwrap();
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        assert!(!kept.exists(), "nobody knows what its key is in");
+        life.settle().await;
     });
 }

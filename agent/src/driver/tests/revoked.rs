@@ -6,6 +6,8 @@ use renewd_store::disk::Disk;
 use super::host::{NGINX, nginx};
 use super::{Life, Site};
 use crate::control::{ControlError, Daemon};
+use crate::issuer::Sent;
+use crate::issuer::fake::Deed;
 
 const UNIT: &str = "nginx.service";
 
@@ -45,6 +47,46 @@ fn a_leaf_in_use_is_revoked_by_its_issuer_and_replaced_at_once() {
     });
     // A restart knows it, too.
     assert!(site.record("c0").unwrap().generations[&1].revoked);
+}
+
+#[test]
+fn a_key_that_lay_beside_a_compromised_one_is_brought_to_no_issuer() {
+    let site = Site::new(nginx);
+    site.certificate("c0", NGINX);
+    site.issuer.sign_later();
+    let kept = site.state().join("store/identities/c0/asked-fake");
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        life.settle().await;
+        site.issuer.next_deed(Deed::Leave(Sent::Open));
+        let watcher = life.driver.renew(vec!["c0".parse().unwrap()]);
+        life.until("left open", |_| site.issuer.asked() == 2 && kept.exists())
+            .await;
+        drop(watcher);
+        revoke(life, None).await.unwrap();
+        life.settle().await;
+        let requests = site.issuer.requests();
+        assert_eq!(requests.len(), 3);
+        assert_ne!(requests[1], requests[2]);
+        assert!(!kept.exists());
+    });
+}
+
+#[test]
+fn an_order_that_is_under_way_when_a_key_is_compromised_is_followed_by_another() {
+    let site = Site::new(nginx);
+    site.certificate("c0", NGINX);
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        life.settle().await;
+        site.issuer.next_deed(Deed::Silence);
+        let watcher = life.driver.renew(vec!["c0".parse().unwrap()]);
+        life.until("asked", |_| site.issuer.asked() == 2).await;
+        revoke(life, None).await.unwrap();
+        assert!(
+            life.record("c0").renew_requested,
+            "when that has its answer"
+        );
+        drop(watcher);
+    });
 }
 
 #[test]
