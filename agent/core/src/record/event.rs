@@ -61,6 +61,8 @@ pub enum Event {
     },
     /// The configuration's dependents and the life asked for.
     Configured(Vec<Dependent>),
+    /// Other issuers have these names now.
+    IssuersReplaced(Vec<IssuerName>),
     /// The operator asked for a renewal.
     RenewRequested,
     /// The clock was set.

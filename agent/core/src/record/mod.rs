@@ -142,6 +142,7 @@ impl Record {
                 supply::resumed(&mut self);
                 activation::configured(&mut self, &dependents, context);
             }
+            Event::IssuersReplaced(names) => put_off::replaced(&mut self, &names),
             Event::RenewRequested => {
                 self.renew_requested = true;
                 put_off::over(&mut self);

@@ -175,7 +175,7 @@ fn wanted(record: &Record, request: &Fingerprint, life: Duration, now: Timestamp
             return issue_at(repeated(record, now, life, now), now, Cause::Again);
         }
         Supply::BackOff { until, .. } => {
-            if !schedule::reached(until, longest_wait(record, life), now) {
+            if !schedule::reached(until, longest_wait(record, life, now), now) {
                 return Action::Wait(Some(until), Cause::Again);
             }
             // What was published meanwhile can have ended the outage that shortened the gap.
@@ -298,13 +298,13 @@ fn gap(record: &Record, life: Duration, now: Timestamp) -> Duration {
     }
 }
 
-/// No stored back-off can be longer: anything beyond was written under another clock.
-fn longest_wait(record: &Record, life: Duration) -> Duration {
-    let life = record
-        .target_generation()
-        .map_or(life, usable_life)
-        .max(life);
-    LONGEST_BACK_OFF.max(life)
+/// No stored wait can be longer: anything beyond was written under another clock. What is in use may live longer than is
+/// asked for now.
+fn longest_wait(record: &Record, life: Duration, now: Timestamp) -> Duration {
+    let granted = record.target_generation().map_or(life, usable_life);
+    let remaining = remaining(record, now).unwrap_or_default();
+    let heeded = remaining.min(granted.max(life));
+    LONGEST_BACK_OFF.max(heeded).max(gap(record, life, now))
 }
 
 /// What remains of the certificate in use; `None` when there is none that is valid.

@@ -13,7 +13,7 @@ use crate::schedule;
 
 /// Which of the stand-ins are left alone at `now`, and until when.
 pub fn put_off(record: &Record, life: Duration, now: Timestamp) -> BTreeMap<IssuerName, Timestamp> {
-    let longest = longest_wait(record, life);
+    let longest = longest_wait(record, life, now);
     let each = record.put_off.iter();
     each.filter(|(_, until)| !schedule::reached(**until, longest, now))
         .map(|(issuer, until)| (issuer.clone(), *until))
@@ -23,7 +23,10 @@ pub fn put_off(record: &Record, life: Duration, now: Timestamp) -> BTreeMap<Issu
 /// Until when an issuer is left alone that asks for it: within bounds, and not until the same second for a whole fleet.
 pub(super) fn heeded(record: &Record, asked: Duration, context: Context<'_>) -> Timestamp {
     let life = granted(record, context.life);
-    let left = remaining(record, context.now);
+    // What was revoked is as bad as none.
+    let current = record.published_generation();
+    let revoked = current.is_some_and(|current| current.revoked);
+    let left = remaining(record, context.now).filter(|_| !revoked);
     let bounded = |asked| schedule::bounded_after(asked, life, left);
     let delay = bounded(asked).mul_f64(1.0 + context.chance / 4.0);
     schedule::after(context.now, bounded(delay))
@@ -43,4 +46,9 @@ pub(crate) fn take_in(
 /// Whatever waits is tried once: the operator wants it so, or the clock was set.
 pub(crate) fn over(record: &mut Record) {
     record.put_off.clear();
+}
+
+/// Other issuers have these names now.
+pub(crate) fn replaced(record: &mut Record, issuers: &[IssuerName]) {
+    record.put_off.retain(|name, _| !issuers.contains(name));
 }

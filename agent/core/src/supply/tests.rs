@@ -70,6 +70,10 @@ fn identity(serial: u8, from: Timestamp, life: Duration) -> Box<NewIdentity> {
     })
 }
 
+fn new() -> Record {
+    Record::new("api".parse().unwrap())
+}
+
 /// Accepted and published at [`start`].
 fn fresh(life: Duration) -> Record {
     let record = Record::new("api".parse().unwrap());
@@ -280,7 +284,11 @@ fn a_stand_in_is_put_off_by_itself_within_the_same_bounds_until_something_else_c
     let year = jiff::SignedDuration::from_hours(24 * 365);
     let early = now.checked_sub(year).unwrap();
     assert_eq!(put_off(&record, early), BTreeMap::new(), "another clock's");
+    let others = Event::IssuersReplaced(vec!["other".parse().unwrap()]);
+    let still = fold(record.clone(), others, now);
+    assert_eq!(put_off(&still, now).len(), 1);
     for over in [
+        Event::IssuersReplaced(vec![name()]),
         Event::RenewRequested,
         Event::ClockStepped,
         Event::Revoked(1),
@@ -685,4 +693,52 @@ fn a_failed_try_that_was_ordered_is_repeated_after_a_back_off_however_short_ago_
         let wait = waits(&interrupted, now);
         assert!(!wait.is_zero() && wait <= HOUR, "{event:?}: {wait:?}");
     }
+}
+
+#[test]
+fn a_wait_of_a_clock_that_was_ahead_does_not_outlast_the_certificate() {
+    let life = 90 * DAY;
+    let fold = |record, event, now| fold_for(life, record, event, now);
+    let recovered = |highest: u64| Event::Recovered {
+        current: (highest > 0).then_some(highest),
+        highest,
+    };
+    let backup = || "backup".parse::<IssuerName>().unwrap();
+    // 120 days ahead, so that what is published seems to be over.
+    let ahead = schedule::after(start(), 120 * DAY);
+    let record = fold(fresh(life), Event::IssueStarted, ahead);
+    let asked = HOUR;
+    let issuer = backup();
+    let record = fold(record, Event::PutOff { issuer, asked }, ahead);
+    let record = fold(record, failure(Again::BackOff, false), ahead);
+    for day in [60, 76] {
+        let right = schedule::after(start(), day * DAY);
+        let record = fold(record.clone(), recovered(1), right);
+        let action = next(&record, &request(), life, SETTLE, right);
+        assert_eq!(action, Action::Issue(Cause::Again), "day {day}");
+        assert_eq!(super::put_off(&record, life, right), BTreeMap::new());
+    }
+    // At the first boot, and nothing is had yet.
+    let ahead = schedule::after(start(), 20 * HOUR);
+    let record = fold(new(), recovered(0), ahead);
+    let record = fold(record, Event::IssueStarted, ahead);
+    let record = fold(record, failure(Again::BackOff, false), ahead);
+    let record = fold(record, recovered(0), start());
+    assert!(waits(&record, start()) <= HOUR);
+}
+
+#[test]
+fn that_what_is_in_use_was_revoked_is_an_outage_for_what_issuers_name_too() {
+    let life = 90 * DAY;
+    let fold = |record, event, now| fold_for(life, record, event, now);
+    let now = schedule::after(start(), DAY);
+    let backup = || "backup".parse::<IssuerName>().unwrap();
+    let record = fold(fresh(life), Event::Revoked(1), now);
+    let record = fold(record, Event::IssueStarted, now);
+    let (issuer, asked) = (backup(), 7 * DAY);
+    let record = fold(record, Event::PutOff { issuer, asked }, now);
+    let until = super::put_off(&record, life, now)[&backup()];
+    assert!(schedule::between(now, until) <= HOUR);
+    let record = fold(record, failure(Again::After(30 * DAY), false), now);
+    assert!(waits(&record, now) <= HOUR);
 }

@@ -283,6 +283,7 @@ pub(super) fn anything() -> impl Strategy<Value = (Event, i64, f64)> {
             true,
             0
         )])),
+        Just(Event::IssuersReplaced(vec!["backup".parse().unwrap()])),
         Just(Event::RenewRequested),
         Just(Event::ClockStepped),
         Just(Event::Offered),
