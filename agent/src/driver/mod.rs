@@ -161,7 +161,7 @@ impl Driver {
     /// Makes lanes of new settings, tells the others, and lets go of those that left.
     fn put_in_force(&self, settings: Settings) -> ReloadReport {
         let mut report = ReloadReport::default();
-        self.make_issuers(&settings);
+        let replaced: Rc<[IssuerName]> = self.make_issuers(&settings).into();
         let mut lanes = self.lanes.borrow_mut();
         lanes.retain(|name, _| {
             let stays = settings.certificates.contains_key(name);
@@ -187,7 +187,7 @@ impl Driver {
                     let record = handle.view.record();
                     entrust::settings_in_force(&self.world, &certificate, &record);
                     handle.settings = certificate.clone();
-                    handle.tell(Command::Configure(certificate));
+                    handle.tell(Command::Configure(certificate, replaced.clone()));
                 }
                 // New, or held: the reason may have gone.
                 None => {
@@ -217,8 +217,9 @@ impl Driver {
         report
     }
 
-    /// Issuers whose settings did not change stay as they are.
-    fn make_issuers(&self, settings: &Settings) {
+    /// Issuers whose settings did not change stay as they are; returns those that did not stay.
+    fn make_issuers(&self, settings: &Settings) -> Vec<IssuerName> {
+        let mut replaced = Vec::new();
         let mut held = self.world.issuers.borrow_mut();
         let mut issuers: BTreeMap<IssuerName, Rc<dyn Issuer>> = BTreeMap::new();
         for (name, issuer) in &settings.issuers {
@@ -226,11 +227,13 @@ impl Driver {
             let made = held.remove(name).filter(|_| unchanged);
             let made = made.unwrap_or_else(|| {
                 self.world.hearsay.forget(name);
+                replaced.push(name.clone());
                 self.setup.issuers.make(issuer)
             });
             issuers.insert(name.clone(), made);
         }
         *held = issuers;
+        replaced
     }
 
     fn open(&self, settings: Rc<CertificateSettings>) -> LaneHandle {

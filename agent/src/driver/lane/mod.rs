@@ -30,7 +30,7 @@ use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
 use renewd_core::activation;
-use renewd_core::names::UnitName;
+use renewd_core::names::{IssuerName, UnitName};
 use renewd_core::record::{Event, GenerationNumber, Record};
 use renewd_core::supply::{self, Supply};
 use renewd_core::unit::Dependent;
@@ -57,8 +57,8 @@ pub(crate) enum Command {
     Renew(mpsc::UnboundedSender<Step>),
     /// Have the leaf of a generation revoked.
     Revoke(Revoke),
-    /// New settings are in force.
-    Configure(Rc<CertificateSettings>),
+    /// New settings are in force, and other issuers have these names.
+    Configure(Rc<CertificateSettings>, Rc<[IssuerName]>),
     /// Say that you are alive.
     Ping(oneshot::Sender<()>),
 }
@@ -163,7 +163,8 @@ impl Lane {
                         self.fold(Event::RenewRequested);
                     }
                     Some(Command::Revoke(order)) => self.revoke(order),
-                    Some(Command::Configure(settings)) => {
+                    Some(Command::Configure(settings, replaced)) => {
+                        self.fold(Event::IssuersReplaced(replaced.to_vec()));
                         self.dependents = dependents(&settings);
                         self.settings = settings;
                         activations = self.settings_in_force();

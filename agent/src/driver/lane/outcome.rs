@@ -1,6 +1,7 @@
 //! What came of a step, or of the world outside, and how it gets into the record: nothing is known anywhere else.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use renewd_core::leaf::Fingerprint;
@@ -14,14 +15,15 @@ use crate::driver::lane::Lane;
 use crate::driver::lane::revoke::Revoked;
 use crate::driver::narrate;
 use crate::driver::trust::Answered;
+use crate::issuer::Issuer;
 use crate::units::Activation;
 
 /// What a step brought.
 pub(super) enum Outcome {
     /// The issuer's answer, accepted or not.
     Issued(Box<Result<Issued, Unissued>>),
-    /// What this issuer stands for, where it could say.
-    Trust(IssuerName, Answered),
+    /// What this issuer stands for, where it could say; the one that had the name when it was asked.
+    Trust(IssuerName, Rc<dyn Issuer>, Answered),
     /// What the issuer advises about a leaf; where it could not be asked, how long it wants to be left alone.
     Advice(Fingerprint, Result<Option<Advice>, Duration>),
     /// What came of an order to revoke.
@@ -88,7 +90,7 @@ impl Lane {
                     }
                 }
             }
-            Outcome::Trust(issuer, offered) => self.trust_offered(&issuer, offered),
+            Outcome::Trust(name, asked, offered) => self.trust_offered(&name, &asked, offered),
             Outcome::Advice(leaf, told) => self.advised(leaf, told),
             Outcome::Revoked(revoked) => self.revoked(*revoked),
             Outcome::Baseline(findings) => {

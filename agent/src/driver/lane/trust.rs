@@ -2,7 +2,8 @@
 //! is new is published at once, and what is gone is kept for a while. Which of it may be used already is
 //! `renewd_core::supply`'s affair.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -17,6 +18,7 @@ use crate::driver::lane::outcome::Outcome;
 use crate::driver::lane::{Lane, Next};
 use crate::driver::sound;
 use crate::driver::trust::{Answered, Trust};
+use crate::issuer::Issuer;
 use crate::journal;
 
 /// How often an issuer is asked, at most and at least.
@@ -25,8 +27,8 @@ const PAUSE: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs
 /// What of the asking is not in the record.
 #[derive(Default)]
 pub(super) struct TrustSought {
-    /// The issuers that are being asked.
-    asking: BTreeSet<IssuerName>,
+    /// The issuers that are being asked; another one may have such a name by the time it answers.
+    asking: BTreeMap<IssuerName, Rc<dyn Issuer>>,
     /// When they are asked next.
     asked: Option<Timestamp>,
     /// The first issuer has answered since a certificate is due.
@@ -41,6 +43,7 @@ impl TrustSought {
     /// Another issuer may be in force, or another time.
     pub(super) fn begin_anew(&mut self) {
         self.asked = None;
+        self.said = None;
     }
 
     /// What the first issuer has said for the order that is made now.
@@ -58,7 +61,7 @@ impl Lane {
     /// Asks the issuers what they stand for when it is time; returns when that is.
     pub(super) fn seek_trust(&mut self, now: Timestamp) -> Option<Timestamp> {
         // Before the first certificate there is nothing that it could go with.
-        let asking = self.trust.asking.contains(&self.settings.request.issuer);
+        let asking = self.is_asking(&self.settings.request.issuer);
         if asking || self.record.target.is_none() {
             return None;
         }
@@ -102,19 +105,40 @@ impl Lane {
     fn look_at(&mut self, issuers: Vec<IssuerName>) {
         for name in issuers {
             let issuer = self.world.issuers.borrow().get(&name).cloned();
-            let Some(issuer) = issuer.filter(|_| !self.trust.asking.contains(&name)) else {
+            let Some(issuer) = issuer.filter(|_| !self.is_asking(&name)) else {
                 continue;
             };
-            self.trust.asking.insert(name.clone());
-            let answer = self.world.hearsay.ask(&name, issuer);
-            self.begin(async move { Outcome::Trust(name, answer.await) });
+            self.trust.asking.insert(name.clone(), issuer.clone());
+            let answer = self.world.hearsay.ask(&name, issuer.clone());
+            self.begin(async move { Outcome::Trust(name, issuer, answer.await) });
         }
     }
 
+    /// Whether the issuer that has this name now is being asked.
+    fn is_asking(&self, name: &IssuerName) -> bool {
+        let asked = self.trust.asking.get(name);
+        asked.is_some_and(|asked| self.is_configured(name, asked))
+    }
+
+    /// Whether it has this name still.
+    fn is_configured(&self, name: &IssuerName, issuer: &Rc<dyn Issuer>) -> bool {
+        let issuers = self.world.issuers.borrow();
+        let configured = issuers.get(name);
+        configured.is_some_and(|configured| Rc::ptr_eq(configured, issuer))
+    }
+
     /// An issuer's answer; that it could not say is no trouble of the certificate's, and it is only asked again.
-    pub(super) fn trust_offered(&mut self, issuer: &IssuerName, answered: Answered) {
+    pub(super) fn trust_offered(
+        &mut self,
+        issuer: &IssuerName,
+        asked: &Rc<dyn Issuer>,
+        answered: Answered,
+    ) {
+        // Another one may have taken its place meanwhile, or its name.
+        if !self.is_configured(issuer, asked) {
+            return;
+        }
         self.trust.asking.remove(issuer);
-        // Another one may have taken its place meanwhile.
         let still = self.settings.issuers().any(|asked| asked == issuer);
         if !still || self.trust.asked.is_none() {
             return;
@@ -290,10 +314,10 @@ impl Lane {
         }
         // Once: a stand-in that answers at once must not be asked again and again until the first one has.
         let first = &self.settings.request.issuer;
-        if !self.trust.asking.contains(first) {
+        if !self.is_asking(first) {
             self.look_at_trust();
         }
-        !self.trust.asking.contains(&self.settings.request.issuer)
+        !self.is_asking(&self.settings.request.issuer)
     }
 
     /// Whether this lane waits until others have a new root, too.

@@ -332,3 +332,59 @@ fn what_an_issuer_was_asked_with_goes_when_the_issuer_or_the_record_does() {
         life.settle().await;
     });
 }
+
+#[test]
+fn what_an_issuer_answers_that_has_lost_its_name_is_not_believed_of_the_one_that_has_it_now() {
+    let site = site();
+    site.backup.holds_its_tongue(true);
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        life.until_within(2 * HOUR, "both are asked", |_| {
+            site.backup.asked_for_anchors() == 1
+        })
+        .await;
+        let main = std::fs::read_to_string(site.configuration().join("renewd.toml")).unwrap();
+        site.write("renewd.toml", &format!("{main}root_lifetime = \"700d\"\n"));
+        life.driver.reload().await.unwrap();
+        life.until("the new one is asked", |_| {
+            site.successor.asked_for_anchors() == 1
+        })
+        .await;
+        site.backup.holds_its_tongue(false);
+        life.settle().await;
+        let before = site.backup.anchors().await.unwrap();
+        let now = site.successor.anchors().await.unwrap();
+        let bundle = site.bundle("c0");
+        assert!(!bundle.contains(&before[0]), "nobody vouches for it");
+        assert!(bundle.contains(&now[0]));
+    });
+}
+
+#[test]
+fn an_issuer_that_is_configured_anew_is_not_left_alone_for_what_the_one_before_wanted() {
+    let site = site();
+    site.live(Disk::default(), async |life: &Life<'_>| {
+        life.settle().await;
+        life.until_within(2 * HOUR, "both are trusted", |_| {
+            site.bundle("c0").len() == 2
+        })
+        .await;
+        site.issuer.is_away(true);
+        let long = Duration::from_secs(1_000_000_000);
+        site.backup.next_deed(Deed::Fail(Retry::After(long)));
+        life.until_within(22 * HOUR, "the stand-in is asked", |_| {
+            site.backup.asked() == 1
+        })
+        .await;
+        life.work().await;
+        let put_off = || life.record("c0").put_off;
+        assert_eq!(put_off().len(), 1);
+        life.driver.reload().await.unwrap();
+        life.work().await;
+        assert_eq!(put_off().len(), 1, "it is the same");
+        let main = std::fs::read_to_string(site.configuration().join("renewd.toml")).unwrap();
+        site.write("renewd.toml", &format!("{main}root_lifetime = \"700d\"\n"));
+        life.driver.reload().await.unwrap();
+        life.work().await;
+        assert_eq!(put_off().len(), 0);
+    });
+}

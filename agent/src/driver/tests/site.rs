@@ -44,6 +44,8 @@ pub(super) struct Site {
     pub(super) issuer: Rc<FakeIssuer>,
     /// The one that is called `backup`.
     pub(super) backup: Rc<FakeIssuer>,
+    /// The one that is called so when it is configured anew.
+    pub(super) successor: Rc<FakeIssuer>,
     /// What the next lives find wrong with the polkit rule.
     pub(super) stale_rule: Rc<RefCell<Option<String>>>,
     /// What a start found wrong with a file.
@@ -69,6 +71,7 @@ impl Site {
         let site = Self {
             issuer: Rc::new(FakeIssuer::new(clock.teller())),
             backup: Rc::new(FakeIssuer::new(clock.teller())),
+            successor: Rc::new(FakeIssuer::new(clock.teller())),
             host: Rc::new(host),
             clock,
             directory,
@@ -174,7 +177,10 @@ impl Site {
             let setup = Setup {
                 configuration: self.configuration(),
                 environment: Box::new(Self::environment),
-                issuers: Box::new(Both(self.issuer.clone(), self.backup.clone())),
+                issuers: Box::new(Fakes {
+                    first: self.issuer.clone(),
+                    backups: RefCell::new(vec![self.successor.clone(), self.backup.clone()]),
+                }),
                 stale_rule: Box::new(move |_| stale_rule.borrow().clone()),
                 opening: Box::new(|| ()),
                 bad_files: self.bad_files.borrow().clone(),
@@ -363,14 +369,18 @@ impl Life<'_> {
     }
 }
 
-/// The issuers of a site, whatever is configured: the first one, and the one that is called `backup`.
-struct Both(Rc<FakeIssuer>, Rc<FakeIssuer>);
+/// The issuers of a site, whatever is configured: the first one, and those that are called `backup` one after the other.
+struct Fakes {
+    first: Rc<FakeIssuer>,
+    /// The last one is made first.
+    backups: RefCell<Vec<Rc<FakeIssuer>>>,
+}
 
-impl Issuers for Both {
+impl Issuers for Fakes {
     fn make(&self, settings: &IssuerSettings) -> Rc<dyn Issuer> {
         match settings.name.as_str() {
-            "backup" => self.1.clone(),
-            _ => self.0.clone(),
+            "backup" => self.backups.borrow_mut().pop().expect("one more"),
+            _ => self.first.clone(),
         }
     }
 
