@@ -30,6 +30,7 @@ struct Kept {
     /// The digest of what is wanted.
     request: Fingerprint,
     csr: String,
+    /// PEM, in base64 again: a text that is read without a copy of it on the way.
     key: Zeroizing<String>,
 }
 
@@ -45,10 +46,13 @@ impl Asked {
             issuer: issuer.as_str().to_owned(),
             request: self.request,
             csr: BASE64_STANDARD.encode(&self.csr),
-            key: self.key.pem(),
+            key: Zeroizing::new(BASE64_STANDARD.encode(self.key.pem().as_bytes())),
         };
-        let text = serde_json::to_string(&kept).map(Zeroizing::new);
-        let text = text.map_err(|error| not_kept(&error.to_string()))?;
+        // What grows leaves copies behind.
+        let room = kept.key.len() + kept.csr.len() + 1024;
+        let mut text = Zeroizing::new(Vec::with_capacity(room));
+        let written = serde_json::to_writer(&mut *text, &kept);
+        written.map_err(|error| not_kept(&error.to_string()))?;
         let saved = store.save_asked(certificate, issuer, &text);
         saved.map_err(|error| not_kept(&error.to_string()))
     }
@@ -99,7 +103,8 @@ pub(super) fn forget_in_vain(
 
 fn read(text: &str) -> Option<(Kept, PrivateKey)> {
     let kept: Kept = serde_json::from_str(text).ok()?;
-    let key = PrivateKey::from_pem(&kept.key).ok()?;
+    let pem = Zeroizing::new(BASE64_STANDARD.decode(kept.key.as_bytes()).ok()?);
+    let key = PrivateKey::from_pem(std::str::from_utf8(&pem).ok()?).ok()?;
     Some((kept, key))
 }
 

@@ -234,7 +234,7 @@ impl Disk {
 }
 
 /// The name under which something is made before it takes `path`'s place.
-fn aside(path: &Path) -> io::Result<PathBuf> {
+pub(crate) fn aside(path: &Path) -> io::Result<PathBuf> {
     let (parent, name) = split(path)?;
     let mut aside = std::ffi::OsString::from(".");
     aside.push(name);

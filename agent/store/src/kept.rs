@@ -8,6 +8,7 @@ use renewd_core::names::{CertificateName, IssuerName};
 use renewd_core::record::GenerationNumber;
 use zeroize::Zeroizing;
 
+use crate::disk::aside;
 use crate::error::{At, StoreError};
 use crate::store::{Store, numbers};
 
@@ -161,15 +162,15 @@ impl Store {
         &self,
         name: &CertificateName,
         issuer: &IssuerName,
-        text: &str,
+        content: &[u8],
     ) -> Result<(), StoreError> {
         let (parent, path) = (self.identity_directory(name), self.asked_path(name, issuer));
+        // What it takes the place of, or was left half way, may hold a key that is in use.
+        self.forget_asked(name, issuer)?;
         self.disk
             .create_directory_durably(&parent, 0o700)
             .at("make", &parent)?;
-        self.disk
-            .replace(&path, text.as_bytes(), 0o600)
-            .at("write", &path)
+        self.disk.replace(&path, content, 0o600).at("write", &path)
     }
 
     /// What an issuer was asked with, and nothing was kept of it; `None` when there is nothing.
@@ -197,6 +198,8 @@ impl Store {
         issuer: &IssuerName,
     ) -> Result<(), StoreError> {
         let path = self.asked_path(name, issuer);
+        let aside = aside(&path).at("wipe", &path)?;
+        self.disk.wipe(&aside).at("wipe", &aside)?;
         self.disk.wipe(&path).at("wipe", &path)
     }
 

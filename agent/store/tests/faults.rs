@@ -283,3 +283,37 @@ fn what_was_published_survives_a_loss_of_power_right_after() {
         wrong(&state, 2, 2).expect("all is well");
     }
 }
+
+#[test]
+fn what_an_issuer_was_asked_with_is_wiped_before_it_is_gone_or_another_takes_its_place() {
+    let state = tempfile::tempdir().unwrap();
+    let store = Store::open(state.path(), Disk::default()).unwrap();
+    let (name, issuer) = ("api".parse().unwrap(), "ca".parse().unwrap());
+    let place = state.path().join("store/identities/api");
+    let secret = b"a key";
+    // Another name for what a file was, which shows what is left on the disk.
+    let seen = |file: &str| {
+        let link = state.path().join(format!("was{file}"));
+        let _ = std::fs::remove_file(&link);
+        std::fs::hard_link(place.join(file), &link).unwrap();
+        link
+    };
+    let forgets: [&dyn Fn(); 3] = [
+        &|| store.save_asked(&name, &issuer, b"another").unwrap(),
+        &|| store.forget_asked(&name, &issuer).unwrap(),
+        &|| store.forget_all_asked(&name).unwrap(),
+    ];
+    for forget in forgets {
+        store.save_asked(&name, &issuer, secret).unwrap();
+        // As a crash leaves it.
+        std::fs::write(place.join(".asked-ca.new"), secret).unwrap();
+        assert!(store.asked_issuers(&name).unwrap().contains(&issuer));
+        let was = [seen("asked-ca"), seen(".asked-ca.new")];
+        forget();
+        for was in was {
+            assert_eq!(std::fs::read(was).unwrap(), [0; 5]);
+        }
+        assert!(!place.join(".asked-ca.new").exists());
+    }
+    assert_eq!(store.asked_issuers(&name).unwrap(), []);
+}
