@@ -35,6 +35,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use instant_acme::{Identifier, Problem};
+use jiff::Timestamp;
 use renewd_core::accept::Answer;
 use renewd_core::names::San;
 use renewd_core::request::Request;
@@ -217,7 +218,7 @@ impl Issuer for AcmeIssuer {
 }
 
 /// Puts up again what a CA may ask for since before a restart: it counts a wrong answer against the order, and an
-/// order against its limits. What cannot be read is told by the next order.
+/// order against its limits. What cannot be read is told by the next order. What nobody asks for any more is removed.
 fn still_asked_for(
     directory: &Path,
     challenge: &Challenge,
@@ -235,7 +236,16 @@ fn still_asked_for(
     let files = entries.filter_map(|entry| entry.file_name().into_string().ok());
     let texts = files
         .filter(|file| order::is_kept_in(file))
-        .filter_map(|file| kept.read(&file).ok().flatten());
+        .filter_map(|file| {
+            let text = kept.read(&file).ok().flatten()?;
+            let past = order::is_past(&text, Timestamp::now());
+            // What cannot be removed is in nobody's way; there is another start.
+            if past {
+                kept.remove(&file).ok().and(None)
+            } else {
+                Some(text)
+            }
+        });
     texts
         .map(|text| order::proofs(&text, &challenge.to_string()))
         .filter_map(|proofs| Placed::again(challenges, challenge, &proofs))

@@ -20,7 +20,7 @@ use super::{AcmeIssuer, is};
 use kept::{KeptOrder, Sent, file};
 use proofs::{Shown, leads_nowhere};
 
-pub(super) use kept::{is_kept_in, is_with_the_ca, proofs};
+pub(super) use kept::{is_kept_in, is_past, is_with_the_ca, proofs};
 
 /// How long a CA may take to look at the proofs, and again to sign. What takes longer is left, and gone on with later.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);

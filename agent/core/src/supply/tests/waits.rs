@@ -1,6 +1,7 @@
 //! How long a try waits that is repeated: by order, after an outage, under another clock.
 
 use super::*;
+use crate::supply::put_off;
 
 #[test]
 fn a_failed_try_that_was_ordered_is_repeated_after_a_back_off_however_short_ago_the_last_issuance_was()
@@ -80,7 +81,7 @@ fn a_wait_of_a_clock_that_was_ahead_does_not_outlast_the_certificate() {
         let record = fold(record.clone(), recovered(1), right);
         let action = next(&record, &request(), life, SETTLE, right);
         assert_eq!(action, Action::Issue(Cause::Again), "day {day}");
-        assert_eq!(super::put_off(&record, life, right), BTreeMap::new());
+        assert_eq!(put_off(&record, life, right), BTreeMap::new());
     }
     // At the first boot, and nothing is had yet.
     let ahead = schedule::after(start(), 20 * HOUR);
@@ -101,7 +102,7 @@ fn that_what_is_in_use_was_revoked_is_an_outage_for_what_issuers_name_too() {
     let record = fold(record, Event::IssueStarted, now);
     let (issuer, asked) = (backup(), 7 * DAY);
     let record = fold(record, Event::PutOff { issuer, asked }, now);
-    let until = super::put_off(&record, life, now)[&backup()];
+    let until = put_off(&record, life, now)[&backup()];
     assert!(schedule::between(now, until) <= HOUR);
     let record = fold(record, failure(Again::After(30 * DAY), false), now);
     assert!(waits(&record, now) <= HOUR);

@@ -2,11 +2,13 @@
 
 use jiff::Timestamp;
 use renewd_core::leaf::Fingerprint;
+use renewd_core::schedule;
 use serde::{Deserialize, Serialize};
 
 use super::super::super::Order;
 use super::super::AcmeIssuer;
 use super::super::challenge::Proof;
+use super::LONGEST_SIGNING;
 
 /// What is kept of an order until there is another one.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +70,14 @@ pub(in super::super) fn proofs(text: &str, challenge: &str) -> Vec<Proof> {
     let kept = serde_json::from_str::<KeptOrder>(text).ok();
     let kept = kept.filter(|kept| kept.challenge == challenge);
     kept.map(|kept| kept.proofs).unwrap_or_default()
+}
+
+/// Whether the order that a file of this text is of was done so long ago that nobody goes on with it. The certificate may
+/// be gone, too.
+pub(in super::super) fn is_past(text: &str, now: Timestamp) -> bool {
+    let kept = serde_json::from_str::<KeptOrder>(text).ok();
+    let sent = kept.filter(|kept| kept.done).and_then(|kept| kept.sent);
+    sent.is_some_and(|sent| schedule::between(sent.at, now) > LONGEST_SIGNING.1)
 }
 
 /// Whether a file is of an order.

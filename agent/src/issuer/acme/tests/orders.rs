@@ -123,6 +123,28 @@ async fn an_order_that_was_sent_is_gone_on_with_by_the_same_request_and_by_no_ot
 }
 
 #[tokio::test]
+async fn an_order_that_was_done_long_ago_is_forgotten_at_a_start_and_any_other_is_not() {
+    let chain: &'static str = pem::certificates(&[leaf()]).leak();
+    let ca = signing(move || ("200 OK", "", "application/pem-certificate-chain", chain));
+    bring(&ca.issuer(), &csr(), None).await.unwrap();
+    let place = ca.directory.path().join("issuer");
+    let files = std::fs::read_dir(&place).unwrap();
+    let files = files.map(|entry| entry.unwrap().path());
+    let is_order = |path: &std::path::PathBuf| path.to_string_lossy().contains("order-");
+    let file = files.into_iter().find(is_order).unwrap();
+    drop(ca.issuer());
+    let text = std::fs::read_to_string(&file).unwrap();
+    let mut kept: serde_json::Value = serde_json::from_str(&text).unwrap();
+    kept["sent"]["at"] = "2020-01-01T00:00:00Z".into();
+    for (done, stays) in [(false, true), (true, false)] {
+        kept["done"] = done.into();
+        std::fs::write(&file, kept.to_string()).unwrap();
+        drop(ca.issuer());
+        assert_eq!(file.exists(), stays);
+    }
+}
+
+#[tokio::test]
 async fn a_certificate_that_was_issued_and_cannot_be_used_counts() {
     for (status, kind, body) in [
         ("404 Not Found", PROBLEM, "{\"type\":\"x\"}"),
