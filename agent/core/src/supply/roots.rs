@@ -92,8 +92,8 @@ pub(crate) fn clock_stepped(record: &mut Record, now: Timestamp) {
     }
 }
 
-/// A certificate was accepted, under this root: nobody need wait for it any more. Those that are known by then were
-/// waited for, and so were those that came while it could still be waited, if it was until the end.
+/// A certificate was accepted, under this root: nobody need wait for it any more. Nor for those that came while it could
+/// still be waited, if it was until the end. Those that are known settle by themselves.
 pub(crate) fn used(record: &mut Record, root: &Fingerprint, now: Timestamp) {
     let last = worth_keeping(record)
         .map(|current| schedule::overdue(current.accepted_at, current.end()))
@@ -101,7 +101,7 @@ pub(crate) fn used(record: &mut Record, root: &Fingerprint, now: Timestamp) {
     if let Some(new) = &mut record.new_roots {
         new.roots.remove(root);
         let waited = last.is_some_and(|last| new.since.is_none_or(|since| since < last));
-        if new.roots.is_empty() || new.known_since.is_some() || waited {
+        if new.roots.is_empty() || waited {
             record.new_roots = None;
         }
     }

@@ -130,6 +130,25 @@ fn a_root_that_came_when_nothing_could_wait_any_more_is_waited_for_at_the_next_r
     assert_eq!(record.new_roots, None);
 }
 
+#[test]
+fn a_root_that_has_not_settled_is_waited_for_though_something_could_not_wait_meanwhile() {
+    let minute = Duration::from_secs(60);
+    let record = fold(fresh(DAY), Event::TrustChanged(with_a_new_root()), start());
+    let record = fold(record, Event::RootsKnown, start());
+    // What is revoked is replaced at once, under the root of before.
+    let at = schedule::after(start(), minute);
+    let record = fold(record, Event::Revoked(1), at);
+    assert_eq!(asked_at(&record, at), Some(at));
+    let record = renewed(record, at, with_a_new_root());
+    let settled = schedule::after(start(), SETTLE);
+    let record = fold(record, Event::RenewRequested, at);
+    assert_eq!(asked_at(&record, at), Some(settled));
+    // And once it has, nothing waits for it any more.
+    let record = renewed(record, settled, with_a_new_root());
+    let record = fold(record, Event::RenewRequested, settled);
+    assert_eq!(asked_at(&record, settled), Some(settled));
+}
+
 /// What becomes of trust in one life: in shares of it, when a root comes, when all is known from there on, and how long
 /// the issuer takes.
 type Course = (Option<f64>, Option<f64>, f64);
