@@ -111,9 +111,9 @@ fn carry_out(arguments: &Arguments) -> Result<Option<Tally>> {
         Releases::Both => Debian::SUPPORTED.to_vec(),
         Releases::Sid => vec![Debian::Sid],
     };
-    let jobs = arguments
-        .jobs
-        .unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
+    // They wait for most of the time.
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let jobs = arguments.jobs.unwrap_or(cores + cores / 2);
     let plan = Plan {
         scenarios,
         debians,
