@@ -19,7 +19,7 @@ struct Arguments {
     /// The Debian releases to run on.
     #[arg(long, value_enum, default_value = "both")]
     debian: Releases,
-    /// How many machines run at once [default: one for each processor].
+    /// How many machines run at once [default: three for two processors].
     #[arg(long)]
     jobs: Option<usize>,
     /// Print the names of the scenarios and what their sabotage twins plant, and run nothing.
