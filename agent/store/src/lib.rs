@@ -5,6 +5,8 @@
 //!   ([`store`]) and what is published ([`publish`]), all through [`disk`], which a test can make fail.
 
 #[cfg(feature = "writer")]
+mod bundles;
+#[cfg(feature = "writer")]
 pub mod disk;
 #[cfg(feature = "writer")]
 mod error;

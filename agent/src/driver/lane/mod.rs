@@ -14,6 +14,7 @@
 
 mod advice;
 mod disk;
+mod held;
 mod offers;
 mod outcome;
 mod revoke;
