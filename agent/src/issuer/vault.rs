@@ -31,7 +31,7 @@ use rustls_pki_types::CertificateDer;
 use serde::de::IgnoredAny;
 
 use super::crls::Found;
-use super::https::{self, Trust};
+use super::https::{self, HttpsError, Trust};
 use super::{CrlSources, Crls, Finding, IssueError, Issuer, Order, Question, Revocation};
 use crate::journal::{self, Event};
 use crate::secret::{Secret, Secrets};
@@ -148,6 +148,9 @@ impl VaultIssuer {
         let signed: Option<Signed> = signed.map_err(|error| match error {
             // It was answered as a request that was signed is.
             VaultError::Protocol { why, .. } => VaultError::Spent(why),
+            VaultError::Https(error @ HttpsError::TooLong { .. }) => {
+                VaultError::Spent(error.to_string())
+            }
             error => error,
         })?;
         let signed = signed.ok_or_else(|| VaultError::Spent("the answer has none".into()))?;

@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::super::program::ProgramError;
-use super::super::{IssueError, Retry};
+use super::super::{IssueError, Retry, Sent};
 
 /// Why a program issued nothing.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +74,13 @@ impl ExecError {
 
 impl From<ExecError> for IssueError {
     fn from(error: ExecError) -> Self {
+        // It said yes, or was about to: the CA behind it may have signed.
+        let sent = match error {
+            ExecError::Answer { .. } | ExecError::Program(ProgramError::TooMuch { .. }) => {
+                Sent::Spent
+            }
+            _ => Sent::Refused,
+        };
         let (label, retry, remedy) = (error.label(), error.retry(), error.remedy());
         let mut what = format!("exec issuer: {error}");
         let mut cause = error.source();
@@ -81,6 +88,6 @@ impl From<ExecError> for IssueError {
             what.push_str(&format!(": {error}"));
             cause = error.source();
         }
-        Self::new(label, retry, what, remedy)
+        Self::new(label, retry, what, remedy).with_the_request(sent)
     }
 }

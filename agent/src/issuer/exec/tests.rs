@@ -17,7 +17,7 @@ use renewd_core::request::{KeyType, Request, Usages};
 use tempfile::TempDir;
 
 use super::*;
-use crate::issuer::Retry;
+use crate::issuer::{Retry, Sent};
 use crate::keys::PrivateKey;
 
 /// A directory with a script, and what is around it.

@@ -95,7 +95,9 @@ impl StepError {
     /// An answer that said yes, and cannot be used, is an issuance that came to nothing.
     pub(super) fn of_a_signature(self) -> Self {
         match self {
-            Self::Protocol { .. } => self.after_an_issuance(),
+            Self::Protocol { .. } | Self::Https(HttpsError::TooLong { .. }) => {
+                self.after_an_issuance()
+            }
             other => other,
         }
     }

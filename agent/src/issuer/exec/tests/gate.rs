@@ -23,3 +23,12 @@ async fn whatever_the_program_answers_comes_to_the_gate_and_passes_it_only_if_it
         }
     }
 }
+
+#[tokio::test]
+async fn an_answer_without_end_or_sense_counts_as_an_issuance() {
+    for program in ["yes", "echo nonsense"] {
+        let world = World::new(program);
+        let error = world.issue().await.unwrap_err();
+        assert_eq!(error.sent(), Sent::Spent, "{}", error.operator_text());
+    }
+}

@@ -25,3 +25,15 @@ async fn whatever_the_ca_answers_comes_to_the_gate_and_passes_it_only_if_it_is_r
             .await;
     }
 }
+
+#[tokio::test]
+async fn an_answer_without_end_counts_as_an_issuance() {
+    let long: &'static str = "x".repeat(2 << 20).leak();
+    let ca = Ca::new(move |path| {
+        (path == "/1.0/sign").then_some(("201 Created", "", "application/json", long))
+    });
+    let error = order(&ca.issuer(ca.settings()), &request(&["a.test"]), None)
+        .await
+        .unwrap_err();
+    assert_eq!(error.sent(), Sent::Spent, "{}", error.operator_text());
+}

@@ -21,3 +21,10 @@ async fn whatever_the_server_answers_comes_to_the_gate_and_passes_it_only_if_it_
         gate.tries(&given, &vault.issuer(), &given.comes).await;
     }
 }
+
+#[tokio::test]
+async fn an_answer_without_end_counts_as_an_issuance() {
+    let vault = Vault::new(|path, _| (path == SIGN).then(|| (OK, "", JSON, "x".repeat(2 << 20))));
+    let error = issue(&vault.issuer()).await.unwrap_err();
+    assert_eq!(error.sent(), Sent::Spent, "{}", error.operator_text());
+}
