@@ -4,6 +4,7 @@
 //! ways that prove nothing, so nothing is believed but the signature of a CA that is trusted or stands below one
 //! that is. It is never taken back to an older one. Its neighbour is [`crate::trust`], which holds what passed.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -31,10 +32,13 @@ const SKEW: Duration = Duration::from_secs(60);
 /// The most letters of an issuer's name that are shown.
 const LONGEST_NAME: usize = 200;
 
+/// A list in DER. Several certificates may have the same: nobody holds it twice.
+pub type CrlDer = Rc<CertificateRevocationListDer<'static>>;
+
 /// One list that verifiers can use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Crl {
-    der: CertificateRevocationListDer<'static>,
+    der: CrlDer,
     /// Who issued it, as people read it.
     issuer: String,
     /// `thisUpdate`.
@@ -128,7 +132,8 @@ impl Crl {
     ///
     /// # Errors
     /// When it is no list, or one of a kind that verifiers refuse.
-    pub fn read(der: CertificateRevocationListDer<'_>) -> Result<Self, CrlError> {
+    pub fn read(der: impl Into<CrlDer>) -> Result<Self, CrlError> {
+        let der = der.into();
         if der.len() > MAX_CRL_BYTES {
             let why = format!("{} bytes are too many", der.len());
             return Err(CrlError::Malformed(why));
@@ -177,7 +182,7 @@ impl Crl {
             number: number.unwrap_or_default(),
             about,
             revoked: Fingerprint::of(&all),
-            der: CertificateRevocationListDer::from(der.to_vec()),
+            der: Rc::clone(&der),
         })
     }
 
@@ -222,8 +227,26 @@ impl Crl {
         Some(half.unwrap_or_else(|| schedule::after(now, schedule::between(now, until) / 2)))
     }
 
-    pub(crate) fn about(&self) -> &About {
-        &self.about
+    /// Whether it is about the same certificates. Where a list does not tell by which key of its CA's it is signed, one of
+    /// these has signed both.
+    pub(crate) fn is_about_the_same(
+        &self,
+        other: &Self,
+        authorities: &[CertificateDer<'_>],
+    ) -> bool {
+        let signed_both = |authority: &CertificateDer<'_>| {
+            let authority = std::slice::from_ref(authority);
+            [self, other]
+                .iter()
+                .all(|list| list.is_signed_by_one_of(authority).is_ok())
+        };
+        self.about == other.about
+            && (!self.about.key.is_empty() || authorities.iter().any(signed_both))
+    }
+
+    /// The name of the CA that issued it, in DER.
+    pub(crate) fn issuer_der(&self) -> &[u8] {
+        &self.about.issuer
     }
 
     /// Whether it may be published from now on: one of these signed it, and it is of today.

@@ -91,7 +91,8 @@ pub(super) fn forget_in_vain(
     in_use: &[Fingerprint],
 ) -> Result<(), StoreError> {
     for issuer in store.asked_issuers(certificate)? {
-        let text = store.load_asked(certificate, &issuer)?;
+        // What cannot be read is brought to nobody.
+        let text = store.load_asked(certificate, &issuer).ok().flatten();
         let key = text.and_then(|text| Some(read(&text)?.1.fingerprint()));
         let open = key.is_some_and(|key| !in_use.contains(&key));
         if !open || !issuers.contains(&&issuer) {

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use futures_util::future::{FutureExt, LocalBoxFuture, Shared, WeakShared};
 use jiff::Timestamp;
+use renewd_core::crl::CrlDer;
 use renewd_core::leaf::Fingerprint;
 use renewd_core::names::{CertificateName, IssuerName};
 use renewd_core::supply::{Again, Failure};
 use renewd_core::trust::{Bundle, Merged, OfferedCrls, TrustError};
-use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
+use rustls_pki_types::CertificateDer;
 use tokio::sync::watch;
 
 use crate::config::CertificateSettings;
@@ -35,7 +36,7 @@ pub(crate) struct Stands {
 /// An issuer's revocation lists, and what else came of asking for them.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct StandsCrls {
-    lists: Vec<CertificateRevocationListDer<'static>>,
+    lists: Vec<CrlDer>,
     authorities: Vec<CertificateDer<'static>>,
     failed: Vec<String>,
 }
@@ -269,7 +270,7 @@ pub(crate) async fn answered(issuer: &dyn Issuer) -> Answered {
 async fn brought(issuer: &dyn Issuer) -> Option<StandsCrls> {
     match tokio::time::timeout(CRLS_WITHIN, issuer.crls()).await {
         Ok(crls) => crls.map(|crls| StandsCrls {
-            lists: crls.lists,
+            lists: crls.lists.into_iter().map(Rc::new).collect(),
             authorities: crls.authorities,
             failed: crls.failed.iter().map(IssueError::operator_text).collect(),
         }),

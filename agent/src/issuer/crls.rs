@@ -3,13 +3,17 @@
 
 pub(super) mod keys;
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use renewd_core::crl::MAX_CRL_BYTES;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
+use tokio::sync::oneshot;
 
 use super::{IssueError, Retry};
 
@@ -33,12 +37,9 @@ impl CrlSources {
         if *self == Self::default() {
             return None;
         }
-        let files = self.files.clone();
-        let read = move || files.iter().map(|file| read(file)).collect::<Vec<_>>();
         let mut crls = Crls::default();
-        // A file may lie on a disk of another host.
-        for found in tokio::task::spawn_blocking(read).await.unwrap_or_default() {
-            crls.add(found);
+        for file in &self.files {
+            crls.add(read_aside(file).await);
         }
         Some(crls)
     }
@@ -86,27 +87,60 @@ pub(super) fn parsed(bytes: &[u8]) -> Vec<CertificateRevocationListDer<'static>>
     lists.unwrap_or_default()
 }
 
+/// The files that are being read.
+static UNDER_WAY: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// As [`read`], on a thread of its own: the file may lie on a disk of another host, which hangs. Then it is not read again before
+/// that has come back, and nobody else waits.
+async fn read_aside(path: &Path) -> Result<Found, IssueError> {
+    let under_way = || UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner);
+    if !under_way().insert(path.to_owned()) {
+        return Err(unread(
+            path,
+            "it was not read to its end yet: does its disk hang?",
+        ));
+    }
+    let (tell, told) = oneshot::channel();
+    let file = path.to_owned();
+    let thread = thread::Builder::new().name("crl".into()).spawn(move || {
+        let found = read(&file);
+        UNDER_WAY
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&file);
+        // Who asked may have waited long enough.
+        let _ = tell.send(found);
+    });
+    if let Err(error) = thread {
+        under_way().remove(path);
+        return Err(unread(path, &error.to_string()));
+    }
+    told.await
+        .unwrap_or_else(|_| Err(unread(path, "the reader ended")))
+}
+
+fn unread(path: &Path, why: &str) -> IssueError {
+    IssueError::new(
+        "crl-file",
+        Retry::BackOff,
+        format!("there are no revocation lists in {}: {why}", path.display()),
+        "put the list there that the CA published last (PEM or DER), or take the file out of `crl`",
+    )
+}
+
 /// The lists in a file, and the certificates of CAs beside them.
 ///
 /// # Errors
 /// When it cannot be read, or holds no list.
 fn read(path: &Path) -> Result<Found, IssueError> {
-    let failed = |why: String| {
-        IssueError::new(
-            "crl-file",
-            Retry::BackOff,
-            format!("there are no revocation lists in {}: {why}", path.display()),
-            "put the list there that the CA published last (PEM or DER), or take the file out of `crl`",
-        )
-    };
-    let bytes = content(path).map_err(|error| failed(error.to_string()))?;
+    let bytes = content(path).map_err(|error| unread(path, &error.to_string()))?;
     let authorities: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     let found = Found {
         lists: parsed(&bytes),
         authorities: authorities.unwrap_or_default(),
     };
     match found.lists.is_empty() {
-        true => Err(failed("it holds none that can be read".into())),
+        true => Err(unread(path, "it holds none that can be read")),
         false => Ok(found),
     }
 }
@@ -161,5 +195,29 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[tokio::test]
+    async fn a_file_whose_disk_hangs_is_not_read_again_and_holds_up_no_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        std::fs::write(path("slow"), b"\x30\0").unwrap();
+        std::fs::write(path("quick"), b"\x30\0").unwrap();
+        UNDER_WAY.lock().unwrap().insert(path("slow"));
+        let sources = CrlSources {
+            files: vec![path("slow"), path("quick")],
+            ..CrlSources::default()
+        };
+        for _ in 0..20 {
+            let crls = sources.begin().await.unwrap();
+            assert_eq!((crls.lists.len(), crls.failed.len()), (1, 1));
+            assert!(
+                crls.failed[0]
+                    .operator_text()
+                    .contains("does its disk hang?")
+            );
+        }
+        UNDER_WAY.lock().unwrap().remove(&path("slow"));
+        assert_eq!(sources.begin().await.unwrap().lists.len(), 2);
     }
 }

@@ -222,14 +222,21 @@ impl Disk {
         self.carry_out(Operation::Remove, path, |_| fs::remove_dir(path))
     }
 
-    /// Overwrites a private file before it is removed, as far as the file system allows.
+    /// Overwrites a private file before it is removed, as far as the file system allows: that it cannot be overwritten
+    /// is no reason to keep it.
     pub(crate) fn wipe(&self, path: &Path) -> io::Result<()> {
-        if let Ok(mut file) = OpenOptions::new().write(true).open(path) {
-            let length = file.metadata()?.len().min(1 << 20) as usize;
-            self.carry_out(Operation::Write, path, |_| file.write_all(&vec![0; length]))?;
-            self.carry_out(Operation::Sync, path, |_| file.sync_all())?;
-        }
-        self.remove_file(path)
+        let overwritten = match OpenOptions::new().write(true).open(path) {
+            Ok(file) => self.overwrite(path, file),
+            Err(_) => Ok(()),
+        };
+        self.remove_file(path)?;
+        overwritten
+    }
+
+    fn overwrite(&self, path: &Path, mut file: File) -> io::Result<()> {
+        let length = file.metadata()?.len().min(1 << 20) as usize;
+        self.carry_out(Operation::Write, path, |_| file.write_all(&vec![0; length]))?;
+        self.carry_out(Operation::Sync, path, |_| file.sync_all())
     }
 }
 

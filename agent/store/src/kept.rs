@@ -231,8 +231,10 @@ impl Store {
     /// # Errors
     /// Those of the file system.
     pub fn forget_all_asked(&self, name: &CertificateName) -> Result<(), StoreError> {
-        let mut issuers = self.asked_issuers(name)?.into_iter();
-        issuers.try_for_each(|issuer| self.forget_asked(name, &issuer))
+        // One that cannot be wiped keeps no other.
+        let issuers = self.asked_issuers(name)?.into_iter();
+        let wiped = issuers.map(|issuer| self.forget_asked(name, &issuer));
+        wiped.fold(Ok(()), Result::and)
     }
 
     /// Keeps the text of a configuration file that was accepted.

@@ -4,15 +4,18 @@ use jiff::Timestamp;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::crl::{Crl, CrlError, MAX_CRLS, MAX_CRLS_BYTES};
+use crate::crl::{Crl, CrlDer, CrlError, MAX_CRLS, MAX_CRLS_BYTES};
 use crate::pem;
-use crate::trust::{Bundle, MAX_ANCHORS};
+use crate::trust::Bundle;
+
+/// The most CA certificates that are looked at for those that may have signed a list.
+const MAX_AUTHORITIES: usize = 64;
 
 /// What the issuers say of revocation lists.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OfferedCrls {
     /// Those that they brought.
-    pub lists: Vec<CertificateRevocationListDer<'static>>,
+    pub lists: Vec<CrlDer>,
     /// CA certificates that may have signed them. One counts that stands below an anchor.
     pub authorities: Vec<CertificateDer<'static>>,
     /// Whether any issuer is to bring lists.
@@ -41,7 +44,7 @@ impl Bundle {
 
     /// Takes in what the issuers offer; `chain` are certificates between own leaves and their anchors. What is refused is told,
     /// and what was held stays: a verifier that has no list lets in whoever is on it, or nobody at all. A list goes when nobody
-    /// wants any more, and when it has ended and its CA has brought others instead.
+    /// wants any more, and when it has ended and another took its place, or its CA is none that is trusted or in the chain.
     pub fn take_crls(
         &mut self,
         offered: &OfferedCrls,
@@ -55,7 +58,7 @@ impl Bundle {
         let (mut brought, mut refused) = (Vec::new(), Vec::new());
         let mut complete = offered.complete;
         for der in &offered.lists {
-            let held = self.crls.iter().find(|held| held.der() == der);
+            let held = self.crls.iter().find(|held| held.der() == &**der);
             let list = held.map_or_else(|| Crl::read(der.clone()), |held| Ok(held.clone()));
             match list.and_then(|list| list.judge(&authorities, now).map(|()| list)) {
                 Ok(list) => brought.push(list),
@@ -67,16 +70,29 @@ impl Bundle {
                 }
             }
         }
+        let own = self.anchors.iter().map(|anchor| &anchor.der).chain(chain);
+        let own: Vec<_> = own
+            .filter_map(|der| Some(parsed(der)?.subject().as_raw().to_vec()))
+            .collect();
         self.crls.retain(|held| {
-            let again = || brought.iter().any(|list| list.about() == held.about());
-            let over = !offered.wanted || (held.has_ended(now) && !again());
+            let issuer = held.issuer_der();
+            let again = || {
+                let mut same = brought.iter();
+                same.any(|list| list.is_about_the_same(held, &authorities))
+            };
+            // Where only a part of a file is there, what is missing may be the list of a CA that is needed.
+            let replaced = || {
+                let others = brought.iter().any(|list| list.issuer_der() == issuer);
+                others || !own.iter().any(|subject| subject == issuer)
+            };
+            let over = !offered.wanted || (held.has_ended(now) && !again() && replaced());
             !(complete && over)
         });
         for list in brought {
             let place = self
                 .crls
                 .iter()
-                .position(|held| held.about() == list.about());
+                .position(|held| list.is_about_the_same(held, &authorities));
             let size: usize = self.crls.iter().map(|held| held.der().len()).sum();
             let room = size + list.der().len() <= MAX_CRLS_BYTES;
             match place {
@@ -98,7 +114,7 @@ impl Bundle {
 
     /// Whether nothing can come of the offer: most looks end here.
     fn has_just_these(&self, offered: &OfferedCrls, now: Timestamp) -> bool {
-        let held = |der| self.crls.iter().any(|held| held.der() == der);
+        let held = |der: &CrlDer| self.crls.iter().any(|held| held.der() == &**der);
         let lasts = |list: &Crl| !list.has_ended(now);
         offered.complete
             && offered.wanted
@@ -114,24 +130,27 @@ impl Bundle {
         chain: &[CertificateDer<'_>],
     ) -> Vec<CertificateDer<'static>> {
         let anchors = self.anchors.iter().map(|anchor| &anchor.der);
-        let mut known: Vec<_> = anchors
-            .chain(chain)
-            .map(|der| der.clone().into_owned())
+        let own: Vec<_> = anchors.chain(chain).collect();
+        let mut known: Vec<_> = own.iter().filter_map(|der| parsed(der)).collect();
+        let mut open: Vec<_> = offered
+            .iter()
+            .take(MAX_AUTHORITIES)
+            .filter_map(|der| Some((der, parsed(der)?)))
             .collect();
-        let mut open: Vec<_> = offered.iter().take(MAX_ANCHORS).collect();
-        // As many rounds as there are: each finds what stands one step lower.
+        let mut authorities: Vec<_> = own.iter().map(|der| (*der).clone().into_owned()).collect();
+        // As many rounds as there are steps: each finds what stands one step lower.
         loop {
-            let before = open.len();
-            open.retain(|der| {
-                let below = known.iter().any(|above| is_signed_by(der, above));
-                if below {
-                    known.push((*der).clone().into_owned());
-                }
-                !below
-            });
-            if open.len() == before {
-                return known;
+            let (below, others): (Vec<_>, Vec<_>) = open
+                .into_iter()
+                .partition(|(_, parsed)| known.iter().any(|above| is_signed_by(parsed, above)));
+            if below.is_empty() {
+                return authorities;
             }
+            for (der, parsed) in below {
+                authorities.push(der.clone().into_owned());
+                known.push(parsed);
+            }
+            open = others;
         }
     }
 
@@ -141,14 +160,13 @@ impl Bundle {
     }
 }
 
+fn parsed<'a>(der: &'a CertificateDer<'_>) -> Option<X509Certificate<'a>> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    Some(certificate)
+}
+
 /// Whether one CA certificate is of the other CA.
-fn is_signed_by(below: &[u8], above: &[u8]) -> bool {
-    let (Ok((_, below)), Ok((_, above))) = (
-        X509Certificate::from_der(below),
-        X509Certificate::from_der(above),
-    ) else {
-        return false;
-    };
+fn is_signed_by(below: &X509Certificate<'_>, above: &X509Certificate<'_>) -> bool {
     below.is_ca()
         && below.issuer().as_raw() == above.subject().as_raw()
         && below.verify_signature(Some(above.public_key())).is_ok()

@@ -109,9 +109,14 @@ impl Lane {
                 reason: order.reason.label(),
             });
             self.unkept.try_now();
-            self.fold(Event::Revoked(generation.identity));
             if order.reason == Reason::KeyCompromise {
-                self.let_no_other_key_be_used();
+                // Before the record knows: a crash in between must not bring one of them again.
+                self.done_or_said(self.world.store.forget_all_asked(&self.settings.name));
+            }
+            self.fold(Event::Revoked(generation.identity));
+            if order.reason == Reason::KeyCompromise && self.asking {
+                // What is under way has such a key: it comes to its end, and is followed by another.
+                self.fold(Event::RenewRequested);
             }
             Leaf {
                 generation: number,
@@ -121,14 +126,5 @@ impl Lane {
         });
         // Who asked may have gone; the record knows.
         let _ = order.reply.send(answer);
-    }
-
-    /// What an issuer was asked with lay beside the key that somebody else may have: the next order has another one. An
-    /// order under way comes to its end, and is followed by another.
-    fn let_no_other_key_be_used(&mut self) {
-        self.done_or_said(self.world.store.forget_all_asked(&self.settings.name));
-        if self.asking {
-            self.fold(Event::RenewRequested);
-        }
     }
 }

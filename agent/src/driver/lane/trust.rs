@@ -70,7 +70,7 @@ impl Lane {
         }
         let pause = self.pause();
         // Other lanes may have asked not long ago; or just now, where it is for a list.
-        let listed = self.trust.list_due.is_some_and(|due| due <= now);
+        let listed = self.trust.list_due.take().is_some_and(|due| due <= now);
         let long = if listed { PAUSE.0 } else { pause / 2 };
         let lately = |issuer: &&IssuerName| {
             let heard = self.world.hearsay.heard_at(issuer);

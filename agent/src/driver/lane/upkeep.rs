@@ -155,10 +155,7 @@ impl Lane {
             return Some(at);
         }
         self.housekeep_at.take()?;
-        if !self.let_go() {
-            self.housekeep_soon();
-            return self.housekeep_at;
-        }
+        let let_go = self.let_go();
         if self.unkept.is_something() {
             // First the record that no longer refers to what is removed here.
             self.housekeep_at = Some(now);
@@ -178,7 +175,7 @@ impl Lane {
             _ => None,
         });
         self.housekeep_at = quarantined
-            .chain(leftovers.then(|| schedule::after(now, LINGER)))
+            .chain((leftovers || !let_go).then(|| schedule::after(now, LINGER)))
             .filter(|at| *at > now)
             .min();
         self.housekeep_at

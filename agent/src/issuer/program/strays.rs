@@ -6,13 +6,14 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-/// How often is looked again, for what was started meanwhile.
-const LOOKS: usize = 100;
-/// How long is waited for the end of one that was killed: the kernel may keep it in a system call.
+/// How long is looked again, for what was started meanwhile, and waited for those that the kernel keeps in a system call.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long is waited between two looks.
 const MOMENT: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 100_000_000,
@@ -38,9 +39,10 @@ impl Mark {
         &self.0
     }
 
-    /// Kills all that have it, until there are none.
+    /// Kills all that have it, until there are none, or it has taken too long.
     pub(super) fn kill_all(&self) {
-        for _ in 0..LOOKS {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
             let found: Vec<_> = processes().filter_map(|pid| self.marked(pid)).collect();
             if found.is_empty() {
                 return;
@@ -49,9 +51,9 @@ impl Mark {
                 // It may have ended.
                 let _ = pidfd_send_signal(process, Signal::KILL);
             }
-            for process in &found {
-                let _ = poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&MOMENT));
-            }
+            let ends = |process| PollFd::new(process, PollFlags::IN);
+            let mut ends: Vec<_> = found.iter().map(ends).collect();
+            let _ = poll(&mut ends, Some(&MOMENT));
         }
     }
 

@@ -113,7 +113,7 @@ fn bundle(cas: &[&Ca]) -> Bundle {
 /// All issuers have said, and brought these.
 fn brought(lists: &[&CertificateRevocationListDer<'static>]) -> OfferedCrls {
     OfferedCrls {
-        lists: lists.iter().map(|list| (*list).clone()).collect(),
+        lists: lists.iter().map(|list| (*list).clone().into()).collect(),
         authorities: Vec::new(),
         wanted: true,
         complete: true,
@@ -344,8 +344,10 @@ fn a_list_stays_past_its_end_until_its_ca_brings_others_or_nobody_wants_any() {
     );
     // No longer brought, and it holds still.
     assert_eq!(with(&brought(&[&of_root]), &chain, 2).len(), 2);
+    // Its CA is needed still, and may have been left out by a slip.
+    assert_eq!(with(&brought(&[&later]), &chain, HOUR + 1).len(), 2);
     // Nobody answers for the ended one any more.
-    assert_eq!(with(&brought(&[&later]), &chain, HOUR + 1), ["CN=root"]);
+    assert_eq!(with(&brought(&[&later]), &[], HOUR + 1), ["CN=root"]);
     assert_eq!(
         with(
             &OfferedCrls {
@@ -435,4 +437,22 @@ fn the_same_certificates_in_another_order_are_no_news() {
     bundle.take_crls(&brought(&[&first]), &[], at(0));
     bundle.take_crls(&brought(&[&root.list(10, &[2, 1])]), &[], at(11));
     assert_eq!(held(&bundle), [&first]);
+}
+
+#[test]
+fn of_whatever_many_cas_an_issuer_tells_only_as_many_count_as_can_be_meant() {
+    let root = Ca::named("root");
+    let mut cas = vec![Ca::below(&root, "0")];
+    for number in 1..200 {
+        cas.push(Ca::below(&cas[number - 1], &number.to_string()));
+    }
+    let (first, last) = (cas[0].list(0, &[]), cas[199].list(0, &[]));
+    let mut bundle = bundle(&[&root]);
+    let offered = OfferedCrls {
+        // From the root downwards, so that the first ones count.
+        authorities: cas.iter().map(|ca| ca.der.clone()).collect(),
+        ..brought(&[&first, &last])
+    };
+    let refused = bundle.take_crls(&offered, &[], at(1));
+    assert_eq!((refused.len(), held(&bundle)), (1, vec![&first]));
 }
