@@ -1,5 +1,6 @@
-//! What the lanes know of trust together: what each issuer stands for (its roots, and its revocation lists), as it said last to any of them, and whether
-//! what is new of it has come to every dependent of every certificate. And one certificate's bundle, as it is merged.
+//! What the lanes know of trust together: what each issuer stands for (its roots, and its revocation lists), as it said
+//! last to any of them, and whether what is new of it has come to every dependent of every certificate. And one certificate's
+//! bundle, as it is merged.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};

@@ -89,23 +89,22 @@ impl Bundle {
             !(complete && over)
         });
         for list in brought {
-            let place = self
-                .crls
-                .iter()
-                .position(|held| list.is_about_the_same(held, &authorities));
-            let size: usize = self.crls.iter().map(|held| held.der().len()).sum();
-            let room = size + list.der().len() <= MAX_CRLS_BYTES;
+            let mut held = self.crls.iter();
+            let place = held.position(|held| list.is_about_the_same(held, &authorities));
+            if place.is_some_and(|place| !list.takes_the_place_of(&self.crls[place], now)) {
+                continue;
+            }
+            let others = self.crls.iter().enumerate();
+            let others = others.filter(|(number, _)| Some(*number) != place);
+            let sizes: Vec<_> = others.map(|(_, other)| other.der().len()).collect();
+            let size = sizes.iter().sum::<usize>() + list.der().len();
+            if sizes.len() == MAX_CRLS || size > MAX_CRLS_BYTES {
+                refused.push(CrlError::TooMany);
+                continue;
+            }
             match place {
-                Some(place) if list.takes_the_place_of(&self.crls[place], now) => {
-                    // Too large together with others, it is refused; what it names beside the held one is told.
-                    match size - self.crls[place].der().len() + list.der().len() <= MAX_CRLS_BYTES {
-                        true => self.crls[place] = list,
-                        false => refused.push(CrlError::TooMany),
-                    }
-                }
-                Some(_) => {}
-                None if room && self.crls.len() < MAX_CRLS => self.crls.push(list),
-                None => refused.push(CrlError::TooMany),
+                Some(place) => self.crls[place] = list,
+                None => self.crls.push(list),
             }
         }
         self.sort_crls();
