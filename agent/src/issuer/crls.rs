@@ -3,13 +3,15 @@
 
 pub(super) mod keys;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
+use futures_util::future::{BoxFuture, FutureExt, Shared};
 use renewd_core::crl::MAX_CRL_BYTES;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
@@ -58,7 +60,7 @@ pub struct Crls {
 }
 
 /// What one source brought.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Found {
     pub(super) lists: Vec<CertificateRevocationListDer<'static>>,
     pub(super) authorities: Vec<CertificateDer<'static>>,
@@ -87,36 +89,49 @@ pub(super) fn parsed(bytes: &[u8]) -> Vec<CertificateRevocationListDer<'static>>
     lists.unwrap_or_default()
 }
 
-/// The files that are being read.
-static UNDER_WAY: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+/// How long is waited for a file.
+const WITHIN: Duration = Duration::from_secs(2);
 
-/// As [`read`], on a thread of its own: the file may lie on a disk of another host, which hangs. Then it is not read again before
-/// that has come back, and nobody else waits.
+/// A file that is being read, for all who want it.
+type Reading = Shared<BoxFuture<'static, Result<Found, String>>>;
+
+/// The files that are being read.
+static UNDER_WAY: Mutex<BTreeMap<PathBuf, Reading>> = Mutex::new(BTreeMap::new());
+
+fn under_way() -> MutexGuard<'static, BTreeMap<PathBuf, Reading>> {
+    UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// As [`read`], on a thread of its own: the file may lie on a disk of another host, which hangs. However many want it meanwhile, and
+/// however often, there is one.
 async fn read_aside(path: &Path) -> Result<Found, IssueError> {
-    let under_way = || UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner);
-    if !under_way().insert(path.to_owned()) {
-        return Err(unread(
-            path,
-            "it was not read to its end yet: does its disk hang?",
-        ));
+    let reading = reading(path).map_err(|error| unread(path, &error.to_string()))?;
+    let found = tokio::time::timeout(WITHIN, reading).await;
+    found
+        .unwrap_or_else(|_| Err("it is being read for long: does its disk hang?".into()))
+        .map_err(|why| unread(path, &why))
+}
+
+fn reading(path: &Path) -> io::Result<Reading> {
+    let mut under_way_now = under_way();
+    if let Some(reading) = under_way_now.get(path) {
+        return Ok(reading.clone());
     }
     let (tell, told) = oneshot::channel();
     let file = path.to_owned();
-    let thread = thread::Builder::new().name("crl".into()).spawn(move || {
+    thread::Builder::new().name("crl".into()).spawn(move || {
         let found = read(&file);
-        UNDER_WAY
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&file);
+        under_way().remove(&file);
         // Who asked may have waited long enough.
         let _ = tell.send(found);
-    });
-    if let Err(error) = thread {
-        under_way().remove(path);
-        return Err(unread(path, &error.to_string()));
-    }
-    told.await
-        .unwrap_or_else(|_| Err(unread(path, "the reader ended")))
+    })?;
+    let reading = async {
+        told.await
+            .unwrap_or_else(|_| Err("the reader ended".into()))
+    };
+    let reading = reading.boxed().shared();
+    under_way_now.insert(path.to_owned(), reading.clone());
+    Ok(reading)
 }
 
 fn unread(path: &Path, why: &str) -> IssueError {
@@ -132,15 +147,15 @@ fn unread(path: &Path, why: &str) -> IssueError {
 ///
 /// # Errors
 /// When it cannot be read, or holds no list.
-fn read(path: &Path) -> Result<Found, IssueError> {
-    let bytes = content(path).map_err(|error| unread(path, &error.to_string()))?;
+fn read(path: &Path) -> Result<Found, String> {
+    let bytes = content(path).map_err(|error| error.to_string())?;
     let authorities: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     let found = Found {
         lists: parsed(&bytes),
         authorities: authorities.unwrap_or_default(),
     };
     match found.lists.is_empty() {
-        true => Err(unread(path, "it holds none that can be read")),
+        true => Err("it holds none that can be read".into()),
         false => Ok(found),
     }
 }
@@ -189,35 +204,40 @@ mod tests {
             (directory.path().to_owned(), "it is no file"),
         ];
         for (path, why) in cases {
-            let error = read(&path).unwrap_err().operator_text();
-            assert!(
-                error.contains(why) && error.contains(path.to_str().unwrap()),
-                "{error}"
-            );
+            let error = read(&path).unwrap_err();
+            assert!(error.contains(why), "{error}");
         }
     }
 
     #[tokio::test]
-    async fn a_file_whose_disk_hangs_is_not_read_again_and_holds_up_no_other() {
+    async fn a_file_is_read_once_for_all_who_want_it_and_one_that_hangs_holds_up_no_other() {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
         std::fs::write(path("slow"), b"\x30\0").unwrap();
         std::fs::write(path("quick"), b"\x30\0").unwrap();
-        UNDER_WAY.lock().unwrap().insert(path("slow"));
         let sources = CrlSources {
             files: vec![path("slow"), path("quick")],
             ..CrlSources::default()
         };
-        for _ in 0..20 {
-            let crls = sources.begin().await.unwrap();
+        // Several certificates of several issuers at a first start.
+        let all = (0..50).map(|_| sources.begin());
+        for crls in futures_util::future::join_all(all).await {
+            let crls = crls.unwrap();
+            assert_eq!((crls.lists.len(), crls.failed.len()), (2, 0), "{crls:?}");
+        }
+        let hangs = std::future::pending().boxed().shared();
+        under_way().insert(path("slow"), hangs);
+        let all = (0..50).map(|_| sources.begin());
+        for crls in futures_util::future::join_all(all).await {
+            let crls = crls.unwrap();
             assert_eq!((crls.lists.len(), crls.failed.len()), (1, 1));
+            let told = crls.failed[0].operator_text();
             assert!(
-                crls.failed[0]
-                    .operator_text()
-                    .contains("does its disk hang?")
+                told.contains("slow") && told.contains("does its disk hang?"),
+                "{told}"
             );
         }
-        UNDER_WAY.lock().unwrap().remove(&path("slow"));
+        under_way().remove(&path("slow"));
         assert_eq!(sources.begin().await.unwrap().lists.len(), 2);
     }
 }
